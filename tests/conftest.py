@@ -1,0 +1,22 @@
+"""What several test modules need."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def shared_dir():
+    """Folder with `faces/`, `videos/`: SKFAKESPOTTER_DATA, or `shared` beside the checkout."""
+    default = Path(__file__).resolve().parents[2] / "shared"
+    folder = Path(os.environ.get("SKFAKESPOTTER_DATA", default))
+    if not (folder / "faces").is_dir():
+        pytest.skip(f"needs real faces: no {folder / 'faces'} (set SKFAKESPOTTER_DATA)")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def faces_dir(shared_dir):
+    """Folder with one subfolder per pair, each with `real/` and `fake/`."""
+    return shared_dir / "faces"
