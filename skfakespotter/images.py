@@ -1,0 +1,397 @@
+"""Images: whatever a user calls a picture becomes uint8 RGB, in bounded batches.
+
+A picture is a path, a :class:`PIL.Image.Image`, or an array: uint8 (or uint16),
+``(h, w)`` grey, ``(h, w, 3)`` RGB or ``(h, w, 4)`` RGBA. Pictures come as a sequence
+(list, tuple, object array, pandas Series; sizes may differ), as one array
+``(n, h, w, 3)``, or as a torch tensor ``(n, 3, h, w)``.
+"""
+
+import os
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+
+import numpy as np
+from PIL import Image, ImageOps
+
+MIN_SIDE = 16  # pixels; anything smaller holds no face, and enlarging it would invent one
+SUFFIXES = frozenset(
+    ".bmp .gif .jfif .jpeg .jpg .jp2 .png .ppm .pgm .tif .tiff .webp .avif".split()
+)
+_EXPECTED = (
+    "a list of paths, PIL images or uint8 arrays, one uint8 array (n, h, w, 3), "
+    "or a tensor (n, 3, h, w)"
+)
+
+
+class ImageError(ValueError):
+    """A picture that cannot be used, with its place in the input.
+
+    Parameters
+    ----------
+    reason : str
+        What is wrong with the picture and what was expected.
+    index : int, default=None
+        Position in the input.
+    path : str, default=None
+        File, when the picture is one.
+
+    Examples
+    --------
+    >>> from skfakespotter import ImageError
+    >>> str(ImageError("is truncated", index=3, path="a.jpg"))
+    "X[3] ('a.jpg'): is truncated"
+    """
+
+    def __init__(self, reason, index=None, path=None):
+        super().__init__(reason, index, path)
+        self.reason, self.index, self.path = reason, index, path
+
+    def __str__(self):
+        place = "picture" if self.index is None else f"X[{self.index}]"
+        return f"{place}{f' ({self.path!r})' if self.path else ''}: {self.reason}"
+
+
+def check_images(X, *, name="X"):
+    """Check that ``X`` is a sequence of pictures, without opening any.
+
+    Parameters
+    ----------
+    X : sequence of pictures, ndarray of shape (n, h, w, 3) or Tensor of shape (n, 3, h, w)
+        The pictures; see the module's text.
+    name : str, default="X"
+        What to call the input in messages.
+
+    Returns
+    -------
+    list or ndarray
+        Indexable by position: a list of pictures, or a uint8 array (n, h, w, 3).
+
+    Raises
+    ------
+    TypeError
+        For a bare string, a DataFrame, a generator, a sparse matrix or a non-sequence.
+    ValueError
+        For an empty input or an array of the wrong shape or type.
+
+    Examples
+    --------
+    >>> from skfakespotter.images import check_images
+    >>> check_images("face.jpg")
+    Traceback (most recent call last):
+    ...
+    TypeError: X is a single str: pass [X], a list of paths, PIL images or uint8 arrays, ...
+    """
+    if isinstance(X, (str, bytes, os.PathLike, Image.Image)):
+        kind = "path" if isinstance(X, os.PathLike) else type(X).__name__
+        raise TypeError(f"{name} is a single {kind}: pass [{name}], {_EXPECTED}.")
+    if hasattr(X, "columns"):
+        raise TypeError(
+            f"{name} is a {type(X).__name__}: pass the column that holds the pictures "
+            f"({name}['path']), {_EXPECTED}."
+        )
+    if hasattr(X, "detach"):
+        X = _tensor_to_array(X, name)
+    if isinstance(X, np.ndarray) and X.dtype.kind not in "OUS":
+        return _check_array(X, name)
+    if not hasattr(X, "__len__") or not hasattr(X, "__getitem__") or isinstance(X, dict):
+        raise TypeError(f"{name} is a {type(X).__name__}: expected {_EXPECTED}.")
+    if len(X) == 0:
+        raise ValueError(f"{name} holds no pictures: expected {_EXPECTED}.")
+    return list(X)
+
+
+def load_image(picture, *, index=None, draft_side=None):
+    """Give one picture as uint8 RGB.
+
+    EXIF orientation is applied. Grey, palette, CMYK, 16-bit and other modes are converted
+    to RGB, transparency is laid over white, and of an animation the first frame is taken.
+
+    Parameters
+    ----------
+    picture : path, PIL image or ndarray
+        The picture.
+    index : int, default=None
+        Position in the input, for messages.
+    draft_side : int, default=None
+        Lets a JPEG whose shorter side is at least four times as long as this many pixels
+        be decoded at a half, a quarter or an eighth of its size, never below twice as
+        long. None decodes at full size.
+
+    Returns
+    -------
+    ndarray of shape (h, w, 3), uint8
+        RGB, 0 to 255.
+
+    Raises
+    ------
+    ImageError
+        When the picture is missing, unreadable, truncated, larger than Pillow's
+        decompression-bomb limit, or of an unknown kind. It names index and path.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skfakespotter.images import load_image
+    >>> load_image(np.zeros((4, 6), np.uint8)).shape
+    (4, 6, 3)
+    """
+    if isinstance(picture, np.ndarray):
+        return _array_to_rgb(picture, index)
+    if hasattr(picture, "detach"):
+        return load_image(_tensor_to_array(picture[None], f"X[{index}]")[0], index=index)
+    if isinstance(picture, Image.Image):
+        return _decode(picture, index, getattr(picture, "filename", None))
+    if not isinstance(picture, (str, os.PathLike)):
+        raise ImageError(
+            f"is a {type(picture).__name__}; expected a path, a PIL image or an array", index
+        )
+    path = os.fspath(picture)
+    try:
+        with Image.open(path) as opened:
+            if draft_side and min(opened.size) >= 4 * draft_side:
+                opened.draft("RGB", (2 * draft_side, 2 * draft_side))
+            return _decode(opened, index, path)
+    except ImageError:
+        raise
+    except FileNotFoundError as error:
+        raise ImageError("no such file", index, path) from error
+    except IsADirectoryError as error:
+        raise ImageError("is a folder; expected a picture", index, path) from error
+    except Exception as error:  # Pillow's plugins raise many types on broken files
+        raise ImageError(f"cannot be read as a picture ({error})", index, path) from error
+
+
+def fit_to(image, size):
+    """Resize the shorter side and crop the centre, so that the picture fills ``size``.
+
+    Parameters
+    ----------
+    image : ndarray of shape (h, w, 3), uint8
+        RGB.
+    size : (int, int)
+        Height and width in pixels.
+
+    Returns
+    -------
+    ndarray of shape (size[0], size[1], 3), uint8
+        The picture itself when it has that size already.
+
+    Raises
+    ------
+    ImageError
+        When a side is shorter than 16 pixels.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skfakespotter.images import fit_to
+    >>> fit_to(np.zeros((40, 60, 3), np.uint8), (20, 20)).shape
+    (20, 20, 3)
+    """
+    if image.shape[:2] == tuple(size):
+        return image
+    height, width = image.shape[:2]
+    if min(height, width) < MIN_SIDE:
+        raise ImageError(f"is {width}x{height} pixels; expected at least {MIN_SIDE}x{MIN_SIDE}")
+    fitted = ImageOps.fit(Image.fromarray(image), (size[1], size[0]), Image.Resampling.BICUBIC)
+    return np.asarray(fitted)
+
+
+def iter_images(X, prepare=None, *, draft_side=None, n_threads=None):
+    """Decode pictures in order, a bounded number of them ahead of the consumer.
+
+    Parameters
+    ----------
+    X : list or ndarray
+        What :func:`check_images` returned.
+    prepare : callable, default=None
+        Applied to each uint8 RGB array in the decoding thread.
+    draft_side : int, default=None
+        See :func:`load_image`.
+    n_threads : int, default=None
+        Decoding threads (Pillow releases the interpreter lock). None: the CPU count, at most 8.
+
+    Yields
+    ------
+    object
+        What ``prepare`` returned, or a uint8 array (h, w, 3).
+
+    Raises
+    ------
+    ImageError
+        At the first picture that cannot be used.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skfakespotter.images import iter_images
+    >>> [image.shape for image in iter_images([np.zeros((4, 6), np.uint8)])]
+    [(4, 6, 3)]
+    """
+
+    def load(index):
+        image = load_image(X[index], index=index, draft_side=draft_side)
+        try:
+            return image if prepare is None else prepare(image)
+        except ImageError as error:
+            path = X[index] if isinstance(X[index], (str, os.PathLike)) else None
+            raise ImageError(error.reason, index, path and os.fspath(path)) from error
+
+    n_threads = n_threads or min(os.cpu_count() or 1, 8)
+    pool = ThreadPoolExecutor(n_threads, thread_name_prefix="decode")
+    try:
+        indices = iter(range(len(X)))
+        ahead = deque(pool.submit(load, i) for i in islice(indices, 8 * n_threads))
+        while ahead:
+            image = ahead.popleft().result()
+            ahead.extend(pool.submit(load, i) for i in islice(indices, 1))
+            yield image
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def iter_batches(X, batch_size, size):
+    """Give the pictures as uint8 batches of one size, decoded ahead of the consumer.
+
+    Parameters
+    ----------
+    X : list or ndarray
+        What :func:`check_images` returned.
+    batch_size : int
+        Pictures per batch; the last batch may be smaller.
+    size : (int, int)
+        Height and width in pixels; see :func:`fit_to`.
+
+    Yields
+    ------
+    ndarray of shape (at most batch_size, size[0], size[1], 3), uint8
+        RGB.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skfakespotter.images import iter_batches
+    >>> [b.shape for b in iter_batches([np.zeros((40, 60), np.uint8)] * 3, 2, (20, 20))]
+    [(2, 20, 20, 3), (1, 20, 20, 3)]
+    """
+    if isinstance(X, np.ndarray) and X.shape[1:3] == tuple(size):
+        for start in range(0, len(X), batch_size):
+            yield X[start : start + batch_size]
+        return
+    images = iter_images(X, lambda image: fit_to(image, size), draft_side=max(size))
+    while batch := list(islice(images, batch_size)):
+        yield np.stack(batch)
+
+
+def find_images(folder):
+    """List the pictures in a folder and its subfolders, sorted by path.
+
+    Parameters
+    ----------
+    folder : path
+        Folder to search. Hidden files are passed over.
+
+    Returns
+    -------
+    list of Path
+        Files whose suffix is one of a picture.
+
+    Raises
+    ------
+    FileNotFoundError
+        When there is no such folder.
+    ValueError
+        When it holds no pictures.
+
+    Examples
+    --------
+    >>> from skfakespotter.images import find_images
+    >>> find_images("no/such/folder")
+    Traceback (most recent call last):
+    ...
+    FileNotFoundError: no such folder: 'no/such/folder'
+    """
+    from pathlib import Path
+
+    if not Path(folder).is_dir():
+        raise FileNotFoundError(f"no such folder: {os.fspath(folder)!r}")
+    files = sorted(
+        p
+        for p in Path(folder).rglob("*")
+        if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")
+    )
+    if not files:
+        raise ValueError(f"no pictures in {os.fspath(folder)!r}: expected files such as .jpg, .png")
+    return files
+
+
+def _check_array(X, name):
+    if X.ndim != 4 or X.shape[3] not in (3, 4) or X.dtype not in (np.uint8, np.uint16):
+        hint = " (a single picture? pass [X])" if X.ndim in (2, 3) else ""
+        raise ValueError(
+            f"{name} is an array of shape {X.shape} and type {X.dtype}{hint}: expected {_EXPECTED}."
+        )
+    if len(X) == 0:
+        raise ValueError(f"{name} holds no pictures: shape {X.shape}.")
+    return X if X.dtype == np.uint8 and X.shape[3] == 3 else list(X)
+
+
+def _tensor_to_array(X, name):
+    if X.ndim != 4 or X.shape[1] != 3:
+        raise ValueError(f"{name} is a tensor of shape {tuple(X.shape)}: expected (n, 3, h, w).")
+    array = X.detach().cpu().numpy().transpose(0, 2, 3, 1)
+    if array.dtype.kind == "f":
+        if not (array.min(initial=0) >= 0 and array.max(initial=0) <= 1):  # NaN fails too
+            raise ValueError(f"{name} is a floating-point tensor: expected values in [0, 1].")
+        array = np.rint(array * 255).astype(np.uint8)
+    return array
+
+
+def _array_to_rgb(array, index):
+    grey, colour = array.ndim == 2, array.ndim == 3 and array.shape[2] in (3, 4)
+    if not (grey or colour) or array.dtype not in (np.uint8, np.uint16) or array.size == 0:
+        raise ImageError(
+            f"is an array of shape {array.shape} and type {array.dtype}; expected uint8 (0 to 255) "
+            "of shape (h, w), (h, w, 3) or (h, w, 4)",
+            index,
+        )
+    if array.dtype == np.uint16:
+        array = _to_eight_bit(array)
+    if colour and array.shape[2] == 3:
+        return array
+    return np.asarray(_to_rgb(Image.fromarray(np.ascontiguousarray(array))))
+
+
+def _decode(image, index, path):
+    width, height = image.size
+    if Image.MAX_IMAGE_PIXELS and width * height > Image.MAX_IMAGE_PIXELS:
+        raise ImageError(
+            f"has {width}x{height} pixels, over the limit PIL.Image.MAX_IMAGE_PIXELS = "
+            f"{Image.MAX_IMAGE_PIXELS}",
+            index,
+            path,
+        )
+    try:
+        return np.array(_to_rgb(ImageOps.exif_transpose(image)))
+    except Exception as error:  # as above: plugins raise many types
+        raise ImageError(f"cannot be decoded ({error})", index, path) from error
+
+
+def _to_rgb(image):
+    if image.mode == "RGB":
+        return image
+    if image.mode.startswith("I"):  # 16-bit grey; Pillow itself would clip it at 255
+        image = Image.fromarray(_to_eight_bit(np.asarray(image)))
+    if image.mode == "F":
+        raise ValueError("floating-point pixels: their range is unknown")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    return image.convert("RGB")
+
+
+def _to_eight_bit(array):
+    if array.min() < 0 or array.max() > 65535:
+        raise ValueError("32-bit pixels: expected values from 0 to 65,535")
+    return np.rint(array.astype(np.float64) / 257).astype(np.uint8)
