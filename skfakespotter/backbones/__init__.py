@@ -1,0 +1,27 @@
+"""Backbones: face-recognition networks by name."""
+
+from .backbone import Backbone, WeightsError, monitored_layers
+from .dlib import dlib_backbone
+from .registry import (
+    check_fingerprint,
+    list_backbones,
+    load_backbone,
+    register_backbone,
+    takes_arrays,
+)
+from .toy import toy_image_backbone, toy_vector_backbone
+
+register_backbone("dlib", dlib_backbone)
+register_backbone("toy_image", toy_image_backbone)
+register_backbone("toy_vector", toy_vector_backbone, takes_arrays=True)
+
+__all__ = [
+    "Backbone",
+    "WeightsError",
+    "check_fingerprint",
+    "list_backbones",
+    "load_backbone",
+    "monitored_layers",
+    "register_backbone",
+    "takes_arrays",
+]

@@ -1,0 +1,169 @@
+"""Backbone: a network to monitor, and what one must know to feed it."""
+
+import copy
+import hashlib
+import os
+from functools import cached_property
+
+import torch
+
+
+class WeightsError(ValueError):
+    """A weight file that does not fit its network.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+    reason : str
+        What is wrong and what was expected.
+    key : str, default=None
+        The layer or key concerned.
+    """
+
+    def __init__(self, path, reason, key=None):
+        super().__init__(os.fspath(path), reason, key)
+
+    def __str__(self):
+        path, reason, key = self.args
+        return f"{path!r}{f', layer {key!r}' if key else ''}: {reason}"
+
+
+class Backbone:
+    """A face-recognition network with its input format.
+
+    Parameters
+    ----------
+    name : str
+        What to call it in messages.
+    module : torch.nn.Module
+        The network. It is monitored in evaluation mode.
+    input_size : (int, int), default=None
+        Height and width of the pictures it takes, in pixels. None: it takes arrays of
+        numbers as they are, or pictures of any one size.
+    mean, scale : float or sequence of 3 floats, default=0.0 and 1.0
+        The network sees ``(pixels - mean) / scale``, pixels from 0 to 255, per channel in
+        the network's channel order.
+    channel_order : "RGB" or "BGR", default="RGB"
+        Order in which the network takes the channels.
+    licence, source : str, default=""
+        Licence and origin of the weights.
+
+    Attributes
+    ----------
+    fingerprint : str
+        SHA-256 over the input format, the layers and the weights, in hexadecimal. Two
+        backbones with one fingerprint give one result.
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> from skfakespotter.backbones import Backbone
+    >>> Backbone("toy", nn.Conv2d(3, 8, 3), input_size=(32, 32), scale=255.0)
+    <Backbone 'toy': 1 conv and fc layers, input (32, 32)>
+    """
+
+    def __init__(
+        self,
+        name,
+        module,
+        *,
+        input_size=None,
+        mean=0.0,
+        scale=1.0,
+        channel_order="RGB",
+        licence="",
+        source="",
+    ):
+        if channel_order not in ("RGB", "BGR"):
+            raise ValueError(f"channel_order is {channel_order!r}: expected 'RGB' or 'BGR'.")
+        self.name, self.module, self.input_size = name, module, input_size
+        self.mean, self.scale, self.channel_order = mean, scale, channel_order
+        self.licence, self.source = licence, source
+        self.recipe = None  # (spec, weights) once load_backbone made it
+        self._on_device = {}
+
+    def __repr__(self):
+        count = len(monitored_layers(self.module))
+        size = f"input {self.input_size}" if self.input_size else "any input"
+        return f"<Backbone {self.name!r}: {count} conv and fc layers, {size}>"
+
+    def preprocess(self, pixels):
+        """Turn pictures into the network's input, on the device where they lie.
+
+        Parameters
+        ----------
+        pixels : Tensor of shape (n, 3, h, w), uint8
+            RGB.
+
+        Returns
+        -------
+        Tensor of shape (n, 3, h, w), float32
+            Network input, in the memory layout of ``pixels``.
+        """
+        x = pixels.flip(1) if self.channel_order == "BGR" else pixels
+        mean, scale = (
+            torch.as_tensor(v, dtype=torch.float32, device=pixels.device).view(-1, 1, 1)
+            for v in (self.mean, self.scale)
+        )
+        return (x - mean) / scale
+
+    def on(self, device):
+        """Give the network in evaluation mode on a device, in the fastest memory layout.
+
+        Parameters
+        ----------
+        device : torch.device
+            Where to run.
+
+        Returns
+        -------
+        torch.nn.Module
+            A copy that is made once per device; the module given to the constructor is
+            never moved or changed.
+        """
+        if device not in self._on_device:
+            module = copy.deepcopy(self.module).to(device).eval().requires_grad_(False)
+            self._on_device[device] = module.to(memory_format=torch.channels_last)
+        return self._on_device[device]
+
+    @cached_property
+    def fingerprint(self):
+        digest = hashlib.sha256()
+        format_ = (self.input_size, self.mean, self.scale, self.channel_order)
+        digest.update(repr((format_, str(self.module))).encode())
+        for key, tensor in self.module.state_dict().items():
+            digest.update(f"{key} {tensor.dtype} {tuple(tensor.shape)}".encode())
+            digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+        return digest.hexdigest()
+
+    def __deepcopy__(self, memo):
+        return self  # clone() must not copy the weights; nothing here changes after creation
+
+    def __reduce__(self):
+        """Pickle the recipe instead of the weights, where there is one."""
+        if self.recipe is None:
+            return super().__reduce__()
+        from .registry import reload_backbone
+
+        return reload_backbone, (*self.recipe, self.fingerprint)
+
+    def __getstate__(self):
+        return {**self.__dict__, "_on_device": {}}
+
+
+def monitored_layers(module):
+    """Find the convolutional and fully-connected layers, in order of definition.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        A network.
+
+    Returns
+    -------
+    dict of str to torch.nn.Module
+        Layers by qualified name.
+    """
+    kinds = (torch.nn.modules.conv._ConvNd, torch.nn.Linear)
+    return {name: layer for name, layer in module.named_modules() if isinstance(layer, kinds)}

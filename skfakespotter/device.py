@@ -1,0 +1,41 @@
+"""Devices: where tensors are computed."""
+
+import torch
+
+
+def resolve_device(device):
+    """Turn the parameter ``device`` into a torch device that exists here.
+
+    Parameters
+    ----------
+    device : str or torch.device
+        ``"auto"`` takes CUDA, then Apple's MPS, then the CPU.
+
+    Returns
+    -------
+    torch.device
+        The device.
+
+    Raises
+    ------
+    ValueError
+        When torch does not know the device or it is not available here.
+
+    Examples
+    --------
+    >>> from skfakespotter.device import resolve_device
+    >>> resolve_device("cpu")
+    device(type='cpu')
+    """
+    if device == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda", torch.cuda.current_device())
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        resolved = torch.device(device)
+        torch.empty(0, device=resolved)
+    except (RuntimeError, TypeError, AssertionError) as error:
+        raise ValueError(
+            f"device is {device!r}: expected 'auto', 'cpu' or a device available here ({error})."
+        ) from error
+    return resolved
