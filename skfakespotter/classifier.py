@@ -1,0 +1,253 @@
+"""FakeSpotterClassifier: the paper's shallow network as a scikit-learn classifier."""
+
+import numpy as np
+import torch
+from skorch import NeuralNetClassifier
+from skorch.callbacks import EarlyStopping
+from skorch.dataset import ValidSplit
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, validate_data
+from torch import nn
+
+from .device import resolve_device
+
+
+class FakeSpotterClassifier(ClassifierMixin, BaseEstimator):
+    """Five fully-connected layers that tell real coverage vectors from fake ones.
+
+    It owns a skorch net that is trained by stochastic gradient descent on the
+    cross-entropy. Features must be scaled beforehand (``StandardScaler``).
+
+    Parameters
+    ----------
+    hidden_layer_sizes : sequence of int, default=(1024, 512, 256, 128)
+        Widths of the layers before the last, which has one output per class. The paper
+        has five layers and is silent on widths: these are chosen by measurement.
+    lr : float, default=1e-4
+        Learning rate (the paper's).
+    momentum : float, default=0.9
+        Of the gradient descent (the paper's).
+    weight_decay : float, default=1e-6
+        L2 penalty (the paper's "decay").
+    max_epochs : int, default=200
+        Passes over the training data; the paper is silent, chosen by measurement.
+    batch_size : int, default=8
+        Vectors per step; the paper is silent, chosen by measurement. With the paper's
+        small learning rate it takes many steps to learn at all.
+    device : str, default="auto"
+        ``"auto"`` takes CUDA, then MPS, then the CPU.
+    early_stopping : bool, default=False
+        Hold a part of the training data back and stop when the loss on it no longer
+        falls; the best weights are kept.
+    validation_fraction : float, default=0.1
+        Part held back by ``early_stopping``, between 0 and 1.
+    n_iter_no_change : int, default=10
+        Epochs without progress that ``early_stopping`` waits for.
+    random_state : int, RandomState instance or None, default=None
+        Seeds weights and order of the data. The global generator of torch is left as it
+        was found.
+    verbose : int, default=0
+        Above 0, print one line per epoch.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        Labels as given; fake stands last for labels 0 and 1.
+    net_ : skorch.NeuralNetClassifier
+        The trained net.
+    history_ : skorch.history.History
+        Loss and time of each epoch.
+    n_features_in_ : int
+        Features seen in ``fit``.
+
+    Raises
+    ------
+    ValueError
+        For NaN or infinite features, one class only, or a training that diverged.
+
+    References
+    ----------
+    R. Wang et al., "FakeSpotter", IJCAI 2020, section 4.1.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_blobs
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from skfakespotter import FakeSpotterClassifier
+    >>> X, y = make_blobs(centers=2, random_state=0)
+    >>> clf = make_pipeline(StandardScaler(), FakeSpotterClassifier(random_state=0))
+    >>> clf.fit(X, y).predict_proba(X).shape
+    (100, 2)
+    """
+
+    def __init__(
+        self,
+        hidden_layer_sizes=(1024, 512, 256, 128),
+        *,
+        lr=1e-4,
+        momentum=0.9,
+        weight_decay=1e-6,
+        max_epochs=200,
+        batch_size=8,
+        device="auto",
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=10,
+        random_state=None,
+        verbose=0,
+    ):
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.lr = lr
+        self.momentum = momentum
+        self.weight_decay = weight_decay
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.device = device
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def fit(self, X, y):
+        """Train the net.
+
+        Parameters
+        ----------
+        X : array of shape (n_samples, n_features)
+            Scaled coverage vectors.
+        y : array of shape (n_samples,)
+            Labels, numbers or strings, of at least two classes.
+
+        Returns
+        -------
+        self : FakeSpotterClassifier
+            Fitted.
+        """
+        X, y = validate_data(self, X, y, dtype=np.float32)
+        check_classification_targets(y)
+        self.classes_, encoded = np.unique(y, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise ValueError(
+                f"y holds only one class, {self.classes_[0]!r}: expected real and fake samples."
+            )
+        seed = check_random_state(self.random_state).randint(2**31)
+        device = resolve_device(self.device)
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            torch.manual_seed(seed)
+            self.net_ = self._net(X.shape[1], device, seed).fit(X, encoded.astype(np.int64))
+        self.history_ = self.net_.history_
+        if not np.isfinite(self.history_[-1, "train_loss"]):
+            raise ValueError(
+                "training diverged (the loss is not finite): scale the features, for example "
+                f"with StandardScaler, or lower lr={self.lr}."
+            )
+        return self
+
+    def predict_proba(self, X):
+        """Give the probability of each class.
+
+        Parameters
+        ----------
+        X : array of shape (n_samples, n_features)
+            Scaled coverage vectors.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            Columns in the order of ``classes_``.
+        """
+        check_is_fitted(self)
+        X = validate_data(self, X, dtype=np.float32, reset=False)
+        return self.net_.predict_proba(X)
+
+    def predict(self, X):
+        """Give the most probable class.
+
+        Parameters
+        ----------
+        X : array of shape (n_samples, n_features)
+            Scaled coverage vectors.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            Labels as given to ``fit``.
+        """
+        return self.classes_[self.predict_proba(X).argmax(1)]
+
+    def _net(self, n_features, device, seed):
+        stop = EarlyStopping(patience=self.n_iter_no_change, load_best=True)
+        held_back = ValidSplit(self.validation_fraction, stratified=True, random_state=seed)
+        return NeuralNetClassifier(
+            MultilayerPerceptron,
+            module__widths=(n_features, *self.hidden_layer_sizes, len(self.classes_)),
+            criterion=nn.CrossEntropyLoss,
+            optimizer=torch.optim.SGD,
+            optimizer__momentum=self.momentum,
+            optimizer__weight_decay=self.weight_decay,
+            lr=self.lr,
+            max_epochs=self.max_epochs,
+            batch_size=self.batch_size,
+            iterator_train=TensorBatches,
+            iterator_train__shuffle=True,
+            iterator_valid=TensorBatches,
+            train_split=held_back if self.early_stopping else None,
+            callbacks=[stop] if self.early_stopping else None,
+            classes=range(len(self.classes_)),
+            device=str(device),
+            verbose=self.verbose,
+        )
+
+
+class MultilayerPerceptron(nn.Sequential):
+    """Fully-connected layers with a ReLU between them, He-initialised.
+
+    Parameters
+    ----------
+    widths : sequence of int
+        Inputs, hidden layers and outputs.
+    """
+
+    def __init__(self, widths):
+        layers = []
+        for inputs, outputs in zip(widths, widths[1:], strict=False):
+            linear = nn.Linear(inputs, outputs)
+            nn.init.kaiming_normal_(linear.weight, nonlinearity="relu")
+            nn.init.zeros_(linear.bias)
+            layers += [linear, nn.ReLU()]
+        super().__init__(*layers[:-1])
+
+
+class TensorBatches:
+    """Batches cut from whole tensors: far cheaper than a DataLoader on small vectors.
+
+    Parameters
+    ----------
+    dataset : skorch.dataset.Dataset or torch.utils.data.Subset of it
+        Arrays in memory.
+    batch_size : int
+        Vectors per batch.
+    shuffle : bool, default=False
+        Draw a new order in every epoch.
+    """
+
+    def __init__(self, dataset, batch_size, shuffle=False):
+        indices = getattr(dataset, "indices", slice(None))
+        whole = getattr(dataset, "dataset", dataset)
+        self.X = torch.as_tensor(whole.X)[indices]
+        self.y = None if whole.y is None else torch.as_tensor(whole.y)[indices]
+        self.batch_size, self.shuffle = batch_size, shuffle
+
+    def __iter__(self):
+        n = len(self.X)
+        order = torch.randperm(n) if self.shuffle else torch.arange(n)
+        for index in order.split(self.batch_size):
+            # skorch takes a 0 for "no target", as its own Dataset does
+            yield self.X[index], torch.tensor(0) if self.y is None else self.y[index]
+
+    def __len__(self):
+        return -(-len(self.X) // self.batch_size)
