@@ -1,17 +1,20 @@
 """FakeSpotterClassifier: the paper's shallow network as a scikit-learn classifier."""
 
+import copy
+from itertools import pairwise
+
 import numpy as np
 import torch
-from skorch import NeuralNetClassifier
-from skorch.callbacks import EarlyStopping
-from skorch.dataset import ValidSplit
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
+from skorch import NeuralNetClassifier
+from skorch.callbacks import EarlyStopping
+from skorch.dataset import ValidSplit
 from torch import nn
 
-from .device import resolve_device
+from .device import one_thread, resolve_device
 
 
 class FakeSpotterClassifier(ClassifierMixin, BaseEstimator):
@@ -22,7 +25,7 @@ class FakeSpotterClassifier(ClassifierMixin, BaseEstimator):
 
     Parameters
     ----------
-    hidden_layer_sizes : sequence of int, default=(1024, 512, 256, 128)
+    hidden_layer_sizes : sequence of int, default=(512, 256, 128, 64)
         Widths of the layers before the last, which has one output per class. The paper
         has five layers and is silent on widths: these are chosen by measurement.
     lr : float, default=1e-4
@@ -31,7 +34,7 @@ class FakeSpotterClassifier(ClassifierMixin, BaseEstimator):
         Of the gradient descent (the paper's).
     weight_decay : float, default=1e-6
         L2 penalty (the paper's "decay").
-    max_epochs : int, default=200
+    max_epochs : int, default=40
         Passes over the training data; the paper is silent, chosen by measurement.
     batch_size : int, default=8
         Vectors per step; the paper is silent, chosen by measurement. With the paper's
@@ -85,12 +88,12 @@ class FakeSpotterClassifier(ClassifierMixin, BaseEstimator):
 
     def __init__(
         self,
-        hidden_layer_sizes=(1024, 512, 256, 128),
+        hidden_layer_sizes=(512, 256, 128, 64),
         *,
         lr=1e-4,
         momentum=0.9,
         weight_decay=1e-6,
-        max_epochs=200,
+        max_epochs=40,
         batch_size=8,
         device="auto",
         early_stopping=False,
@@ -131,14 +134,15 @@ class FakeSpotterClassifier(ClassifierMixin, BaseEstimator):
         check_classification_targets(y)
         self.classes_, encoded = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
-            raise ValueError(
-                f"y holds only one class, {self.classes_[0]!r}: expected real and fake samples."
-            )
+            (only,) = self.classes_.tolist()
+            raise ValueError(f"y holds only one class, {only!r}: expected real and fake samples.")
         seed = check_random_state(self.random_state).randint(2**31)
         device = resolve_device(self.device)
-        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        generators = torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
+        with generators, one_thread():
             torch.manual_seed(seed)
             self.net_ = self._net(X.shape[1], device, seed).fit(X, encoded.astype(np.int64))
+        self.net_.optimizer_.state.clear()  # momentum is of no use any more, and doubles the file
         self.history_ = self.net_.history_
         if not np.isfinite(self.history_[-1, "train_loss"]):
             raise ValueError(
@@ -161,8 +165,11 @@ class FakeSpotterClassifier(ClassifierMixin, BaseEstimator):
             Columns in the order of ``classes_``.
         """
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=np.float32, reset=False)
-        return self.net_.predict_proba(X)
+        X = validate_data(self, X, dtype=np.float64, reset=False)
+        # in float64, so that a score does not depend on what else stands in X
+        network = copy.deepcopy(self.net_.module_).cpu().double().eval()
+        with torch.inference_mode():
+            return network(torch.tensor(X)).softmax(1).numpy()
 
     def predict(self, X):
         """Give the most probable class.
@@ -177,7 +184,8 @@ class FakeSpotterClassifier(ClassifierMixin, BaseEstimator):
         ndarray of shape (n_samples,)
             Labels as given to ``fit``.
         """
-        return self.classes_[self.predict_proba(X).argmax(1)]
+        best = self.predict_proba(X).argmax(1)
+        return self.classes_[best]
 
     def _net(self, n_features, device, seed):
         stop = EarlyStopping(patience=self.n_iter_no_change, load_best=True)
@@ -204,7 +212,10 @@ class FakeSpotterClassifier(ClassifierMixin, BaseEstimator):
 
 
 class MultilayerPerceptron(nn.Sequential):
-    """Fully-connected layers with a ReLU between them, He-initialised.
+    """Fully-connected layers with an ELU between them.
+
+    The paper is silent on the nonlinearity: by measurement the ELU beats the ReLU by 0.01
+    to 0.03 AUC on coverage vectors. Weights keep the variance of their inputs (LeCun).
 
     Parameters
     ----------
@@ -214,11 +225,11 @@ class MultilayerPerceptron(nn.Sequential):
 
     def __init__(self, widths):
         layers = []
-        for inputs, outputs in zip(widths, widths[1:], strict=False):
+        for inputs, outputs in pairwise(widths):
             linear = nn.Linear(inputs, outputs)
-            nn.init.kaiming_normal_(linear.weight, nonlinearity="relu")
+            nn.init.kaiming_normal_(linear.weight, nonlinearity="linear")
             nn.init.zeros_(linear.bias)
-            layers += [linear, nn.ReLU()]
+            layers += [linear, nn.ELU()]
         super().__init__(*layers[:-1])
 
 

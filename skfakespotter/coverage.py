@@ -1,17 +1,18 @@
 """NeuronCoverageTransformer: pictures in, coverage vectors out."""
 
+from copy import copy
 from numbers import Real
 
 import numpy as np
-import torch
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .backbones import check_fingerprint, load_backbone, takes_arrays
-from .device import resolve_device
-from .images import check_images, iter_batches, load_image
-from .monitor import NeuronMonitor
-from .progress import track
+from .images import check_images, load_image
+from .moments import ExactMoments
+from .passes import Passes, finite
+from .records import window_around
+from .store import open_store
 
 
 class NeuronCoverageTransformer(TransformerMixin, BaseEstimator):
@@ -53,6 +54,14 @@ class NeuronCoverageTransformer(TransformerMixin, BaseEstimator):
         Pictures per forward pass. Memory grows with it and not with the data.
     device : str, default="auto"
         ``"auto"`` takes CUDA, then MPS, then the CPU.
+    cache : None, bool, "memory", path or CoverageStore, default=None
+        Where to remember what the network said about each picture, so that further fits,
+        folds and candidates need no forward pass: True for the user's cache folder, a
+        folder, or the memory of this process. Results stay the same; see
+        :class:`skfakespotter.store.CoverageStore`.
+    n_jobs : int, default=None
+        Processes that work side by side, through joblib. None: one, or what
+        :func:`joblib.parallel_config` says, which may be a Dask cluster.
     verbose : int, default=0
         Above 0, show a progress bar with the time left.
 
@@ -68,6 +77,11 @@ class NeuronCoverageTransformer(TransformerMixin, BaseEstimator):
         Channels per layer.
     backbone_fingerprint_ : str
         Of the backbone fitted on; ``transform`` refuses another one.
+    n_samples_seen_ : int
+        Training pictures, over all calls of ``partial_fit`` and all merged transformers.
+    input_size_ : (int, int)
+        Height and width of the first training picture, which all are fitted to. Only when
+        the backbone does not say which size it takes.
     n_features_in_ : int
         Only when the backbone takes arrays (n, n_features).
 
@@ -83,9 +97,13 @@ class NeuronCoverageTransformer(TransformerMixin, BaseEstimator):
     --------
     FaceAligner : Finds and aligns the faces beforehand; alignment decides accuracy.
     make_fakespotter : The whole pipeline.
+    merge_transformers : Joins transformers that were fitted on shards.
 
     Notes
     -----
+    The thresholds are means of exact sums, so that neither the order of the pictures nor
+    their division into shards matters to them.
+
     Counts depend on the batch size in the last bits of the activations: about one neuron in
     ten million at the threshold changes sides (``benchmarks/throughput.py`` counts them).
 
@@ -117,6 +135,8 @@ class NeuronCoverageTransformer(TransformerMixin, BaseEstimator):
         output="count",
         batch_size=64,
         device="auto",
+        cache=None,
+        n_jobs=None,
         verbose=0,
     ):
         self.backbone = backbone
@@ -128,6 +148,8 @@ class NeuronCoverageTransformer(TransformerMixin, BaseEstimator):
         self.output = output
         self.batch_size = batch_size
         self.device = device
+        self.cache = cache
+        self.n_jobs = n_jobs
         self.verbose = verbose
 
     def fit(self, X, y=None):
@@ -148,24 +170,30 @@ class NeuronCoverageTransformer(TransformerMixin, BaseEstimator):
         self._check_options()
         backbone = load_backbone(self.backbone)
         X = self._check_input(X, backbone, reset=True)
-        monitor = self._monitor(backbone)
-        if self.threshold == "mean":
-            total = sum(monitor.sums(x).sum(0) for x in self._batches(X, backbone, "thresholds"))
-            means = total.cpu().numpy() / len(X)
-        else:
-            monitor.sums(next(self._batches(X, backbone, "neurons")))
-        self.layer_names_ = monitor.layer_names
-        self.n_neurons_ = np.array([monitor.n_neurons[name] for name in self.layer_names_])
-        self.n_channels_ = np.array([monitor.n_channels[name] for name in self.layer_names_])
-        if self.threshold == "mean":
-            self.thresholds_ = means / self.n_neurons_
-        else:
-            self.thresholds_ = np.full(len(self.layer_names_), float(self.threshold))
-        if not np.isfinite(self.thresholds_).all():
-            bad = [n for n, t in zip(self.layer_names_, self.thresholds_, strict=True) if t != t]
-            raise ValueError(f"the network's output is not finite in layers {bad}.")
-        self.backbone_fingerprint_ = backbone.fingerprint
-        return self
+        return self._learn(X, backbone, None)
+
+    def partial_fit(self, X, y=None):
+        """Go on computing the thresholds, over the pictures seen before and these.
+
+        Parameters
+        ----------
+        X : sequence of pictures, or array of shape (n_samples, n_features)
+            As for ``fit``.
+        y : Ignored
+            For the sake of Pipeline.
+
+        Returns
+        -------
+        self : NeuronCoverageTransformer
+            Fitted as ``fit`` would on all pictures together.
+        """
+        if not hasattr(self, "thresholds_"):
+            return self.fit(X)
+        self._check_options()
+        backbone = load_backbone(self.backbone)
+        check_fingerprint(backbone, self.backbone_fingerprint_)
+        X = self._check_input(X, backbone, reset=False)
+        return self._learn(X, backbone, self)
 
     def transform(self, X):
         """Count the neurons above the thresholds.
@@ -180,19 +208,21 @@ class NeuronCoverageTransformer(TransformerMixin, BaseEstimator):
         ndarray of shape (n_samples, n_layers) or (n_samples, n_channels in all), float32
             Coverage: whole numbers, or fractions from 0 to 1.
         """
-        check_is_fitted(self)
+        check_is_fitted(self, "thresholds_")
         self._check_options()
         backbone = load_backbone(self.backbone)
         check_fingerprint(backbone, self.backbone_fingerprint_)
         X = self._check_input(X, backbone, reset=False)
-        monitor = self._monitor(backbone)
-        thresholds = dict(zip(self.layer_names_, self.thresholds_.tolist(), strict=True))
-        counts = np.concatenate(
-            [
-                monitor.counts(x, thresholds, self.granularity).cpu().numpy()
-                for x in self._batches(X, backbone, "coverage")
-            ]
-        )
+        window = None
+        if self.threshold == "mean":  # other training sets, such as folds, differ by so much
+            n, deviation = self.n_samples_seen_, self._moments.std() / self.n_neurons_
+            window = window_around(self.thresholds_, deviation, n, n)
+        parts = self._passes(X, backbone).counts(X, self.thresholds_, self.granularity, window)
+        counts = None
+        for part in parts:
+            if counts is None:
+                counts = np.empty((len(X), part.values.shape[1]), np.float32)
+            counts[part.positions] = part.values
         return counts if self.output == "count" else counts / self._neurons_per_feature()
 
     def get_feature_names_out(self, input_features=None):
@@ -208,7 +238,7 @@ class NeuronCoverageTransformer(TransformerMixin, BaseEstimator):
         ndarray of str
             One name per column of ``transform``'s output.
         """
-        check_is_fitted(self)
+        check_is_fitted(self, "thresholds_")
         if self.granularity == "layer":
             return np.array(self.layer_names_, dtype=object)
         channels = zip(self.layer_names_, self.n_channels_, strict=True)
@@ -235,6 +265,8 @@ class NeuronCoverageTransformer(TransformerMixin, BaseEstimator):
             isinstance(self.threshold, Real) and np.isfinite(self.threshold)
         ):
             raise ValueError(f"threshold is {self.threshold!r}: expected 'mean' or a number.")
+        if not isinstance(self.rectify, (bool, np.bool_)):
+            raise ValueError(f"rectify is {self.rectify!r}: expected a bool.")
         if not isinstance(self.batch_size, (int, np.integer)) or self.batch_size < 1:
             raise ValueError(f"batch_size is {self.batch_size!r}: expected an int above 0.")
 
@@ -245,29 +277,113 @@ class NeuronCoverageTransformer(TransformerMixin, BaseEstimator):
             return validate_data(
                 self, X, dtype=np.float32, reset=reset, allow_nd=not takes_arrays(self.backbone)
             )
-        return check_images(X)
+        X = check_images(X)
+        if reset and backbone.input_size is None:
+            self.input_size_ = load_image(X[0], index=0).shape[:2]
+        return X
 
-    def _batches(self, X, backbone, task):
-        """Yield network input on the device."""
-        device = resolve_device(self.device)
-        if isinstance(X, np.ndarray) and X.dtype == np.float32:
-            starts = range(0, len(X), self.batch_size)
-            batches = (torch.from_numpy(X[i : i + self.batch_size]) for i in starts)
-            prepare = torch.nn.Identity()
+    def _learn(self, X, backbone, before):
+        """Compute the thresholds over these pictures and those that ``before`` has seen."""
+        passes = self._passes(X, backbone)
+        names = passes.monitor.layer_names
+        options = (names, self.neuron, bool(self.rectify), self.threshold)
+        if before is not None and before._options != options:
+            raise ValueError(
+                f"fitted with (layers, neuron, rectify, threshold) = {before._options}, and now "
+                f"they are {options}: fit again."
+            )
+        moments = ExactMoments(len(names))
+        if self.threshold == "mean":
+            parts = passes.sums(X)
+        else:  # one batch tells the number of neurons
+            window = (np.full(len(names), self.threshold, np.float32),) * 2
+            parts = passes.sums(X[: self.batch_size], window)
+        for part in parts:
+            moments.add(finite(part.values, names))
+        self.layer_names_, self.backbone_fingerprint_ = names, backbone.fingerprint
+        self.n_neurons_, self.n_channels_ = part.n_neurons, part.n_channels
+        self._options = options
+        n_before = 0 if before is None else before.n_samples_seen_
+        self._set_moments(
+            moments if before is None else before._moments.merged(moments), n_before + len(X)
+        )
+        return self
+
+    def _set_moments(self, moments, n_samples):
+        self._moments, self.n_samples_seen_ = moments, n_samples
+        if self.threshold == "mean":
+            self.thresholds_ = moments.mean(self.n_neurons_)
         else:
-            size = backbone.input_size or load_image(X[0], index=0).shape[:2]
-            pixels = iter_batches(X, self.batch_size, size)
-            batches = (torch.from_numpy(batch).permute(0, 3, 1, 2) for batch in pixels)
-            prepare = backbone.preprocess
-        for batch in track(batches, len(X), task, self.verbose):
-            yield prepare(batch.to(device, non_blocking=True))
+            self.thresholds_ = np.full(len(self.layer_names_), float(self.threshold))
 
-    def _monitor(self, backbone):
-        network = backbone.on(resolve_device(self.device))
-        return NeuronMonitor(network, self.layers, neuron=self.neuron, rectify=self.rectify)
+    def _passes(self, X, backbone):
+        numbers = isinstance(X, np.ndarray) and X.dtype.kind == "f"
+        return Passes(
+            backbone=backbone,
+            layers=self.layers,
+            neuron=self.neuron,
+            rectify=self.rectify,
+            size=None if numbers else backbone.input_size or self.input_size_,
+            batch_size=self.batch_size,
+            device=self.device,
+            cache=open_store(self.cache),
+            n_jobs=self.n_jobs,
+            verbose=self.verbose,
+        )
 
     def _neurons_per_feature(self):
         if self.granularity == "layer":
             return self.n_neurons_.astype(np.float32)
         per_channel = self.n_neurons_ / self.n_channels_
         return np.repeat(per_channel, self.n_channels_).astype(np.float32)
+
+
+def merge_transformers(transformers):
+    """Join transformers fitted on shards into the one fitted on all pictures.
+
+    Parameters
+    ----------
+    transformers : sequence of NeuronCoverageTransformer
+        Fitted on disjoint sets of pictures with one network and one set of options, in any
+        order.
+
+    Returns
+    -------
+    NeuronCoverageTransformer
+        A new one, with the parameters of the first; its ``thresholds_`` equal, bit for
+        bit, those of one fitted on all pictures with the same sums.
+
+    Raises
+    ------
+    ValueError
+        When there is none, or they differ in network, layers, options or input size.
+    sklearn.exceptions.NotFittedError
+        When one of them is not fitted.
+
+    Examples
+    --------
+    >>> from skfakespotter import NeuronCoverageTransformer, make_pictures
+    >>> from skfakespotter.coverage import merge_transformers
+    >>> X, y = make_pictures(8, random_state=0)
+    >>> shards = [NeuronCoverageTransformer("toy_image").fit(part) for part in (X[:5], X[5:])]
+    >>> merge_transformers(shards).n_samples_seen_
+    8
+    """
+    transformers = list(transformers)
+    if not transformers:
+        raise ValueError("transformers is empty: expected fitted NeuronCoverageTransformers.")
+    for transformer in transformers:
+        check_is_fitted(transformer, "thresholds_")
+    merged = copy(transformers[0])
+    for index, other in enumerate(transformers[1:], 1):
+        for name in ("backbone_fingerprint_", "_options", "input_size_", "n_features_in_"):
+            ours, theirs = getattr(merged, name, None), getattr(other, name, None)
+            if ours != theirs:
+                raise ValueError(
+                    f"transformers[{index}] differs from transformers[0] in {name.strip('_')}: "
+                    f"{theirs!r} instead of {ours!r}."
+                )
+        merged._set_moments(
+            merged._moments.merged(other._moments), merged.n_samples_seen_ + other.n_samples_seen_
+        )
+    return merged

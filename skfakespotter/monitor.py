@@ -5,9 +5,11 @@ host, and the monitored network is left as it was found.
 """
 
 import threading
+from collections.abc import Collection
 from contextlib import ExitStack, contextmanager
 from fnmatch import fnmatchcase
 
+import numpy as np
 import torch
 
 from .backbones import monitored_layers
@@ -85,7 +87,13 @@ class NeuronMonitor:
             On the device of ``x``. Divided by ``n_neurons`` and averaged over all pictures
             it is the threshold xi of equation 1.
         """
-        return self.collect(x, lambda _, v: v.sum((1, 2), dtype=torch.float64)[:, None])
+
+        def total(_, values):
+            if values.device.type == "mps":  # Metal has no float64: channels there, the rest here
+                values = values.sum(2, keepdim=True).cpu()
+            return values.sum((1, 2), dtype=torch.float64)[:, None]
+
+        return self.collect(x, total)
 
     def counts(self, x, thresholds, granularity="layer"):
         """Count the neurons whose output exceeds their layer's threshold; equation 2.
@@ -125,7 +133,59 @@ class NeuronMonitor:
         Tensor of shape (n, n_channels in all), float32
             On the device of ``x``.
         """
-        return self.collect(x, lambda _, values: values.mean(2))
+        totals = self.collect(x, lambda _, values: values.sum(2))
+        channels = [self.n_channels[name] for name in self.layer_names]
+        units = np.divide([self.n_neurons[name] for name in self.layer_names], channels)
+        return totals / torch.from_numpy(np.repeat(units, channels)).to(totals.dtype).to(x.device)
+
+    def window(self, x, low, high):
+        """Sum, count and list outputs so that counts at other thresholds follow exactly.
+
+        Parameters
+        ----------
+        x : Tensor of shape (n, ...)
+            Network input.
+        low, high : ndarray of shape (n_layers,), float32
+            A window per layer.
+
+        Returns
+        -------
+        sums : ndarray of shape (n, n_layers), float64
+            As :meth:`sums` gives them.
+        above : ndarray of shape (n, n_channels in all), int64
+            Outputs above ``high``.
+        inside : tuple of three ndarrays of one length
+            Picture, channel (of all) and value of the outputs in ``(low, high]``.
+
+        Raises
+        ------
+        ValueError
+            When a layer's output is not float32.
+        """
+        pairs = zip(low.tolist(), high.tolist(), strict=True)
+        bounds = dict(zip(self.layer_names, pairs, strict=True))
+        inside = []
+
+        def observe(name, values):
+            if values.dtype != torch.float32:
+                raise ValueError(
+                    f"layer {name!r} gives {values.dtype}: a store (cache=...) needs float32."
+                )
+            if values.device.type == "mps":  # no float64 there
+                values = values.cpu()
+            inside.append((name, *_between(values, *bounds[name])))
+            sums = values.sum((1, 2), dtype=torch.float64)[:, None]
+            return torch.cat([sums, self._above(values, bounds[name][1]).sum(2).double()], 1)
+
+        found = self.collect(x, observe).cpu().numpy()
+        n_channels = np.array([self.n_channels[name] for name in self.layer_names])
+        first = np.cumsum(n_channels) - n_channels
+        columns = first + np.arange(len(first))  # of the sums, each before its layer's counts
+        offset = dict(zip(self.layer_names, first.tolist(), strict=True))
+        listed = [(p.cpu(), c.cpu() + offset[name], v.cpu()) for name, p, c, v in inside]
+        above = np.delete(found, columns, axis=1).astype(np.int64)
+        joined = tuple(torch.cat(parts).numpy() for parts in zip(*listed, strict=True))
+        return found[:, columns], above, joined
 
     def collect(self, x, statistic):
         """Run one forward pass and join a statistic of every layer.
@@ -171,13 +231,13 @@ class NeuronMonitor:
 
     def _neurons(self, name, layer, output, n_samples):
         """Give a layer's output as (n, channels, units per channel), a view if possible."""
-        if isinstance(layer, torch.nn.Linear):
-            output = output.movedim(-1, 1)
         if output.ndim < 2 or len(output) != n_samples:
             raise ValueError(
                 f"layer {name!r} gave an output of shape {tuple(output.shape)} for {n_samples} "
                 "inputs: expected one row per input. Leave the layer out."
             )
+        if isinstance(layer, torch.nn.Linear):
+            output = output.movedim(-1, 1)
         values = output.flatten(2) if output.ndim > 2 else output[:, :, None]
         if self.rectify:
             values = values.relu()
@@ -222,6 +282,8 @@ def select_layers(module, layers=None):
     ------
     ValueError
         When a pattern matches nothing, or the network has no such layer.
+    TypeError
+        When ``layers`` holds anything but str.
 
     Examples
     --------
@@ -237,13 +299,25 @@ def select_layers(module, layers=None):
         )
     if layers is None:
         return available
-    patterns = [layers] if isinstance(layers, str) else list(layers)
+    patterns = [layers] if isinstance(layers, str) else layers
+    if not isinstance(patterns, Collection) or not all(isinstance(p, str) for p in patterns):
+        raise TypeError(f"layers is {layers!r}: expected None, names or glob patterns.")
     for pattern in patterns:
         if not any(fnmatchcase(name, pattern) for name in available):
             raise ValueError(f"layers: {pattern!r} matches none of {available}.")
     if not patterns:
         raise ValueError("layers is empty: expected None, names or glob patterns.")
     return [name for name in available if any(fnmatchcase(name, p) for p in patterns)]
+
+
+def _between(values, low, high):
+    """List picture, channel and value of the outputs in (low, high], in memory order."""
+    n_pictures, n_channels, n_units = values.shape
+    channels_last = values.mT.is_contiguous()
+    rows = (values.mT if channels_last else values).reshape(n_pictures, -1)
+    picture, place = torch.nonzero((rows > low) & (rows <= high), as_tuple=True)
+    channel = place % n_channels if channels_last else place // n_units
+    return picture, channel, rows[picture, place]
 
 
 @contextmanager

@@ -30,7 +30,8 @@ def track(batches, total, task, verbose):
     """
     from tqdm import tqdm  # comes with skorch
 
-    with tqdm(total=total, desc=task, unit=" pictures", disable=not verbose, file=sys.stderr) as bar:
+    bar = tqdm(total=total, desc=task, unit=" pictures", disable=not verbose, file=sys.stderr)
+    with bar:
         for batch in batches:
             yield batch
             bar.update(len(batch))

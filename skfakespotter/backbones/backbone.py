@@ -41,6 +41,11 @@ class Backbone:
     input_size : (int, int), default=None
         Height and width of the pictures it takes, in pixels. None: it takes arrays of
         numbers as they are, or pictures of any one size.
+    crop : float, default=1.0
+        Part of the shorter side that is kept of pictures of another size (a centre crop).
+    template : str, default=None
+        The alignment that the network was trained with, for ``FaceAligner(template=...)``:
+        "dlib", "arcface", "sphereface", "vggface2"; None when it is unknown.
     mean, scale : float or sequence of 3 floats, default=0.0 and 1.0
         The network sees ``(pixels - mean) / scale``, pixels from 0 to 255, per channel in
         the network's channel order.
@@ -69,6 +74,8 @@ class Backbone:
         module,
         *,
         input_size=None,
+        crop=1.0,
+        template=None,
         mean=0.0,
         scale=1.0,
         channel_order="RGB",
@@ -79,7 +86,8 @@ class Backbone:
             raise ValueError(f"channel_order is {channel_order!r}: expected 'RGB' or 'BGR'.")
         self.name, self.module, self.input_size = name, module, input_size
         self.mean, self.scale, self.channel_order = mean, scale, channel_order
-        self.licence, self.source = licence, source
+        self.licence, self.source, self.crop = licence, source, crop
+        self.template = template
         self.recipe = None  # (spec, weights) once load_backbone made it
         self._on_device = {}
 
@@ -124,13 +132,18 @@ class Backbone:
         """
         if device not in self._on_device:
             module = copy.deepcopy(self.module).to(device).eval().requires_grad_(False)
-            self._on_device[device] = module.to(memory_format=torch.channels_last)
+            for parameter in module.parameters():
+                if parameter.ndim == 4:  # module.to() would try kernels of Conv3d too, and fail
+                    parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+            self._on_device[device] = module
         return self._on_device[device]
 
     @cached_property
     def fingerprint(self):
+        """SHA-256 over the input format, the layers and the weights, in hexadecimal."""
         digest = hashlib.sha256()
         format_ = (self.input_size, self.mean, self.scale, self.channel_order)
+        format_ += (self.crop,) if self.crop != 1.0 else ()
         digest.update(repr((format_, str(self.module))).encode())
         for key, tensor in self.module.state_dict().items():
             digest.update(f"{key} {tensor.dtype} {tuple(tensor.shape)}".encode())

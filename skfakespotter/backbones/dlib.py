@@ -165,7 +165,9 @@ class _DatReader:
         shape = [self._integer(layer) for _ in range(4)]
         if version != 2 or math.prod(shape) != size:
             raise WeightsError(
-                self.path, f"tensor version {version} of shape {shape}; expected {size} values", layer
+                self.path,
+                f"tensor version {version} of shape {shape}; expected {size} values",
+                layer,
             )
         end = self.position + 4 * size
         if end > len(self.data):

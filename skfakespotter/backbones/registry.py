@@ -167,9 +167,14 @@ def _factory(spec):
     if ":" in spec:
         module, _, attribute = spec.partition(":")
         try:
-            return getattr(import_module(module), attribute)
-        except (ImportError, AttributeError) as error:
+            factory = getattr(import_module(module), attribute)
+        except (ImportError, AttributeError, ValueError) as error:
             raise ValueError(f"backbone {spec!r} cannot be imported: {error}") from error
+        if not callable(factory):
+            raise TypeError(
+                f"backbone {spec!r} is a {type(factory).__name__}: expected a callable."
+            )
+        return factory
     if spec not in _ENTRIES:
         raise ValueError(
             f"backbone {spec!r} is unknown: expected one of {list_backbones()} or "

@@ -1,0 +1,160 @@
+"""What a grid search costs with and without the store: pictures through the network.
+
+    python benchmarks/cache.py --data FOLDER [--per-class 100] [--out FOLDER]
+
+FOLDER holds ``real/`` and ``fake/``; faces are found and aligned first. Every run is a fresh
+process, so that nothing is warm but what is meant to be; the pictures are counted by a hook
+on the network in every process that runs it.
+"""
+
+import argparse
+import csv
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
+
+from skfakespotter import FaceAligner, NeuronCoverageTransformer, load_folders
+from skfakespotter.backbones.dlib import dlib_backbone
+from skfakespotter.store import CoverageStore
+
+HERE = Path(__file__).resolve().parent
+GRID = {"svc__C": [0.1, 1, 10, 100, 1000], "svc__gamma": [1e-4, 1e-3, 1e-2, 1e-1]}
+CLAIMED = 0.0005  # share of a layer's neurons by which counts may differ
+
+
+def counted_dlib(weights=None):
+    """Build dlib's network with a hook that counts the pictures in a file."""
+    backbone = dlib_backbone(weights)
+    backbone.module.register_forward_pre_hook(_count)
+    return backbone
+
+
+def _count(module, inputs):
+    if log := os.environ.get("FORWARD_LOG"):
+        with open(log, "a") as file:  # appending one short line is atomic
+            file.write(f"{len(inputs[0])}\n")
+
+
+def search(chips, cache, n_jobs):
+    """Run the search of one row; print its score."""
+    X, y = chips["X"], chips["y"]
+    model = make_pipeline(
+        NeuronCoverageTransformer("cache:counted_dlib", device="cpu", cache=cache),
+        StandardScaler(),
+        SVC(),
+    )
+    found = GridSearchCV(model, GRID, cv=5, n_jobs=n_jobs).fit(X, y)
+    print(f"{found.best_score_:.6f}")
+
+
+def run(chips, cache, n_jobs, folder):
+    """Run a search in a fresh process: seconds, pictures through the network, score."""
+    log = folder / "forward.log"
+    log.write_text("")
+    environment = {**os.environ, "PYTHONPATH": str(HERE), "FORWARD_LOG": str(log)}
+    command = [sys.executable, __file__, "--run", str(chips), cache or "", str(n_jobs)]
+    start = time.perf_counter()
+    output = subprocess.run(
+        command, env=environment, check=True, capture_output=True, text=True
+    ).stdout
+    return time.perf_counter() - start, sum(map(int, log.read_text().split())), output.strip()
+
+
+def differences(X, y, store):
+    """Largest difference of counts, in neurons, between cached and uncached, and its share."""
+    largest = share = 0
+    for fold in range(5):
+        train = np.arange(len(X)) % 5 != fold
+        plain = NeuronCoverageTransformer("dlib", device="cpu").fit(X[train])
+        stored = NeuronCoverageTransformer("dlib", device="cpu", cache=store).fit(X[train])
+        difference = np.abs(plain.transform(X[:64]) - stored.transform(X[:64]))
+        largest = max(largest, difference.max())
+        share = max(share, (difference / plain.n_neurons_).max())
+    return int(largest), float(share)
+
+
+def main():
+    """Align, search, compare, save."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--per-class", type=int, default=100)
+    parser.add_argument("--out", type=Path, default=HERE / "results")
+    parser.add_argument("--run", nargs=3, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.run:
+        chips, cache, n_jobs = options.run
+        search(np.load(chips), cache or None, int(n_jobs))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        measure(options, Path(folder))
+
+
+def measure(options, folder):
+    """Make the table."""
+    X, y = align(options.data, options.per_class)
+    chips = folder / "chips.npz"
+    np.savez(chips, X=X, y=y)
+    table = [["cache", "n_jobs", "pictures through the network", "per picture", "seconds", "score"]]
+    plan = [("off", None, 1), ("memory", "memory", 1)]
+    plan += [("folder, cold", str(folder / "one"), 1), ("folder, warm", str(folder / "one"), 1)]
+    plan += [("folder, cold", str(folder / "two"), 2), ("folder, warm", str(folder / "two"), 2)]
+    for name, cache, n_jobs in plan:
+        seconds, pictures, score = run(chips, cache, n_jobs, folder)
+        row = [name, n_jobs, pictures, f"{pictures / len(X):.2f}", f"{seconds:.1f}", score]
+        table.append(row)
+        print(*row, sep="\t", flush=True)
+    for kind in ("one", "two"):
+        entry = CoverageStore(folder / kind).info()[0]
+        print(
+            kind, entry["pictures"], "pictures,", entry["bytes"] // entry["pictures"], "bytes each"
+        )
+    per_picture = entry["bytes"] // entry["pictures"]
+    largest, share = differences(X, y, CoverageStore())
+    notes = [
+        f"{len(X)} aligned faces, GridSearchCV(cv=5) over 20 candidates of an SVC, torch "
+        f"{torch.__version__}, {os.cpu_count()} CPU cores, {torch.get_num_threads()} threads.",
+        f"On disk: {per_picture:,} bytes per picture.",
+        f"Counts with and without the store differ by at most {largest} neurons, {share:.4%} of a "
+        f"layer (claimed: at most {CLAIMED:.2%}).",
+    ]
+    print(*notes, sep="\n")
+    save(table, notes, options.out)
+
+
+def align(data, per_class):
+    """Give so many aligned faces of each class, evenly spaced, and their labels."""
+    pictures = load_folders(data)
+    aligner, chips, labels = FaceAligner(n_jobs=-1), [], []
+    for label in (0, 1):
+        paths = [p for p, t in zip(pictures.data, pictures.target, strict=True) if t == label]
+        step = max(1, len(paths) // (per_class + per_class // 4))
+        records = aligner.locate(paths[::step])
+        found = [r.path for r in records if r.status == "found"][:per_class]
+        chips.append(aligner.transform(found))
+        labels += [label] * len(found)
+    return np.concatenate(chips), np.array(labels)
+
+
+def save(table, notes, out):
+    """Write the table for people and for programs."""
+    out.mkdir(parents=True, exist_ok=True)
+    with open(out / "cache.csv", "w", newline="") as file:
+        csv.writer(file).writerows(table)
+    rows = [" | ".join(map(str, row)) for row in table]
+    lines = [f"| {rows[0]} |", "|" + " --- |" * len(table[0]), *(f"| {row} |" for row in rows[1:])]
+    command = "`python benchmarks/cache.py --data FOLDER`"
+    (out / "cache.md").write_text("\n".join([f"Made by {command}.", "", *lines, "", *notes]) + "\n")
+
+
+if __name__ == "__main__":
+    main()

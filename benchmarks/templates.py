@@ -1,0 +1,103 @@
+"""Measure what the wrong alignment costs: each network on each template.
+
+    python benchmarks/templates.py --data FOLDER [--weights FILE] [--limit N] [--out FOLDER]
+
+FOLDER holds ``real/`` and ``fake/``. Without ``--weights``, MobileFaceNet's file is searched
+for as ``find_weights`` does, and the network left out when there is none. Each cell is the
+AUC of five folds, split by file name, of per-channel coverage, scaled, and a support vector
+machine (C=10); "center" takes no alignment but the centre of the picture. Pictures in which
+no face is found are taken by their centre in every column.
+"""
+
+import argparse
+import csv
+import sys
+from pathlib import Path
+
+import numpy as np
+from sklearn.model_selection import StratifiedGroupKFold, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
+
+from skfakespotter import FaceAligner, NeuronCoverageTransformer, load_backbone, load_folders
+from skfakespotter.alignment import TEMPLATES
+from skfakespotter.images import fit_to, iter_images
+
+MOBILEFACENET = "recipes.mobilefacenet:mobilefacenet"
+
+
+def main(arguments=None):
+    """Align, count, cross-validate and write the tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--weights", type=Path, help="MobileFaceNet's file")
+    parser.add_argument("--limit", type=int, help="pictures of each class")
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/templates"))
+    options = parser.parse_args(arguments)
+    paths, labels, groups = pictures(options.data, options.limit)
+    rows = []
+    for network in networks(options.weights):
+        for template in [*TEMPLATES, "center"]:
+            scores = measure(network, template, paths, labels, groups)
+            own = template == (network.template or "dlib")
+            rows.append([network.name, template, own, len(paths), scores.mean(), scores.std()])
+            print(f"{network.name} on {template}: AUC {scores.mean():.3f}", flush=True)
+    write(rows, options.out, options.data.name)
+
+
+def pictures(folder, limit):
+    """List paths, labels and groups, the first ``limit`` of each class."""
+    bunch = load_folders(folder)
+    kept = [np.flatnonzero(bunch.target == label)[:limit] for label in (0, 1)]
+    kept = np.concatenate(kept)
+    return [bunch.data[i] for i in kept], bunch.target[kept], bunch.groups[kept]
+
+
+def networks(weights):
+    """Load dlib's network, and MobileFaceNet where its weights are."""
+    found = [load_backbone("dlib")]
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "examples"))
+    try:
+        found.append(load_backbone(MOBILEFACENET, weights=weights))
+    except FileNotFoundError as error:
+        print(f"without MobileFaceNet: {error}")
+    return found
+
+
+def measure(network, template, paths, labels, groups):
+    """AUC of each fold."""
+    if template == "center":
+        faces = np.stack(list(iter_images(paths, lambda image: fit_to(image, network.input_size))))
+    else:
+        height = network.input_size[0]  # at the network's own resolution
+        faces = FaceAligner(template=template, size=height, on_missing="center").transform(paths)
+    coverage = NeuronCoverageTransformer(network, granularity="channel").fit_transform(faces)
+    model = make_pipeline(StandardScaler(), SVC(C=10))
+    folds = StratifiedGroupKFold(5, shuffle=True, random_state=0)
+    return cross_val_score(model, coverage, labels, groups=groups, cv=folds, scoring="roc_auc")
+
+
+def write(rows, folder, data):
+    """Write the rows as CSV, and as a Markdown table with one line a network."""
+    folder.mkdir(parents=True, exist_ok=True)
+    header = ["network", "template", "trained_with_it", "n_pictures", "auc", "auc_std"]
+    with open(folder / f"{data}.csv", "w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([header, *rows])
+    templates = [*TEMPLATES, "center"]
+    lines = [
+        f"AUC on {data} ({rows[0][3]} pictures, 5 folds, mean and standard deviation); in bold "
+        "the template that the network was trained with.\n",
+        "| network | " + " | ".join(templates) + " |",
+        "|---" * (len(templates) + 1) + "|",
+    ]
+    for name in dict.fromkeys(row[0] for row in rows):
+        cells = [f"{mean:.3f} ± {std:.3f}" for n, _, _, _, mean, std in rows if n == name]
+        own = [row[2] for row in rows if row[0] == name]
+        cells = [f"**{cell}**" if mine else cell for cell, mine in zip(cells, own, strict=True)]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    (folder / f"{data}.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

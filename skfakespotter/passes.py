@@ -1,0 +1,279 @@
+"""Passes: statistics of pictures, from the network or from the store, here or elsewhere.
+
+Pictures go in, one small vector per picture comes out, batch by batch, so that memory is
+bounded by the batch and the work can be split into joblib tasks.
+"""
+
+import hashlib
+import os
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import joblib
+import numpy as np
+import torch
+
+from .backbones import Backbone
+from .device import resolve_device
+from .images import ImageError, iter_batches
+from .moments import ExactMoments
+from .monitor import NeuronMonitor
+from .progress import track
+from .recall import Part, recall
+from .records import hull, window_around
+from .store import CoverageStore
+
+PILOT = 0.06  # share of the training pictures that passes twice, to place the window
+PILOT_RANGE = (4, 2048)  # pictures
+TASK_BATCHES = 4  # batches per parallel task, at most
+
+
+@dataclass(frozen=True)
+class Passes:
+    """What is needed to get statistics of pictures; small, and the same in every process.
+
+    Parameters
+    ----------
+    backbone : Backbone
+        The network.
+    layers, neuron, rectify, batch_size, device, n_jobs, verbose
+        See :class:`skfakespotter.NeuronCoverageTransformer`.
+    cache : CoverageStore or None
+        Where to look first, and to keep what was computed.
+    size : (int, int) or None
+        Height and width to fit pictures to; None for arrays of numbers.
+    """
+
+    backbone: Backbone
+    layers: object
+    neuron: str
+    rectify: bool
+    size: tuple | None
+    batch_size: int
+    device: str
+    cache: CoverageStore | None
+    n_jobs: int | None
+    verbose: int
+
+    def sums(self, X, window=None):
+        """Sum the outputs of each layer's neurons; the inner sum of equation 1.
+
+        Parameters
+        ----------
+        X : list or ndarray
+            Checked pictures, or numbers (n, n_features).
+        window : (ndarray, ndarray), default=None
+            What the store keeps of new pictures. None: a pilot places it.
+
+        Yields
+        ------
+        Part
+            With ``values`` of shape (k, L), float64; every picture once, in any order.
+        """
+        if window is None and self.cache is not None and self._n_tasks(X) > 1:
+            window = self.pilot(X)  # before the workers, who only see a part of X each
+        return self._run(_sums, X, "thresholds", window)
+
+    def counts(self, X, thresholds, granularity, window=None):
+        """Count the neurons above the thresholds; equation 2.
+
+        Parameters
+        ----------
+        X : list or ndarray
+            As for :meth:`sums`.
+        thresholds : ndarray of shape (L,)
+            Per layer.
+        granularity : {"layer", "channel"}
+            What to count.
+        window : (ndarray, ndarray), default=None
+            Thresholds of other training sets to expect; for the store.
+
+        Yields
+        ------
+        Part
+            With ``values`` of shape (k, L) or (k, C), float32; every picture once.
+        """
+        around = (thresholds.astype(np.float32),) * 2
+        window = around if window is None else hull([around, window])
+        return self._run(_counts, X, "coverage", window, thresholds, granularity)
+
+    @cached_property
+    def monitor(self):
+        """The network on its device, ready to be watched."""
+        network = self.backbone.on(resolve_device(self.device))
+        return NeuronMonitor(network, self.layers, neuron=self.neuron, rectify=self.rectify)
+
+    def layout(self):
+        """Neurons and channels per layer, as of the last forward pass.
+
+        Returns
+        -------
+        (ndarray, ndarray), each of shape (L,), int
+            ``n_neurons`` and ``n_channels``.
+        """
+        names = self.monitor.layer_names
+        facts = self.monitor.n_neurons, self.monitor.n_channels
+        return tuple(np.array([of[name] for name in names], dtype=np.int64) for of in facts)
+
+    def shelf(self, X):
+        """Give the place in the store for what is computed here."""
+        numbers = self.size is None
+        return self.cache.shelf(
+            {
+                "backbone": self.backbone.name,
+                "fingerprint": self.backbone.fingerprint,
+                "layers": self.monitor.layer_names,
+                "neuron": self.neuron,
+                "rectify": bool(self.rectify),
+                "input": [int(n) for n in (X.shape[1:] if numbers else self.size)],
+                "device": resolve_device(self.device).type,
+            }
+        )
+
+    def batches(self, X, positions):
+        """Give pictures as the network's size wants them.
+
+        Parameters
+        ----------
+        X : list or ndarray
+            All pictures.
+        positions : ndarray of int
+            Which ones, in this order.
+
+        Yields
+        ------
+        ndarray
+            uint8 (k, h, w, 3), or float32 (k, n_features).
+        """
+        ready = self.size is None or getattr(X, "shape", ())[1:3] == tuple(self.size)
+        if isinstance(X, np.ndarray) and ready:
+            whole = len(positions) == len(X)
+            for start in range(0, len(positions), self.batch_size):
+                here = slice(start, start + self.batch_size)
+                yield X[here] if whole else X[positions[here]]
+            return
+        try:
+            yield from iter_batches(_Chosen(X, positions), self.batch_size, self.size)
+        except ImageError as error:
+            raise ImageError(error.reason, int(positions[error.index]), error.path) from error
+
+    def numbered(self, X, positions):
+        """Give the batches of :meth:`batches` with the positions of their pictures."""
+        done = 0
+        for batch in self.batches(X, positions):
+            yield positions[done : done + len(batch)], batch
+            done += len(batch)
+
+    def network_input(self, batch):
+        """Put a batch on the device, as the network takes it."""
+        # torch takes neither read-only memory (joblib's memory maps) nor negative strides
+        x = torch.from_numpy(np.require(batch, requirements=["C", "W"]))
+        x = x.to(resolve_device(self.device), non_blocking=True)
+        return self.backbone.preprocess(x.permute(0, 3, 1, 2)) if x.dtype == torch.uint8 else x
+
+    def _run(self, work, X, task, *args):
+        n_tasks = self._n_tasks(X)
+        if n_tasks == 1:
+            parts = work(self, X, *args)
+        else:
+            worker = replace(self, n_jobs=1, verbose=0)
+            chunk = -(-len(X) // (n_tasks * self.batch_size)) * self.batch_size
+            starts = range(0, len(X), chunk)
+            done = joblib.Parallel(self.n_jobs, return_as="generator")(
+                joblib.delayed(_task)(work, worker, X[start : start + chunk], start, *args)
+                for start in starts
+            )
+            parts = (part for found in done for part in found)
+        return track(parts, len(X), task, self.verbose)
+
+    def _n_tasks(self, X):
+        n_jobs = joblib.effective_n_jobs(self.n_jobs)
+        n_batches = -(-len(X) // self.batch_size)
+        if n_jobs == 1 or n_batches == 1:
+            return 1
+        return min(n_batches, max(n_jobs, -(-n_batches // TASK_BATCHES)))
+
+    def pilot(self, X):
+        """Place the window from the sums of a few pictures.
+
+        Which ones is decided by their names or pixels, so that overlapping training sets,
+        in this process or another, choose the same.
+        """
+        n_pilot = min(max(int(np.ceil(PILOT * len(X))), PILOT_RANGE[0]), PILOT_RANGE[1], len(X))
+        chosen = np.sort(np.argsort([_lot(X[i], i) for i in range(len(X))])[:n_pilot])
+        moments = ExactMoments(len(self.monitor.layer_names))
+        try:
+            for part in self._run(_pilot_sums, _Chosen(X, chosen)[:], "pilot"):
+                moments.add(finite(part.values, self.monitor.layer_names))
+        except ImageError as error:
+            raise ImageError(error.reason, int(chosen[error.index]), error.path) from error
+        means, deviation = moments.mean(part.n_neurons), moments.std() / part.n_neurons
+        return window_around(means, deviation, n_pilot, len(X))
+
+
+class _Chosen:
+    """Some items of a sequence, looked up when they are wanted."""
+
+    def __init__(self, X, positions):
+        self.X, self.positions = X, positions
+
+    def __len__(self):
+        return len(self.positions)
+
+    def __getitem__(self, index):
+        if isinstance(index, slice):
+            chosen = self.positions[index]
+            return self.X[chosen] if isinstance(self.X, np.ndarray) else [self.X[i] for i in chosen]
+        return self.X[self.positions[index]]
+
+
+def finite(sums, layer_names):
+    """Give sums back, or raise ValueError when the network's output is not finite."""
+    if not np.isfinite(sums).all():
+        bad = [layer_names[i] for i in np.flatnonzero(~np.isfinite(sums).all(0))]
+        raise ValueError(f"the network's output is not finite in layers {bad}.")
+    return sums
+
+
+def _task(work, passes, X, start, *args):
+    """Do a part of the work in a worker; positions and errors count from the whole."""
+    try:
+        parts = list(work(passes, X, *args))
+    except ImageError as error:
+        raise ImageError(error.reason, error.index + start, error.path) from error
+    return [replace(part, positions=part.positions + start) for part in parts]
+
+
+def _sums(passes, X, window):
+    if passes.cache is not None:
+        yield from recall(passes, X, window=window)
+        return
+    for positions, batch in passes.numbered(X, np.arange(len(X))):
+        values = passes.monitor.sums(passes.network_input(batch)).cpu().numpy()
+        yield Part(positions, values, *passes.layout())
+
+
+def _pilot_sums(passes, X):
+    yield from recall(passes, X, keep_window=False)
+
+
+def _counts(passes, X, window, thresholds, granularity):
+    if passes.cache is not None:
+        yield from recall(passes, X, window=window, thresholds=thresholds, granularity=granularity)
+        return
+    names = passes.monitor.layer_names
+    by_name = dict(zip(names, thresholds.tolist(), strict=True))
+    for positions, batch in passes.numbered(X, np.arange(len(X))):
+        counts = passes.monitor.counts(passes.network_input(batch), by_name, granularity)
+        yield Part(positions, counts.cpu().numpy(), *passes.layout())
+
+
+def _lot(picture, index):
+    """Draw a number for a picture that depends on what it is, not on what it stands among."""
+    if isinstance(picture, (str, os.PathLike)):
+        data = os.fsencode(picture)
+    elif isinstance(picture, np.ndarray):
+        data = picture[::4, ::4].tobytes() if picture.ndim > 1 else picture.tobytes()
+    else:
+        data = str(index).encode()
+    return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "big")
