@@ -12,19 +12,10 @@ import json
 from pathlib import Path
 
 import numpy as np
+from pairs import PAIRS
 
 from skfakespotter import FaceAligner, NeuronCoverageTransformer, load_folders
 
-# pair: (kind of fake, generator, photographs are paired by file name, source of the groups)
-PAIRS = {
-    "stylegan": ("entire synthesis", "StyleGAN", False, "stylegan"),
-    "stylegan2": ("entire synthesis", "StyleGAN2", False, "stylegan2"),
-    "pggan": ("entire synthesis", "PGGAN", False, "pggan"),
-    "stargan_brown_hair": ("attribute editing", "StarGAN", True, "stargan"),
-    "stgan_eyeglasses": ("attribute editing", "STGAN", True, "stgan"),
-    "stgan_mouth_open": ("expression manipulation", "STGAN", True, "stgan"),
-    "faceswap": ("DeepFake", "OpenForensics swap", False, "faceswap"),
-}
 PER_CLASS = {"train": 40, "test": 12}  # pictures whose channels are kept, of each pair and class
 
 

@@ -112,6 +112,8 @@ def learn_from_folder(folder, out):
         if record.status != "found":
             print(f"left out, {record.status}: {record.path}")
     faces = [record.index for record in records if record.status == "found"]
+    if not faces:
+        sys.exit(f"no face was found in any picture of {folder}")
     paths = [pictures.data[i] for i in faces]
     y, groups = pictures.target[faces], pictures.groups[faces]
     print(f"{folder}: {len(faces)} faces in {len(records)} pictures, coverage per channel")

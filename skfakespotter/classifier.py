@@ -142,7 +142,7 @@ class FakeSpotterClassifier(ClassifierMixin, BaseEstimator):
         with generators, one_thread():
             torch.manual_seed(seed)
             self.net_ = self._net(X.shape[1], device, seed).fit(X, encoded.astype(np.int64))
-        self.net_.optimizer_.state.clear()  # momentum is of no use any more, and doubles the file
+        self._forget_training()
         self.history_ = self.net_.history_
         if not np.isfinite(self.history_[-1, "train_loss"]):
             raise ValueError(
@@ -186,6 +186,12 @@ class FakeSpotterClassifier(ClassifierMixin, BaseEstimator):
         """
         best = self.predict_proba(X).argmax(1)
         return self.classes_[best]
+
+    def _forget_training(self):
+        """Drop what only training needs and would more than double the file."""
+        self.net_.optimizer_.state.clear()  # momentum
+        for epoch in self.net_.history_:
+            epoch["batches"].clear()
 
     def _net(self, n_features, device, seed):
         stop = EarlyStopping(patience=self.n_iter_no_change, load_best=True)

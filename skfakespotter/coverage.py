@@ -10,8 +10,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from .backbones import check_fingerprint, load_backbone, takes_arrays
 from .images import check_images, load_image
 from .moments import ExactMoments
-from .passes import Passes, finite
-from .records import window_around
+from .passes import Passes
+from .records import finite, window_for
 from .store import open_store
 
 
@@ -214,9 +214,9 @@ class NeuronCoverageTransformer(TransformerMixin, BaseEstimator):
         check_fingerprint(backbone, self.backbone_fingerprint_)
         X = self._check_input(X, backbone, reset=False)
         window = None
-        if self.threshold == "mean":  # other training sets, such as folds, differ by so much
-            n, deviation = self.n_samples_seen_, self._moments.std() / self.n_neurons_
-            window = window_around(self.thresholds_, deviation, n, n)
+        if hasattr(self, "_moments") and self.threshold == "mean":
+            # other training sets, such as folds, differ by so much
+            window = window_for(self._moments, self.n_neurons_, self.n_samples_seen_)
         parts = self._passes(X, backbone).counts(X, self.thresholds_, self.granularity, window)
         counts = None
         for part in parts:

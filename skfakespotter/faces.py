@@ -8,8 +8,6 @@ import joblib
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 
-from skfakespotter import detection
-
 from .alignment import TEMPLATES, crop_face, crop_size
 from .detection import find_faces, load_dlib
 from .images import MIN_SIDE, ImageError, check_images, fit_to, load_image
@@ -297,15 +295,3 @@ def _center(image, index, picture, options):
 
 def _path_of(picture):
     return os.fspath(picture) if isinstance(picture, (str, os.PathLike)) else None
-
-
-# What video/tracks.py still takes from here; it goes once that imports find_faces and crop_face.
-_dlib, _detect = load_dlib, detection._detect
-
-
-def _models():
-    return None, detection._predictor(5)
-
-
-def _crop(image, face, size, padding):
-    return crop_face(image, face, size=size, padding=padding)

@@ -20,7 +20,7 @@ from .moments import ExactMoments
 from .monitor import NeuronMonitor
 from .progress import track
 from .recall import Part, recall
-from .records import hull, window_around
+from .records import finite, hull, window_for
 from .store import CoverageStore
 
 PILOT = 0.06  # share of the training pictures that passes twice, to place the window
@@ -71,7 +71,8 @@ class Passes:
             With ``values`` of shape (k, L), float64; every picture once, in any order.
         """
         if window is None and self.cache is not None and self._n_tasks(X) > 1:
-            window = self.pilot(X)  # before the workers, who only see a part of X each
+            # before the workers start, each of which sees only a part of X
+            window = window_for(*self.pilot(X), len(X))
         return self._run(_sums, X, "thresholds", window)
 
     def counts(self, X, thresholds, granularity, window=None):
@@ -147,13 +148,14 @@ class Passes:
         """
         ready = self.size is None or getattr(X, "shape", ())[1:3] == tuple(self.size)
         if isinstance(X, np.ndarray) and ready:
-            whole = len(positions) == len(X)
+            whole = np.array_equal(positions, np.arange(len(X)))
             for start in range(0, len(positions), self.batch_size):
                 here = slice(start, start + self.batch_size)
                 yield X[here] if whole else X[positions[here]]
             return
         try:
-            yield from iter_batches(_Chosen(X, positions), self.batch_size, self.size)
+            chosen = _Chosen(X, positions)
+            yield from iter_batches(chosen, self.batch_size, self.size, self.backbone.crop)
         except ImageError as error:
             raise ImageError(error.reason, int(positions[error.index]), error.path) from error
 
@@ -194,10 +196,17 @@ class Passes:
         return min(n_batches, max(n_jobs, -(-n_batches // TASK_BATCHES)))
 
     def pilot(self, X):
-        """Place the window from the sums of a few pictures.
+        """Get the sums of a few pictures, from which the window is placed.
 
         Which ones is decided by their names or pixels, so that overlapping training sets,
         in this process or another, choose the same.
+
+        Returns
+        -------
+        moments : ExactMoments
+            Of the sums.
+        n_neurons : ndarray of shape (L,), int
+            Per layer.
         """
         n_pilot = min(max(int(np.ceil(PILOT * len(X))), PILOT_RANGE[0]), PILOT_RANGE[1], len(X))
         chosen = np.sort(np.argsort([_lot(X[i], i) for i in range(len(X))])[:n_pilot])
@@ -207,8 +216,7 @@ class Passes:
                 moments.add(finite(part.values, self.monitor.layer_names))
         except ImageError as error:
             raise ImageError(error.reason, int(chosen[error.index]), error.path) from error
-        means, deviation = moments.mean(part.n_neurons), moments.std() / part.n_neurons
-        return window_around(means, deviation, n_pilot, len(X))
+        return moments, part.n_neurons
 
 
 class _Chosen:
@@ -225,14 +233,6 @@ class _Chosen:
             chosen = self.positions[index]
             return self.X[chosen] if isinstance(self.X, np.ndarray) else [self.X[i] for i in chosen]
         return self.X[self.positions[index]]
-
-
-def finite(sums, layer_names):
-    """Give sums back, or raise ValueError when the network's output is not finite."""
-    if not np.isfinite(sums).all():
-        bad = [layer_names[i] for i in np.flatnonzero(~np.isfinite(sums).all(0))]
-        raise ValueError(f"the network's output is not finite in layers {bad}.")
-    return sums
 
 
 def _task(work, passes, X, start, *args):

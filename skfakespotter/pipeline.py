@@ -3,6 +3,7 @@
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
+from .backbones import load_backbone
 from .classifier import FakeSpotterClassifier
 from .coverage import NeuronCoverageTransformer
 from .faces import FaceAligner
@@ -30,8 +31,8 @@ def make_fakespotter(
     granularity : {"layer", "channel"}, default="layer"
         One count per layer (the paper) or per channel (more accurate by far).
     align : bool or FaceAligner, default=True
-        Find and align the face in every picture; False when the pictures are aligned
-        faces already. An aligner is used as it is.
+        Find the face in every picture and align it as the backbone was trained to see it;
+        False when the pictures are aligned faces already. An aligner is used as it is.
     classifier : estimator, default=None
         The last step; None takes the paper's :class:`FakeSpotterClassifier`.
     device : str, default="auto"
@@ -56,7 +57,9 @@ def make_fakespotter(
     >>> detector.predict_proba(X).shape
     (40, 2)
     """
-    aligner = FaceAligner() if align is True else align or "passthrough"
+    aligner = align or "passthrough"
+    if align is True:
+        aligner = FaceAligner(template=load_backbone(backbone).template or "dlib")
     if classifier is None:
         classifier = FakeSpotterClassifier(device=device, random_state=random_state)
     coverage = NeuronCoverageTransformer(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .records import KEY_BYTES, Records, covers, hull, sums_only
+from .records import KEY_BYTES, Records, covers, finite, hull, sums_only, window_for
 
 POLL = 0.05  # seconds between looks at what other processes are computing
 PATIENCE = 300.0  # seconds without any progress after which their claims are ignored
@@ -68,7 +68,10 @@ class _Recall:
         self.window, self.keep_window = window, keep_window
         self.thresholds, self.granularity = thresholds, granularity
         self.keys = [None] * len(X)
+        # results are remembered under what was asked
+        self._question = granularity, None if thresholds is None else thresholds.tobytes()
         self.claimed = set()
+        self.moments, self.n_neurons = None, None  # of the sums seen, when they place the window
 
     def parts(self):
         pending, moved = np.arange(len(self.X)), time.monotonic()
@@ -93,7 +96,7 @@ class _Recall:
         unseen = self._look_up(known, found)
         unseen += [i for i in pending.tolist() if self.keys[i] is None]
         waiting, pixels = [], []
-        for positions, batch in self.passes.numbered(self.X, np.array(sorted(unseen), np.int64)):
+        for positions, batch in self.passes.numbered(self.X, self._order(unseen)):
             for position, picture in zip(positions, batch, strict=True):
                 self.keys[position] = _key(picture)
             missing = self._look_up(positions.tolist(), found)
@@ -102,11 +105,9 @@ class _Recall:
             rows = [row for row, i in enumerate(positions.tolist()) if i in free]
             waiting += positions[rows].tolist()
             pixels += [batch[row] for row in rows]
-            if len(waiting) >= self.passes.batch_size:
-                now = slice(self.passes.batch_size)
-                yield self._compute(waiting[now], pixels[now])
-                del waiting[now], pixels[now]
-        if waiting:
+            while len(waiting) >= self._batch_size():
+                yield self._compute(waiting, pixels)
+        while waiting:
             yield self._compute(waiting, pixels)
         yield from self._read(found, left)
 
@@ -125,14 +126,34 @@ class _Recall:
         if not positions:
             return []
         if self.window is None and self.keep_window:
-            self.window = self.passes.pilot(self.X)
+            self.moments, self.n_neurons = self.passes.pilot(self.X)
+            self.window = window_for(self.moments, self.n_neurons, len(self.X))
         keys = [self.keys[i] for i in positions]
         mine = self.shelf.claim(keys, self._enough, regardless=regardless)
         chosen = [i for i, is_mine in zip(positions, mine, strict=True) if is_mine]
         self.claimed.update(self.keys[i] for i in chosen)
         return chosen
 
-    def _compute(self, positions, pixels):
+    def _batch_size(self):
+        """Begin with small batches while the window is wide, because few sums are known."""
+        if self.moments is None:
+            return self.passes.batch_size
+        return min(self.passes.batch_size, 2 * self.moments.n)
+
+    def _order(self, unseen):
+        """Mix the pictures, so that the sums seen so far stand for all of them."""
+        unseen = np.array(sorted(unseen), dtype=np.int64)
+        mixed = (self.window is None and self.keep_window) or self.moments is not None
+        return np.random.default_rng(0).permutation(unseen) if mixed else unseen
+
+    def _compute(self, waiting, pixels):
+        """Compute the first batch of those waiting, and take it off."""
+        now = slice(self._batch_size())
+        part = self._compute_batch(waiting[now], pixels[now])
+        del waiting[now], pixels[now]
+        return part
+
+    def _compute_batch(self, positions, pixels):
         keys = [self.keys[i] for i in positions]
         x = self.passes.network_input(np.stack(pixels))
         array = np.frombuffer(b"".join(keys), np.uint8).reshape(-1, KEY_BYTES)
@@ -142,27 +163,39 @@ class _Recall:
         else:
             sums = self.passes.monitor.sums(x).cpu().numpy()
             records = sums_only(array, sums, *self.passes.layout())
+        if self.moments is not None:
+            self.moments.add(finite(records.sums, self.passes.monitor.layer_names))
+            self.window = window_for(self.moments, self.n_neurons, len(self.X))
         self.shelf.add(records)
         self.claimed.difference_update(keys)
-        return self._part(records, np.array(positions), np.arange(len(positions)))
+        layout = records.n_neurons, records.n_channels
+        values = records.sums if self.thresholds is None else self._count(records)[0]
+        return Part(np.array(positions), values, *layout)
 
     def _read(self, found, left):
         for name, places in found.items():
-            records = self.shelf.load(name)
-            if records is None:  # removed to make room, or damaged
+            answer = self.shelf.answer(name, self._question, self._answer)
+            if answer is None:  # removed to make room, or damaged
                 left.extend(position for position, _ in places)
             else:
-                yield self._part(records, *np.array(places).T)
+                positions, rows = np.array(places).T
+                values, n_neurons, n_channels = answer
+                yield Part(positions, values[rows], n_neurons, n_channels)
 
-    def _part(self, records, positions, rows):
-        values = records.sums[rows]
-        if self.thresholds is not None:
-            values = records.counts(rows, self.thresholds)
-            if self.granularity == "layer":
-                first_channels = np.cumsum(records.n_channels) - records.n_channels
-                values = np.add.reduceat(values, first_channels, axis=1)
-            values = values.astype(np.float32)
-        return Part(positions, values, records.n_neurons, records.n_channels)
+    def _answer(self, name):
+        """Give sums or counts of all pictures of a file, and the layers' sizes."""
+        if self.thresholds is None:
+            sums = self.shelf.load(name, only=("sums", "n_neurons", "n_channels"))
+            return sums and tuple(sums.values())
+        records = self.shelf.load(name)
+        return records and self._count(records)
+
+    def _count(self, records):
+        counts = records.counts(self.thresholds)
+        if self.granularity == "layer":
+            first_channels = np.cumsum(records.n_channels) - records.n_channels
+            counts = np.add.reduceat(counts, first_channels, axis=1)
+        return counts.astype(np.float32), records.n_neurons, records.n_channels
 
 
 def _observe(passes, x, keys, window):

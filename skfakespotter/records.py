@@ -62,19 +62,17 @@ class Records:
         """Bytes of all arrays."""
         return sum(getattr(self, field.name).nbytes for field in fields(self))
 
-    def counts(self, rows, thresholds):
+    def counts(self, thresholds):
         """Count the neurons above thresholds inside the window; equation 2.
 
         Parameters
         ----------
-        rows : ndarray of shape (k,), int
-            Which pictures.
         thresholds : ndarray of shape (L,), float
             Per layer, inside the window.
 
         Returns
         -------
-        ndarray of shape (k, C), int64
+        ndarray of shape (n, C), int64
             Per channel.
         """
         # the network's float32 outputs are compared with thresholds rounded to float32
@@ -84,7 +82,7 @@ class Records:
         n_channels = self.above.shape[1]
         place = picture[exceeds] * n_channels + self.channels[exceeds]
         kept = np.bincount(place, minlength=len(self) * n_channels).reshape(len(self), n_channels)
-        return self.above[rows].astype(np.int64) + kept[rows]
+        return self.above + kept
 
     def save(self, file):
         """Write to a binary file."""
@@ -115,7 +113,7 @@ class Records:
         """
         names = [field.name for field in fields(cls)]
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with open(path, "rb") as binary, np.load(binary, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in only or names}
         except (zipfile.BadZipFile, ValueError, KeyError, EOFError) as error:
             raise DamagedRecords(f"{path}: {error}") from error
@@ -178,6 +176,27 @@ def window_around(centre, deviation, n_seen, n_expected):
     return (centre - half).astype(np.float32), (centre + half).astype(np.float32)
 
 
+def window_for(moments, n_neurons, n_expected):
+    """Give the window for a training set, from the sums of some of its pictures.
+
+    Parameters
+    ----------
+    moments : ExactMoments
+        Of the sums of the pictures seen.
+    n_neurons : ndarray of shape (L,), int
+        Per layer.
+    n_expected : int
+        Pictures of the training set.
+
+    Returns
+    -------
+    (ndarray, ndarray), each of shape (L,), float32
+        ``low`` and ``high``.
+    """
+    centre, deviation = moments.mean(n_neurons), moments.std() / n_neurons
+    return window_around(centre, deviation, moments.n, n_expected)
+
+
 def covers(low, high, thresholds):
     """Tell whether thresholds lie in a window, every layer's in its own.
 
@@ -210,3 +229,11 @@ def hull(windows):
     """
     lows, highs = zip(*windows, strict=True)
     return np.minimum.reduce(lows), np.maximum.reduce(highs)
+
+
+def finite(sums, layer_names):
+    """Give sums back, or raise ValueError when the network's output is not finite."""
+    if not np.isfinite(sums).all():
+        bad = [layer_names[i] for i in np.flatnonzero(~np.isfinite(sums).all(0))]
+        raise ValueError(f"the network's output is not finite in layers {bad}.")
+    return sums

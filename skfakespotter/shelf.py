@@ -7,6 +7,7 @@ import threading
 import time
 import uuid
 import warnings
+from collections import OrderedDict
 from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
@@ -14,6 +15,8 @@ import numpy as np
 
 from .claims import Claims
 from .records import DamagedRecords, Records
+
+ANSWER_BYTES = 32 * 2**20
 
 
 class File(NamedTuple):
@@ -53,6 +56,7 @@ class Shelf:
         self.files, self.places = {}, {}
         self._lock = threading.RLock()
         self._mine = set()
+        self._answers = OrderedDict()  # the latest ones, within ANSWER_BYTES
         self._damaged = set()
         self._shared = folder is not None  # False once writing has failed
         self._claims = None
@@ -111,28 +115,64 @@ class Shelf:
             names = {self.places[key][0] for key in keys if key in self.places}
             return [(self.files[name].low, self.files[name].high) for name in names]
 
-    def load(self, name):
+    def load(self, name, *, only=None):
         """Read a file.
 
         Parameters
         ----------
         name : str
             One that :meth:`find` gave.
+        only : sequence of str, default=None
+            Arrays to read; None reads all.
 
         Returns
         -------
-        Records or None
+        Records, dict of str to ndarray when ``only`` is given, or None
             None when it has been removed or is damaged; it is forgotten then.
         """
         with self._lock:
             file = self.files.get(name)
-        if file is None or file.records is not None:
-            return file and file.records
+        if file is None:
+            return None
+        if file.records is not None:
+            return {key: getattr(file.records, key) for key in only} if only else file.records
         try:
-            return Records.load(self.folder / name)
+            return Records.load(self.folder / name, only=only)
         except (OSError, DamagedRecords) as error:
             self._discard(name, error)
             return None
+
+    def answer(self, name, question, compute):
+        """Give what was computed from a file for the same question, or compute it.
+
+        A grid search asks the same folds again for every candidate.
+
+        Parameters
+        ----------
+        name : str
+            The file.
+        question : tuple
+            What is asked; it can be hashed.
+        compute : callable
+            ``compute(name)`` gives a tuple of arrays, or None when the file is gone.
+
+        Returns
+        -------
+        tuple of ndarray, or None
+            The answer. Do not change it.
+        """
+        with self._lock:
+            if (name, question) in self._answers and name in self.files:
+                self._answers.move_to_end((name, question))
+                return self._answers[name, question][1]
+        answer = compute(name)
+        if answer is not None:
+            n_bytes = sum(array.nbytes for array in answer)
+            with self._lock:
+                self._answers[name, question] = n_bytes, answer
+                while sum(size for size, _ in self._answers.values()) > ANSWER_BYTES:
+                    self._answers.popitem(last=False)
+        return answer
 
     def claim(self, keys, enough, *, regardless=False):
         """Choose what this call is to compute: what nobody has, and nobody else is computing.
@@ -186,6 +226,8 @@ class Shelf:
         keys : list of bytes
             What was claimed.
         """
+        if not keys:
+            return  # a folder that can only be read is never written
         with self._exclusive() as claims:
             self._mine.difference_update(keys)
             self._publish(claims)
@@ -219,6 +261,7 @@ class Shelf:
             self.files.clear()
             self.places.clear()
             self._damaged.clear()
+            self._answers.clear()
             self._claims, self._shared = None, self.folder is not None
         if self.folder is not None:
             shutil.rmtree(self.folder, ignore_errors=True)

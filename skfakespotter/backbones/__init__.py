@@ -10,8 +10,11 @@ from .registry import (
     takes_arrays,
 )
 from .toy import toy_image_backbone, toy_vector_backbone
+from .vggface2 import vggface2_resnet50, vggface2_senet50
 
 register_backbone("dlib", dlib_backbone)
+register_backbone("vggface2_resnet50", vggface2_resnet50)
+register_backbone("vggface2_senet50", vggface2_senet50)
 register_backbone("toy_image", toy_image_backbone)
 register_backbone("toy_vector", toy_vector_backbone, takes_arrays=True)
 

@@ -95,6 +95,7 @@ def dlib_backbone(weights=None):
         input_size=INPUT_SIZE,
         mean=MEAN,
         scale=SCALE,
+        template="dlib",
         licence="CC0-1.0",
         source="dlib_face_recognition_resnet_model_v1.dat (PyPI: face_recognition_models)",
     )

@@ -2,6 +2,7 @@
 
 import os
 import threading
+from functools import partial
 from importlib import import_module
 from typing import NamedTuple
 
@@ -91,8 +92,8 @@ def load_backbone(backbone, *, weights=None):
     Parameters
     ----------
     backbone : str, torch.nn.Module or Backbone
-        A registered name; ``"package.module:factory"``, which is imported and called; a
-        module, which gets RGB pictures as float32 in [0, 1] or arrays as they are; or a
+        A registered name; ``"package.module:factory"``, which is imported and called;
+        ``"onnx:path/file.onnx"``; a module, which gets RGB pictures as float32 in [0, 1] or arrays as they are; or a
         backbone, which is returned unchanged.
     weights : None, "random" or path, default=None
         None: the published weights; "random": the seeded untrained network, a baseline;
@@ -164,6 +165,10 @@ def takes_arrays(backbone):
 
 
 def _factory(spec):
+    if spec.startswith("onnx:"):
+        from .onnx import onnx_factory  # needs an extra
+
+        return partial(onnx_factory, spec.removeprefix("onnx:"))
     if ":" in spec:
         module, _, attribute = spec.partition(":")
         try:

@@ -338,6 +338,7 @@ def _backbone(architecture, weights):
         crop=CROP,
         mean=MEAN_BGR,
         channel_order="BGR",
+        template="vggface2",
         licence="not stated in the weight files; see the source",
         source=SOURCE,
     )

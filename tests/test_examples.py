@@ -1,0 +1,64 @@
+"""Every example runs as a user runs it, with warnings as errors."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from skfakespotter import make_pictures
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+def run(name, *arguments, cwd):
+    command = [sys.executable, "-W", "error", str(EXAMPLES / name), *map(str, arguments)]
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.slow
+def test_quickstart_does_the_main_job(tmp_path):
+    text = tmp_path / "text.jpg"
+    text.write_text("no picture")
+    output = run("plot_quickstart.py", text, cwd=tmp_path)
+    for figure in ("precision", "recall", "F1", "accuracy", "AP", "AUC", "FPR", "FNR"):
+        assert output.count(f"\n{figure}") == 2
+    assert "probability of fake: " in output
+    assert "not scored, unreadable" in output
+    with Image.open(tmp_path / "report" / "curves.png") as curves:
+        assert curves.size[0] > 1000
+    assert (tmp_path / "report" / "detector.joblib").stat().st_size < 1_000_000
+
+
+def test_quickstart_on_a_folder_reports_what_it_leaves_out(tmp_path):
+    """Generated pictures have no face: all are named, none is scored, the run says why."""
+    X, y = make_pictures(4, size=64, random_state=0)
+    for i, (picture, label) in enumerate(zip(X, y, strict=True)):
+        folder = tmp_path / "data" / ("fake" if label else "real")
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture).save(folder / f"{i}.png")
+    with pytest.raises(AssertionError, match="no face was found in any picture"):
+        run("plot_quickstart.py", "--data", tmp_path / "data", cwd=tmp_path)
+
+
+def test_quickstart_on_real_faces(faces_dir, tmp_path):
+    """From JPEG to report on a few dozen real and swapped faces."""
+    for kind in ("real", "fake"):
+        (tmp_path / "data" / kind).mkdir(parents=True)
+        for path in sorted((faces_dir / "stgan_eyeglasses" / kind).glob("*.jpg"))[:30]:
+            (tmp_path / "data" / kind / path.name).symlink_to(path)
+    output = run("plot_quickstart.py", "--data", tmp_path / "data", cwd=tmp_path)
+    assert "faces in 60 pictures" in output
+    assert "probability of fake: " in output
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name",
+    sorted(path.name for path in EXAMPLES.glob("plot_*.py") if "quickstart" not in path.name),
+)
+def test_example_runs(name, tmp_path):
+    assert run(name, cwd=tmp_path)
