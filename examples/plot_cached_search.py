@@ -57,7 +57,7 @@ def main():
 def load(folder):
     """Give the network's name, faces and labels."""
     if folder is None:
-        return "toy_image", *make_pictures(60, random_state=0)
+        return "toy_image", *make_pictures(40, random_state=0)
     pictures = load_folders(folder)
     return "dlib", FaceAligner(on_missing="center").transform(pictures.data), pictures.target
 

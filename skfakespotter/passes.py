@@ -237,6 +237,7 @@ class _Chosen:
 
 def _task(work, passes, X, start, *args):
     """Do a part of the work in a worker; positions and errors count from the whole."""
+    passes = replace(passes)  # a monitor of its own, where threads share the object
     try:
         parts = list(work(passes, X, *args))
     except ImageError as error:

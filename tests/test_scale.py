@@ -139,6 +139,8 @@ def test_n_jobs_does_not_change_a_bit(X, paths, granularity):
         there = Coverage(granularity=granularity).fit(X)
         assert np.array_equal(there.thresholds_, alone.thresholds_)
         assert np.array_equal(there.transform(X[:50]), expected[:50])
+        for _ in range(20):  # threads that shared a monitor would read each other's layers
+            assert np.array_equal(there.fit(X).thresholds_, alone.thresholds_)
 
 
 def test_n_jobs_with_a_store(paths, tmp_path):
@@ -267,5 +269,5 @@ def test_the_run_over_millions_resumes(paths, tmp_path):
 def test_the_cached_search_runs(tmp_path):
     pytest.importorskip("matplotlib")
     output = run_example("plot_cached_search.py", "--out", tmp_path)
-    assert "kept: 60 pictures" in output
+    assert "kept: 40 pictures" in output
     assert (tmp_path / "cached_search.png").stat().st_size > 0

@@ -236,12 +236,11 @@ def test_vectors(forward):
 def test_every_position_gets_its_own_sums(pictures):
     X, _ = pictures
     plain, stored = Coverage(), Coverage(cache=CoverageStore(), batch_size=8)
-    expected = np.concatenate(
-        [p.values for p in plain._passes(X, load_backbone("toy_image")).sums(X)]
-    )
+    backbone = load_backbone("toy_image")
+    expected = np.concatenate([part.values for part in plain._passes(X, backbone).sums(X)])
     for _ in range(2):  # computed in mixed order, then found
         found = np.empty_like(expected)
-        for part in stored._passes(X, load_backbone("toy_image")).sums(X):
+        for part in stored._passes(X, backbone).sums(X):
             found[part.positions] = part.values
         np.testing.assert_allclose(found, expected, rtol=1e-6)
 

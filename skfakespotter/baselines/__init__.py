@@ -1,8 +1,8 @@
 """What coverage is compared with: other people's detectors, each as a Pipeline on pictures.
 
 ``BASELINES`` maps a name to a function that takes ``random_state`` and returns an unfitted
-Pipeline; :func:`make_baseline` calls it. All of them have ``predict_proba``. The
-convolutional network is imported when first used, so that this package loads without torch.
+Pipeline; :func:`make_baseline` calls it. All of them have ``predict_proba``. What needs torch
+is imported when first used, so that this package loads without it.
 """
 
 from importlib import import_module
@@ -12,7 +12,7 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
-from sklearn.svm import LinearSVC
+from sklearn.svm import SVC, LinearSVC
 
 from .cooccurrence import CooccurrenceMatrices
 from .cues import CheapCues, cheap_cue_baseline
@@ -23,7 +23,9 @@ __all__ = [
     "BASELINES",
     "CheapCues",
     "CooccurrenceMatrices",
+    "FaceEmbedding",
     "LogSpectrum",
+    "MeanActivations",
     "SaturationStatistics",
     "SpectrumCNNClassifier",
     "cheap_cue_baseline",
@@ -36,7 +38,10 @@ def make_baseline(name, *, random_state=None):
 
     Parameters
     ----------
-    name : {"spectrum-linear", "spectrum-cnn", "cooccurrence", "saturation"}
+    name : str
+        On whole pictures:
+
+        - "cheap-cues": :func:`cheap_cue_baseline`;
         - "spectrum-linear": :class:`LogSpectrum` averaged to 32 x 32 cells per channel,
           standardised, logistic regression;
         - "spectrum-cnn": the same cells, :class:`SpectrumCNNClassifier`;
@@ -44,6 +49,17 @@ def make_baseline(name, *, random_state=None):
           linear support vector machine;
         - "saturation": :class:`SaturationStatistics`, standardised, linear support vector
           machine.
+
+        On faces, which the step ``align`` finds (``set_params(align="passthrough")`` when the
+        pictures are aligned faces already), with the network "dlib"; standardised, support
+        vector machine with the RBF kernel:
+
+        - "embedding": :class:`FaceEmbedding`, "traditional" in the paper's Figure 2 [1]_;
+        - "mean-activations": :class:`MeanActivations`, coverage without a threshold;
+        - "global-threshold": coverage per channel, one threshold, 0, for all layers, after
+          DeepXplore [2]_ (which scales the outputs first);
+        - "random-weights": coverage per channel of the same network, untrained: what the
+          architecture alone sees [3]_.
 
         The support vector machines are calibrated by five-fold cross-validation (Platt)
         to give probabilities, so each class needs five pictures.
@@ -59,6 +75,13 @@ def make_baseline(name, *, random_state=None):
     ------
     ValueError
         For an unknown name.
+
+    References
+    ----------
+    .. [1] R. Wang et al., "FakeSpotter", IJCAI 2020.
+    .. [2] K. Pei et al., "DeepXplore: Automated Whitebox Testing of Deep Learning Systems",
+       SOSP 2017, section 4.1.
+    .. [3] A. Saxe et al., "On Random Weights and Unsupervised Feature Learning", ICML 2011.
 
     Examples
     --------
@@ -97,6 +120,46 @@ def _saturation(random_state):
     return _pipeline(SaturationStatistics(), StandardScaler(), _svm(1.0, random_state))
 
 
+def _cheap_cues(random_state):
+    return cheap_cue_baseline()  # its logistic regression draws nothing
+
+
+def _embedding(random_state):
+    from .network import FaceEmbedding
+
+    return _on_faces(FaceEmbedding(), random_state)
+
+
+def _mean_activations(random_state):
+    from .network import MeanActivations
+
+    return _on_faces(MeanActivations(), random_state)
+
+
+def _global_threshold(random_state):
+    from skfakespotter.coverage import NeuronCoverageTransformer
+
+    coverage = NeuronCoverageTransformer(granularity="channel", threshold=0.0)
+    return _on_faces(coverage, random_state)
+
+
+def _random_weights(random_state):
+    from skfakespotter.backbones import load_backbone
+    from skfakespotter.coverage import NeuronCoverageTransformer
+
+    untrained = load_backbone("dlib", weights="random")
+    return _on_faces(NeuronCoverageTransformer(untrained, granularity="channel"), random_state)
+
+
+def _on_faces(features, random_state):
+    from skfakespotter.faces import FaceAligner
+
+    svm = CalibratedClassifierCV(SVC(C=10, random_state=random_state), ensemble=False)
+    pipeline = _pipeline(features, StandardScaler(), svm)
+    pipeline.steps.insert(0, ("align", FaceAligner()))
+    return pipeline
+
+
 def _svm(C, random_state):
     svm = LinearSVC(C=C, random_state=random_state, max_iter=10_000)
     return CalibratedClassifierCV(svm, ensemble=False)
@@ -111,13 +174,23 @@ BASELINES = {
     "spectrum-cnn": _spectrum_cnn,
     "cooccurrence": _cooccurrence,
     "saturation": _saturation,
+    "cheap-cues": _cheap_cues,
+    "embedding": _embedding,
+    "mean-activations": _mean_activations,
+    "global-threshold": _global_threshold,
+    "random-weights": _random_weights,
+}
+_NEEDING_TORCH = {
+    "FaceEmbedding": "network",
+    "MeanActivations": "network",
+    "SpectrumCNNClassifier": "spectrum_cnn",
 }
 
 
 def __getattr__(name):
-    if name != "SpectrumCNNClassifier":
+    if name not in _NEEDING_TORCH:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return import_module(".spectrum_cnn", __name__).SpectrumCNNClassifier
+    return getattr(import_module(f".{_NEEDING_TORCH[name]}", __name__), name)
 
 
 def __dir__():
