@@ -11,8 +11,8 @@ from .backbones import check_fingerprint, load_backbone, takes_arrays
 from .images import check_images, load_image
 from .moments import ExactMoments
 from .passes import Passes
-from .records import finite, window_for
 from .store import open_store
+from .store.records import finite, window_for
 
 
 class NeuronCoverageTransformer(TransformerMixin, BaseEstimator):

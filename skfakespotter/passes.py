@@ -19,9 +19,9 @@ from .images import ImageError, iter_batches
 from .moments import ExactMoments
 from .monitor import NeuronMonitor
 from .progress import track
-from .recall import Part, recall
-from .records import finite, hull, window_for
 from .store import CoverageStore
+from .store.recall import Part, recall
+from .store.records import finite, hull, window_for
 
 PILOT = 0.06  # share of the training pictures that passes twice, to place the window
 PILOT_RANGE = (4, 2048)  # pictures

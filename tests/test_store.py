@@ -27,12 +27,12 @@ from skfakespotter import (
     make_fakespotter,
     make_pictures,
 )
-from skfakespotter.claims import Claims
 from skfakespotter.coverage import merge_transformers
 from skfakespotter.moments import ExactMoments
 from skfakespotter.monitor import NeuronMonitor
-from skfakespotter.records import DamagedRecords, Records, covers, hull, window_around
 from skfakespotter.store import CoverageStore, open_store, user_cache_folder
+from skfakespotter.store.claims import Claims
+from skfakespotter.store.records import DamagedRecords, Records, covers, hull, window_around
 
 Coverage = partial(NeuronCoverageTransformer, "toy_image", device="cpu")
 
@@ -386,7 +386,7 @@ def test_what_a_crashed_process_left_is_removed(pictures, tmp_path, forward):
         import os, sys
         import numpy as np
         from skfakespotter import NeuronCoverageTransformer
-        from skfakespotter.records import Records
+        from skfakespotter.store.records import Records
 
         def crash(self, file):
             file.write(b"half a file")

@@ -93,8 +93,8 @@ def load_backbone(backbone, *, weights=None):
     ----------
     backbone : str, torch.nn.Module or Backbone
         A registered name; ``"package.module:factory"``, which is imported and called;
-        ``"onnx:path/file.onnx"``; a module, which gets RGB pictures as float32 in [0, 1] or arrays as they are; or a
-        backbone, which is returned unchanged.
+        ``"onnx:path/file.onnx"``; a module, which gets RGB pictures as float32 in [0, 1] or
+        arrays as they are; or a backbone, which is returned unchanged.
     weights : None, "random" or path, default=None
         None: the published weights; "random": the seeded untrained network, a baseline;
         a path: a file of the same network.
