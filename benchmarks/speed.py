@@ -17,7 +17,6 @@ import numpy as np
 import torch
 
 from skfakespotter import NeuronCoverageTransformer, load_backbone
-from skfakespotter.backbones import monitored_layers
 from skfakespotter.device import resolve_device
 
 BATCH_SIZE = 64
