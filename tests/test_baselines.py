@@ -1,6 +1,7 @@
 import pickle
 import subprocess
 import sys
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -13,18 +14,33 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 
+from skfakespotter import FaceAligner, load_backbone, make_pictures
 from skfakespotter.baselines import (
     BASELINES,
     CooccurrenceMatrices,
+    FaceEmbedding,
     LogSpectrum,
+    MeanActivations,
     SaturationStatistics,
     SpectrumCNNClassifier,
     make_baseline,
 )
-from skfakespotter.images import ImageError
+from skfakespotter.images import ImageError, fit_to
 
-TRANSFORMERS = [LogSpectrum(32, pool=2), CooccurrenceMatrices(4), SaturationStatistics(3)]
+TRANSFORMERS = [
+    LogSpectrum(32, pool=2),
+    CooccurrenceMatrices(4),
+    SaturationStatistics(3),
+    FaceEmbedding("toy_image"),
+    MeanActivations("toy_image"),
+    MeanActivations("toy_image", granularity="layer", layers=["0", "6"]),
+]
+ON_FACES = ["embedding", "mean-activations", "global-threshold", "random-weights"]
+ON_PICTURES = [name for name in BASELINES if name not in ON_FACES]
 EPSILON = 1e-3
+needs_dlib = pytest.mark.skipif(
+    find_spec("face_recognition_models") is None, reason="needs the weights of the extra faces"
+)
 
 
 def natural(rng, side):
@@ -335,6 +351,67 @@ def test_network_refuses_what_it_cannot_learn_from(blobs):
         SpectrumCNNClassifier(max_epochs=1).fit(X, y).predict(X[:, :-3])
 
 
+# Networks without counting
+
+
+def toy_input(X):
+    backbone = load_backbone("toy_image")
+    batch = np.stack([fit_to(x, backbone.input_size) for x in X])
+    return backbone, backbone.preprocess(torch.from_numpy(batch.transpose(0, 3, 1, 2)))
+
+
+def test_embedding_is_what_the_network_gives():
+    X = random_pictures(5)
+    backbone, x = toy_input(X)
+    with torch.no_grad():
+        expected = backbone.module(x).numpy()
+    result = FaceEmbedding("toy_image", batch_size=2).transform(X)
+    np.testing.assert_allclose(result, expected, rtol=1e-5, atol=1e-6)
+    names = FaceEmbedding("toy_image").get_feature_names_out()
+    assert names.tolist() == [f"embedding{i}" for i in range(4)]
+
+
+@pytest.mark.parametrize("rectify", [False, True])
+def test_mean_activations_equal_the_means_of_each_layers_output(rectify):
+    X = random_pictures(5)
+    backbone, x = toy_input(X)
+    outputs = {}
+    with torch.no_grad():
+        for name, layer in backbone.module.named_children():
+            x = outputs[name] = layer(x)
+    outputs = [
+        outputs[name].flatten(2) if name != "6" else outputs[name][..., None] for name in "026"
+    ]
+    outputs = [output.relu() if rectify else output for output in outputs]
+    channel = torch.cat([output.mean(2) for output in outputs], dim=1).numpy()
+    layer = torch.stack([output.mean((1, 2)) for output in outputs], dim=1).numpy()
+    options = {"rectify": rectify, "batch_size": 2}
+    result = MeanActivations("toy_image", **options).transform(X)
+    np.testing.assert_allclose(result, channel, rtol=1e-4, atol=1e-6)
+    result = MeanActivations("toy_image", granularity="layer", **options).transform(X)
+    np.testing.assert_allclose(result, layer, rtol=1e-4, atol=1e-6)
+
+
+def test_mean_activations_name_their_columns():
+    names = MeanActivations("toy_image", layers=["0", "6"]).get_feature_names_out()
+    assert names.tolist() == [f"0[{c}]" for c in range(6)] + [f"6[{c}]" for c in range(4)]
+    names = MeanActivations("toy_image", granularity="layer").get_feature_names_out()
+    assert names.tolist() == ["0", "2", "6"]
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"granularity": "unit"}, "granularity is 'unit': expected one of"),
+        ({"rectify": "yes"}, "rectify is 'yes': expected a bool"),
+        ({"batch_size": 0}, "batch_size is 0: expected an int above 0"),
+    ],
+)
+def test_mean_activations_refuse_bad_parameters(params, message):
+    with pytest.raises(ValueError, match=message):
+        MeanActivations("toy_image", **params).fit(random_pictures())
+
+
 # The rivals, whole
 
 
@@ -342,7 +419,7 @@ def test_spectrum_rivals_find_upsampling_and_saturation_does_not(upsampled):
     X, y = upsampled
     folds = StratifiedKFold(3, shuffle=True, random_state=0)
     score = {}
-    for name in BASELINES:
+    for name in ON_PICTURES:
         rival = make_baseline(name, random_state=0)
         if name.startswith("spectrum"):
             rival.set_params(features__size=64, features__pool=2)
@@ -369,7 +446,7 @@ def test_spectrum_finds_nothing_where_there_is_nothing(upsampled):
     assert 0.2 < auc < 0.8
 
 
-@pytest.mark.parametrize("name", BASELINES)
+@pytest.mark.parametrize("name", ON_PICTURES)
 def test_make_baseline_gives_fresh_cloneable_pipelines_with_probabilities(name, upsampled):
     X, y = upsampled[0][50:70], upsampled[1][50:70]
     rival = make_baseline(name, random_state=0)
@@ -378,8 +455,34 @@ def test_make_baseline_gives_fresh_cloneable_pipelines_with_probabilities(name, 
     proba = clone(rival).fit(X, y).predict_proba(X)
     assert proba.shape == (20, 2)
     np.testing.assert_array_equal(clone(rival).fit(X, y).predict_proba(X), proba)
-    assert make_baseline(name)["features"] is not make_baseline(name)["features"]
-    assert not hasattr(rival["classifier"], "classes_")
+    assert make_baseline(name)[0] is not make_baseline(name)[0]
+    assert not hasattr(rival[-1], "classes_")
+
+
+@needs_dlib
+@pytest.mark.parametrize("name", ON_FACES)
+def test_rivals_on_faces_align_then_look_with_dlibs_network(name):
+    X, y = make_pictures(12, random_state=0)
+    rival = make_baseline(name, random_state=0)
+    assert list(rival.named_steps) == ["align", "features", "scale", "classifier"]
+    assert isinstance(rival["align"], FaceAligner)
+    rival.set_params(align="passthrough")
+    proba = clone(rival).fit(X, y).predict_proba(X)
+    assert proba.shape == (12, 2)
+    np.testing.assert_array_equal(clone(rival).fit(X, y).predict_proba(X), proba)
+    features = rival["features"].fit(X).transform(X[:1])
+    assert features.shape == (1, 128 if name == "embedding" else 3680)
+
+
+@needs_dlib
+def test_random_weights_rival_has_the_same_architecture_untrained():
+    trained = make_baseline("global-threshold")["features"]
+    untrained = make_baseline("random-weights")["features"]
+    X, _ = make_pictures(2, random_state=0)
+    fitted = [features.fit(X) for features in (trained, untrained)]
+    assert fitted[0].layer_names_ == fitted[1].layer_names_
+    assert fitted[0].backbone_fingerprint_ != fitted[1].backbone_fingerprint_
+    assert (fitted[0].thresholds_ == 0).all()
 
 
 def test_make_baseline_refuses_unknown_names():

@@ -1,0 +1,1 @@
+"""Parts of ``benchmarks/paper.py``: pictures, network, detectors, stages, writing."""
