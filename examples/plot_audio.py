@@ -9,9 +9,9 @@ with speaker recognition networks [1]_. The network never hears a synthetic soun
 training, as a face-recognition network never sees a synthetic face.
 
 All sounds are generated: harmonic tones with a speaker's formants and breath. A simple vocoder
-makes the synthetic ones: it keeps the magnitudes of the short-time spectrum, averaged over
-bands as in a mel spectrogram, and finds phases for them by a few rounds of Griffin and Lim's
-method [2]_. The figures say that the machinery works; about real deepfakes they say nothing.
+makes the synthetic ones: it keeps the magnitudes of the short-time spectrum and finds phases
+for them by a few rounds of Griffin and Lim's method [2]_. The figures say that the machinery
+works; about real deepfakes they say nothing.
 
 References
 ----------
@@ -82,17 +82,11 @@ def smooth_noise():
 # -----------
 
 spectrum = ShortTimeFFT(hann(256, sym=False), hop=64, fs=RATE)
-edges = np.unique(np.geomspace(4, 129, 40).astype(int) - 4)  # of the bands, in bins of 31 Hz
-widths = np.diff(np.append(edges, 129))
 
 
-def vocode(sound, n_rounds=8):
-    """Resynthesise a sound from the powers of its bands, without its phases."""
-    power = np.abs(spectrum.stft(sound)) ** 2
-    bands = np.add.reduceat(power, edges, axis=0) / widths[:, None]
-    fine = power / np.repeat(bands, widths, axis=0).clip(1e-12)
-    fine = fine.mean(1, keepdims=True)  # the harmonics, which bands alone would lose
-    magnitude = np.sqrt(np.repeat(bands, widths, axis=0) * fine)
+def vocode(sound, n_rounds=16):
+    """Resynthesise a sound from the magnitudes of its spectrum, with phases of its own."""
+    magnitude = np.abs(spectrum.stft(sound))
     phase = np.exp(2j * np.pi * rng.uniform(size=magnitude.shape))
     for _ in range(n_rounds):
         estimate = spectrum.stft(spectrum.istft(magnitude * phase, k1=LENGTH))
@@ -178,6 +172,6 @@ for granularity, found in by_layer.items():
     color = line[0].get_color()
     axes[2].axhline(aucs[granularity], ls="--", color=color, label=f"all, per {granularity}")
 axes[2].set(xlabel="layer", ylabel="AUC", title="natural or synthetic?")
-axes[2].legend(fontsize=8)
+axes[2].legend(fontsize=8, loc="lower left")
 figure.savefig(options.out, dpi=120)
 print(f"figure: {options.out}")

@@ -74,23 +74,20 @@ if options.data:
     X = [folder.data[i] for i in found]
     y, groups = folder.target[found], folder.groups[found]
 else:
-    X, y = make_pictures(80, random_state=0)
+    X, y = make_pictures(120, size=112, random_state=0)
     groups = np.arange(len(y))
 
 # %%
 # Each network with its own alignment
 # -----------------------------------
 # ``FaceAligner(template=...)`` and the transformer of one network make one branch of the
-# union. Generated pictures show no face to align. Counts become fractions, so that layers of
-# different networks are on one scale before the scaler, too.
+# union. Generated pictures show no face to align.
 
 
 def branch(backbone):
     """Align faces for a network and watch it."""
     aligner = FaceAligner(template=backbone.template) if options.data else "passthrough"
-    coverage = NeuronCoverageTransformer(
-        backbone, granularity="channel", output="fraction", cache="memory"
-    )
+    coverage = NeuronCoverageTransformer(backbone, granularity="channel", cache="memory")
     return make_pipeline(aligner, coverage)
 
 
@@ -107,7 +104,8 @@ detector = Pipeline(
 # Alone and together
 # ------------------
 # Which networks to watch is a parameter like any other: ``"drop"`` leaves one out. One search
-# compares them in the same folds.
+# compares them in the same folds. Every channel has the same weight here; where the network
+# with fewer channels should have as much say, see ``transformer_weights`` of ``FeatureUnion``.
 
 choices = [
     {"networks__mobile": ["drop"]},

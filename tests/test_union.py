@@ -117,15 +117,17 @@ def test_second_network_by_name_as_backbone_and_as_module(pictures, second):
         assert score == roc_auc_score(y[test], alone.predict_proba(new)[:, 1])
 
 
-def test_networks_side_by_side_in_threads(pictures):
-    """Threads share the loaded networks; counts must not mix."""
+def test_branches_in_threads_share_a_network(pictures):
+    """Two of the branches hook the same loaded network at the same time; counts must not mix."""
     X, _ = pictures
-    alone = toy_union(batch_size=8).fit(X[:50])
+    union = toy_union(batch_size=4)
+    fine = Coverage("toy_image", granularity="channel", layers=["0", "2"], batch_size=4)
+    union.transformer_list.append(("fine", fine))
+    expected = union.fit(X[:50]).transform(X)
     with joblib.parallel_config("threading"):
-        together = toy_union(batch_size=8).set_params(n_jobs=2)
-        together.fit(X[:50])
-        found = together.transform(X)
-    np.testing.assert_array_equal(found, alone.transform(X))
+        for _ in range(3):
+            together = clone(union).set_params(n_jobs=3).fit(X[:50])
+            np.testing.assert_array_equal(together.transform(X), expected)
 
 
 @pytest.mark.parametrize("place", ["memory", "folder"])
