@@ -135,7 +135,7 @@ def search_classifier(Z, y, groups):
     pipeline = Pipeline([("scale", StandardScaler()), ("classifier", None)])
     grid = {"classifier": list(CLASSIFIERS.values())}
     folds = StratifiedGroupKFold(5, shuffle=True, random_state=0)
-    search = GridSearchCV(pipeline, grid, scoring="roc_auc", cv=folds, n_jobs=-1, verbose=1)
+    search = GridSearchCV(pipeline, grid, scoring="roc_auc", cv=folds, verbose=1)
     search.fit(Z, y, groups=groups)
     for name, score in zip(CLASSIFIERS, search.cv_results_["mean_test_score"], strict=True):
         print(f"  {name:22} cross-validated AUC {score:.3f}")
