@@ -4,6 +4,8 @@ from copy import copy
 from numbers import Real
 
 import numpy as np
+import torch
+from sklearn import get_config
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -11,8 +13,11 @@ from .backbones import check_fingerprint, load_backbone, takes_arrays
 from .images import check_images, load_image
 from .moments import ExactMoments
 from .passes import Passes
+from .precision import PRECISIONS
 from .store import open_store
 from .store.records import finite, window_for
+
+COMPILE_FROM = 50_000  # pictures of one call, from which on compiling pays
 
 
 class NeuronCoverageTransformer(TransformerMixin, BaseEstimator):
@@ -52,8 +57,17 @@ class NeuronCoverageTransformer(TransformerMixin, BaseEstimator):
         Number of neurons, or its ratio to all neurons of the layer (or channel).
     batch_size : int, default=64
         Pictures per forward pass. Memory grows with it and not with the data.
-    device : str, default="auto"
-        ``"auto"`` takes CUDA, then MPS, then the CPU.
+    device : str or list of str, default="auto"
+        ``"auto"`` takes CUDA, then MPS, then the CPU. Of several devices, such as
+        ``["cuda:0", "cuda:1"]``, each gets a part of the batches.
+    precision : {"float32", "tf32", "bfloat16", "float16"}, default="float32"
+        In which the network computes. Half precision is faster on hardware made for it, and
+        moves neurons near the threshold across it: ``docs/speed.md`` says how many.
+    compile : "auto" or bool, default="auto"
+        Fuse network and counting by ``torch.compile``. That takes tens of seconds per
+        process, so "auto" does it for 50,000 pictures or more. Where it is impossible (no
+        C++ compiler), a warning is given and the work goes on without. With a ``cache``
+        nothing is compiled.
     cache : None, bool, "memory", path or CoverageStore, default=None
         Where to remember what the network said about each picture, so that further fits,
         folds and candidates need no forward pass: True for the user's cache folder, a
@@ -135,6 +149,8 @@ class NeuronCoverageTransformer(TransformerMixin, BaseEstimator):
         output="count",
         batch_size=64,
         device="auto",
+        precision="float32",
+        compile="auto",
         cache=None,
         n_jobs=None,
         verbose=0,
@@ -148,6 +164,8 @@ class NeuronCoverageTransformer(TransformerMixin, BaseEstimator):
         self.output = output
         self.batch_size = batch_size
         self.device = device
+        self.precision = precision
+        self.compile = compile
         self.cache = cache
         self.n_jobs = n_jobs
         self.verbose = verbose
@@ -206,7 +224,9 @@ class NeuronCoverageTransformer(TransformerMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (n_samples, n_layers) or (n_samples, n_channels in all), float32
-            Coverage: whole numbers, or fractions from 0 to 1.
+            Coverage: whole numbers, or fractions from 0 to 1. Under
+            ``sklearn.config_context(array_api_dispatch=True)`` a Tensor on the transformer's
+            first device.
         """
         check_is_fitted(self, "thresholds_")
         self._check_options()
@@ -217,13 +237,15 @@ class NeuronCoverageTransformer(TransformerMixin, BaseEstimator):
         if hasattr(self, "_moments") and self.threshold == "mean":
             # other training sets, such as folds, differ by so much
             window = window_for(self._moments, self.n_neurons_, self.n_samples_seen_)
-        parts = self._passes(X, backbone).counts(X, self.thresholds_, self.granularity, window)
+        passes = self._passes(X, backbone)
         counts = None
-        for part in parts:
+        for part in passes.counts(X, self.thresholds_, self.granularity, window):
             if counts is None:
-                counts = np.empty((len(X), part.values.shape[1]), np.float32)
-            counts[part.positions] = part.values
-        return counts if self.output == "count" else counts / self._neurons_per_feature()
+                counts = _Rows(len(X), part.values.shape[1], passes)
+            counts.put(part)
+        return (
+            counts.rows if self.output == "count" else counts.divided(self._neurons_per_feature())
+        )
 
     def get_feature_names_out(self, input_features=None):
         """Name the features: ``layer``, or ``layer[channel]``.
@@ -257,6 +279,8 @@ class NeuronCoverageTransformer(TransformerMixin, BaseEstimator):
             "neuron": ("unit", "channel"),
             "granularity": ("layer", "channel"),
             "output": ("count", "fraction"),
+            "precision": PRECISIONS,
+            "compile": ("auto", True, False),
         }
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
@@ -272,10 +296,14 @@ class NeuronCoverageTransformer(TransformerMixin, BaseEstimator):
 
     def _check_input(self, X, backbone, reset):
         """Give arrays of numbers to a network that takes them, pictures to the others."""
-        numbers = isinstance(X, np.ndarray) and X.dtype.kind == "f" and backbone.input_size is None
-        if takes_arrays(self.backbone) or numbers:
+        if takes_arrays(self.backbone) or (_holds_numbers(X) and backbone.input_size is None):
+            dispatched = _dispatching() and isinstance(X, torch.Tensor)
             return validate_data(
-                self, X, dtype=np.float32, reset=reset, allow_nd=not takes_arrays(self.backbone)
+                self,
+                X,
+                dtype=torch.float32 if dispatched else np.float32,
+                reset=reset,
+                allow_nd=not takes_arrays(self.backbone),
             )
         X = check_images(X)
         if reset and backbone.input_size is None:
@@ -286,11 +314,11 @@ class NeuronCoverageTransformer(TransformerMixin, BaseEstimator):
         """Compute the thresholds over these pictures and those that ``before`` has seen."""
         passes = self._passes(X, backbone)
         names = passes.monitor.layer_names
-        options = (names, self.neuron, bool(self.rectify), self.threshold)
+        options = (names, self.neuron, bool(self.rectify), self.threshold, self.precision)
         if before is not None and before._options != options:
             raise ValueError(
-                f"fitted with (layers, neuron, rectify, threshold) = {before._options}, and now "
-                f"they are {options}: fit again."
+                "fitted with (layers, neuron, rectify, threshold, precision) = "
+                f"{before._options}, and now they are {options}: fit again."
             )
         moments = ExactMoments(len(names))
         if self.threshold == "mean":
@@ -317,7 +345,9 @@ class NeuronCoverageTransformer(TransformerMixin, BaseEstimator):
             self.thresholds_ = np.full(len(self.layer_names_), float(self.threshold))
 
     def _passes(self, X, backbone):
-        numbers = isinstance(X, np.ndarray) and X.dtype.kind == "f"
+        numbers = _holds_numbers(X)
+        compiled = len(X) >= COMPILE_FROM if self.compile == "auto" else bool(self.compile)
+        store = open_store(self.cache)
         return Passes(
             backbone=backbone,
             layers=self.layers,
@@ -326,9 +356,13 @@ class NeuronCoverageTransformer(TransformerMixin, BaseEstimator):
             size=None if numbers else backbone.input_size or self.input_size_,
             batch_size=self.batch_size,
             device=self.device,
-            cache=open_store(self.cache),
+            cache=store,
             n_jobs=self.n_jobs,
             verbose=self.verbose,
+            precision=self.precision,
+            compiled=compiled and store is None,
+            # numbers give what they are: an array for an array
+            resident=_dispatching() and not (numbers and isinstance(X, np.ndarray)),
         )
 
     def _neurons_per_feature(self):
@@ -336,6 +370,42 @@ class NeuronCoverageTransformer(TransformerMixin, BaseEstimator):
             return self.n_neurons_.astype(np.float32)
         per_channel = self.n_neurons_ / self.n_channels_
         return np.repeat(per_channel, self.n_channels_).astype(np.float32)
+
+
+class _Rows:
+    """The counts of all pictures, filled part by part, where they are wanted."""
+
+    def __init__(self, n_rows, width, passes):
+        self.resident = passes.resident
+        if self.resident:
+            device = passes.lanes[0].device
+            self.rows = torch.empty((n_rows, width), dtype=torch.float32, device=device)
+        else:
+            self.rows = np.empty((n_rows, width), np.float32)
+
+    def put(self, part):
+        if not self.resident:
+            self.rows[part.positions] = part.values
+            return
+        values, first = torch.as_tensor(part.values, device=self.rows.device), part.positions[0]
+        if np.array_equal(part.positions, np.arange(first, first + len(part))):
+            self.rows[first : first + len(part)] = values
+        else:  # from the store
+            self.rows[torch.from_numpy(part.positions).to(self.rows.device)] = values
+
+    def divided(self, by):
+        return self.rows / (torch.from_numpy(by).to(self.rows.device) if self.resident else by)
+
+
+def _dispatching():
+    return get_config()["array_api_dispatch"]
+
+
+def _holds_numbers(X):
+    """Tell arrays of floating-point numbers, which a network may take as they are."""
+    if isinstance(X, torch.Tensor):
+        return X.is_floating_point() and _dispatching()
+    return isinstance(X, np.ndarray) and X.dtype.kind == "f"
 
 
 def merge_transformers(transformers):

@@ -43,6 +43,37 @@ def resolve_device(device):
     return resolved
 
 
+def resolve_devices(device):
+    """Turn the parameter ``device`` of a transformer into torch devices.
+
+    Parameters
+    ----------
+    device : str, torch.device, or sequence of them
+        As for :func:`resolve_device`; of several, each gets a part of the work.
+
+    Returns
+    -------
+    list of torch.device
+        At least one.
+
+    Raises
+    ------
+    ValueError
+        When there is none, or one is not available here.
+
+    Examples
+    --------
+    >>> from skfakespotter.device import resolve_devices
+    >>> resolve_devices(["cpu", "cpu"])
+    [device(type='cpu'), device(type='cpu')]
+    """
+    if not isinstance(device, (list, tuple)):
+        return [resolve_device(device)]
+    if not device:
+        raise ValueError("device is empty: expected 'auto', a device or a list of devices.")
+    return [resolve_device(one) for one in device]
+
+
 @contextmanager
 def one_thread():
     """Let torch compute on one CPU thread, for steps too small to share.

@@ -1,7 +1,7 @@
 """NeuronMonitor: one forward pass gives statistics of every layer's neurons, on the device.
 
 Nothing but the statistics leaves a layer: no activation is kept, nothing is copied to the
-host, and the monitored network is left as it was found.
+host, nothing waits for the device, and the monitored network is left as it was found.
 """
 
 import threading
@@ -13,6 +13,9 @@ import numpy as np
 import torch
 
 from .backbones import monitored_layers
+from .compiled import CompiledStatistics
+from .neurons import as_neurons, check_rows
+from .precision import computing_in
 
 # Forward hooks on a network that threads share would see each other's pictures.
 _FORWARD_LOCK = threading.RLock()
@@ -34,6 +37,11 @@ class NeuronMonitor:
         mean over the map (as in DeepXplore).
     rectify : bool, default=False
         Apply the ReLU to a layer's output before anything else.
+    precision : {"float32", "tf32", "bfloat16", "float16"}, default="float32"
+        In which the network computes; see :func:`skfakespotter.precision.computing_in`.
+    compiled : bool, default=False
+        Let ``torch.compile`` fuse :meth:`sums` and :meth:`counts` with the network. It takes
+        tens of seconds, once per process, and needs a C++ compiler (on a GPU: Triton).
 
     Attributes
     ----------
@@ -67,8 +75,18 @@ class NeuronMonitor:
     tensor([[3.]])
     """
 
-    def __init__(self, module, layers=None, *, neuron="unit", rectify=False):
+    def __init__(
+        self,
+        module,
+        layers=None,
+        *,
+        neuron="unit",
+        rectify=False,
+        precision="float32",
+        compiled=False,
+    ):
         self.module, self.neuron, self.rectify = module, neuron, rectify
+        self.precision, self.compiled = precision, compiled
         self.layer_names = select_layers(module, layers)
         self.n_neurons, self.n_channels = {}, {}
         self._scratch = torch.empty(0)
@@ -85,15 +103,11 @@ class NeuronMonitor:
         -------
         Tensor of shape (n, n_layers), float64
             On the device of ``x``. Divided by ``n_neurons`` and averaged over all pictures
-            it is the threshold xi of equation 1.
+            it is the threshold xi of equation 1. A channel's map is summed pairwise in the
+            network's precision (at least float32), and the channels in float64: the
+            rounding is below that of the outputs, and does not grow with the layer.
         """
-
-        def total(_, values):
-            if values.device.type == "mps":  # Metal has no float64: channels there, the rest here
-                values = values.sum(2, keepdim=True).cpu()
-            return values.sum((1, 2), dtype=torch.float64)[:, None]
-
-        return self.collect(x, total)
+        return self._by_layer(self._per_channel(x), torch.float64)
 
     def counts(self, x, thresholds, granularity="layer"):
         """Count the neurons whose output exceeds their layer's threshold; equation 2.
@@ -112,13 +126,8 @@ class NeuronMonitor:
         Tensor of shape (n, n_layers) or (n, n_channels in all), float32
             Whole numbers, on the device of ``x``.
         """
-        per_layer = granularity == "layer"
-
-        def count(name, values):
-            counts = self._above(values, thresholds[name]).sum(2)
-            return counts.sum(1, keepdim=True) if per_layer else counts
-
-        return self.collect(x, count)
+        counts = self._per_channel(x, thresholds)
+        return counts if granularity == "channel" else self._by_layer(counts, torch.float32)
 
     def means(self, x):
         """Average the outputs over each channel's map: activations without a threshold.
@@ -133,8 +142,8 @@ class NeuronMonitor:
         Tensor of shape (n, n_channels in all), float32
             On the device of ``x``.
         """
-        totals = self.collect(x, lambda _, values: values.sum(2))
-        channels = [self.n_channels[name] for name in self.layer_names]
+        totals = self._per_channel(x)
+        channels = self._widths()
         units = np.divide([self.n_neurons[name] for name in self.layer_names], channels)
         return totals / torch.from_numpy(np.repeat(units, channels)).to(totals.dtype).to(x.device)
 
@@ -160,32 +169,35 @@ class NeuronMonitor:
         Raises
         ------
         ValueError
-            When a layer's output is not float32.
+            When a layer's output is float64.
         """
         pairs = zip(low.tolist(), high.tolist(), strict=True)
         bounds = dict(zip(self.layer_names, pairs, strict=True))
         inside = []
 
         def observe(name, values):
-            if values.dtype != torch.float32:
+            if values.dtype == torch.float64:
                 raise ValueError(
                     f"layer {name!r} gives {values.dtype}: a store (cache=...) needs float32."
                 )
-            if values.device.type == "mps":  # no float64 there
-                values = values.cpu()
+            values = self._widened(values)
             inside.append((name, *_between(values, *bounds[name])))
-            sums = values.sum((1, 2), dtype=torch.float64)[:, None]
-            return torch.cat([sums, self._above(values, bounds[name][1]).sum(2).double()], 1)
+            return torch.cat([values.sum(2), self._above(values, bounds[name][1]).sum(2)], 1)
 
-        found = self.collect(x, observe).cpu().numpy()
-        n_channels = np.array([self.n_channels[name] for name in self.layer_names])
-        first = np.cumsum(n_channels) - n_channels
-        columns = first + np.arange(len(first))  # of the sums, each before its layer's counts
-        offset = dict(zip(self.layer_names, first.tolist(), strict=True))
-        listed = [(p.cpu(), c.cpu() + offset[name], v.cpu()) for name, p, c, v in inside]
-        above = np.delete(found, columns, axis=1).astype(np.int64)
-        joined = tuple(torch.cat(parts).numpy() for parts in zip(*listed, strict=True))
-        return found[:, columns], above, joined
+        found = self.collect(x, observe)
+        widths = self._widths()
+        parts = [
+            part.split(width, 1)
+            for width, part in zip(
+                widths, found.split([2 * width for width in widths], 1), strict=True
+            )
+        ]
+        sums, above = (torch.cat(of, 1) for of in zip(*parts, strict=True))
+        offset = dict(zip(self.layer_names, np.cumsum(widths) - widths, strict=True))
+        listed = [(p.cpu(), c.cpu() + int(offset[name]), v.cpu()) for name, p, c, v in inside]
+        joined = tuple(torch.cat(of).numpy() for of in zip(*listed, strict=True))
+        sums = self._by_layer(sums, torch.float64).cpu().numpy()
+        return sums, above.cpu().numpy().astype(np.int64), joined
 
     def collect(self, x, statistic):
         """Run one forward pass and join a statistic of every layer.
@@ -212,7 +224,11 @@ class NeuronMonitor:
 
         def watch(name, layer):
             def hook(module, inputs, output):
-                values = self._neurons(name, layer, output, len(x))
+                check_rows(name, output, len(x))
+                values = as_neurons(layer, output, self.neuron, self.rectify)
+                units = values.shape[1] * values.shape[2]
+                self.n_neurons[name] = self.n_neurons.get(name, 0) + units
+                self.n_channels[name] = values.shape[1]
                 result = statistic(name, values)
                 # a layer that runs twice has the neurons of both runs
                 found[name] = found[name] + result if name in found else result
@@ -224,29 +240,32 @@ class NeuronMonitor:
             modules = dict(self.module.named_modules())
             for name in self.layer_names:
                 stack.callback(watch(name, modules[name]).remove)
-            self.module(x)
+            with computing_in(self.precision, x.device):
+                self.module(x)
         if missing := [name for name in self.layer_names if name not in found]:
             raise ValueError(f"layers {missing} did not run in the forward pass: leave them out.")
         return torch.cat([found[name] for name in self.layer_names], 1)
 
-    def _neurons(self, name, layer, output, n_samples):
-        """Give a layer's output as (n, channels, units per channel), a view if possible."""
-        if output.ndim < 2 or len(output) != n_samples:
-            raise ValueError(
-                f"layer {name!r} gave an output of shape {tuple(output.shape)} for {n_samples} "
-                "inputs: expected one row per input. Leave the layer out."
-            )
-        if isinstance(layer, torch.nn.Linear):
-            output = output.movedim(-1, 1)
-        values = output.flatten(2) if output.ndim > 2 else output[:, :, None]
-        if self.rectify:
-            values = values.relu()
-        if self.neuron == "channel":
-            values = values.mean(2, keepdim=True)
-        units = values.shape[1] * values.shape[2]
-        self.n_neurons[name] = self.n_neurons.get(name, 0) + units
-        self.n_channels[name] = values.shape[1]
-        return values
+    def _per_channel(self, x, thresholds=None):
+        """Give sums, or counts above thresholds, of every channel: (n, n_channels in all)."""
+        if self.compiled:
+            if not self.n_channels:  # one picture tells the layers' sizes
+                self.collect(x[:1], lambda _, values: values[:, :1, 0])
+            with _FORWARD_LOCK, computing_in(self.precision, x.device):
+                return CompiledStatistics.of(self)(x, thresholds)
+        if thresholds is None:
+            return self.collect(x, lambda _, values: self._widened(values).sum(2))
+        return self.collect(x, lambda name, v: self._above(v, thresholds[name]).sum(2))
+
+    def _by_layer(self, per_channel, dtype):
+        """Sum what was found per channel over each layer, in float64."""
+        if per_channel.device.type == "mps":  # Metal has no float64
+            per_channel = per_channel.cpu()
+        parts = per_channel.split(self._widths(), 1)
+        return torch.stack([part.sum(1, dtype=torch.float64) for part in parts], 1).to(dtype)
+
+    def _widths(self):
+        return [self.n_channels[name] for name in self.layer_names]
 
     def _above(self, values, threshold):
         """Mark with 1.0 what exceeds the threshold, in a buffer that all layers share.
@@ -254,13 +273,22 @@ class NeuronMonitor:
         Comparing into float32 and summing that is exact below 2^24 units and about three
         times faster on a CPU than summing booleans; the shared buffer saves page faults.
         """
+        marks = self._buffer(values)
+        if values.dtype in (torch.bfloat16, torch.float16):  # else the threshold is rounded too
+            values = marks.copy_(values)
+        return torch.gt(values, threshold, out=marks)
+
+    def _widened(self, values):
+        """Give half-precision outputs in float32, in the shared buffer."""
+        half = values.dtype in (torch.bfloat16, torch.float16)
+        return self._buffer(values).copy_(values) if half else values
+
+    def _buffer(self, values):
         if self._scratch.numel() < values.numel() or self._scratch.device != values.device:
             self._scratch = torch.empty(values.numel(), device=values.device)
         if values.is_contiguous() or values.mT.is_contiguous():
-            marks = self._scratch.as_strided(values.shape, values.stride())
-        else:
-            marks = self._scratch[: values.numel()].view(values.shape)
-        return torch.gt(values, threshold, out=marks)
+            return self._scratch.as_strided(values.shape, values.stride())
+        return self._scratch[: values.numel()].view(values.shape)
 
 
 def select_layers(module, layers=None):

@@ -14,8 +14,9 @@ import numpy as np
 import torch
 
 from .backbones import Backbone
-from .device import resolve_device
+from .device import resolve_devices
 from .images import ImageError, iter_batches
+from .lanes import Lane, run_lanes
 from .moments import ExactMoments
 from .monitor import NeuronMonitor
 from .progress import track
@@ -36,12 +37,16 @@ class Passes:
     ----------
     backbone : Backbone
         The network.
-    layers, neuron, rectify, batch_size, device, n_jobs, verbose
+    layers, neuron, rectify, batch_size, device, n_jobs, verbose, precision
         See :class:`skfakespotter.NeuronCoverageTransformer`.
     cache : CoverageStore or None
         Where to look first, and to keep what was computed.
     size : (int, int) or None
         Height and width to fit pictures to; None for arrays of numbers.
+    compiled : bool, default=False
+        Compile the network together with what is counted.
+    resident : bool, default=False
+        Leave the results of :meth:`counts` on the device, as tensors, where they come from it.
     """
 
     backbone: Backbone
@@ -50,10 +55,13 @@ class Passes:
     rectify: bool
     size: tuple | None
     batch_size: int
-    device: str
+    device: object
     cache: CoverageStore | None
     n_jobs: int | None
     verbose: int
+    precision: str = "float32"
+    compiled: bool = False
+    resident: bool = False
 
     def sums(self, X, window=None):
         """Sum the outputs of each layer's neurons; the inner sum of equation 1.
@@ -99,10 +107,25 @@ class Passes:
         return self._run(_counts, X, "coverage", window, thresholds, granularity)
 
     @cached_property
+    def lanes(self):
+        """The devices, each with a network that is ready to be watched."""
+        return [self._lane(device) for device in resolve_devices(self.device)]
+
+    @property
     def monitor(self):
-        """The network on its device, ready to be watched."""
-        network = self.backbone.on(resolve_device(self.device))
-        return NeuronMonitor(network, self.layers, neuron=self.neuron, rectify=self.rectify)
+        """The monitor on the first device."""
+        return self.lanes[0].monitor
+
+    def _lane(self, device):
+        monitor = NeuronMonitor(
+            self.backbone.on(device),
+            self.layers,
+            neuron=self.neuron,
+            rectify=self.rectify,
+            precision=self.precision,
+            compiled=self.compiled,
+        )
+        return Lane(device, monitor, self.backbone.preprocess)
 
     def layout(self):
         """Neurons and channels per layer, as of the last forward pass.
@@ -127,7 +150,8 @@ class Passes:
                 "neuron": self.neuron,
                 "rectify": bool(self.rectify),
                 "input": [int(n) for n in (X.shape[1:] if numbers else self.size)],
-                "device": resolve_device(self.device).type,
+                "device": self.lanes[0].device.type,
+                "precision": self.precision,
             }
         )
 
@@ -147,7 +171,7 @@ class Passes:
             uint8 (k, h, w, 3), or float32 (k, n_features).
         """
         ready = self.size is None or getattr(X, "shape", ())[1:3] == tuple(self.size)
-        if isinstance(X, np.ndarray) and ready:
+        if isinstance(X, (np.ndarray, torch.Tensor)) and ready:
             whole = np.array_equal(positions, np.arange(len(X)))
             for start in range(0, len(positions), self.batch_size):
                 here = slice(start, start + self.batch_size)
@@ -167,18 +191,15 @@ class Passes:
             done += len(batch)
 
     def network_input(self, batch):
-        """Put a batch on the device, as the network takes it."""
-        # torch takes neither read-only memory (joblib's memory maps) nor negative strides
-        x = torch.from_numpy(np.require(batch, requirements=["C", "W"]))
-        x = x.to(resolve_device(self.device), non_blocking=True)
-        return self.backbone.preprocess(x.permute(0, 3, 1, 2)) if x.dtype == torch.uint8 else x
+        """Put a batch on the first device, as the network takes it."""
+        return self.lanes[0].input(batch)
 
     def _run(self, work, X, task, *args):
         n_tasks = self._n_tasks(X)
         if n_tasks == 1:
             parts = work(self, X, *args)
         else:
-            worker = replace(self, n_jobs=1, verbose=0)
+            worker = replace(self, n_jobs=1, verbose=0, resident=False)
             chunk = -(-len(X) // (n_tasks * self.batch_size)) * self.batch_size
             starts = range(0, len(X), chunk)
             done = joblib.Parallel(self.n_jobs, return_as="generator")(
@@ -249,9 +270,7 @@ def _sums(passes, X, window):
     if passes.cache is not None:
         yield from recall(passes, X, window=window)
         return
-    for positions, batch in passes.numbered(X, np.arange(len(X))):
-        values = passes.monitor.sums(passes.network_input(batch)).cpu().numpy()
-        yield Part(positions, values, *passes.layout())
+    yield from _stream(passes, X, lambda monitor, x: monitor.sums(x))
 
 
 def _pilot_sums(passes, X):
@@ -264,9 +283,16 @@ def _counts(passes, X, window, thresholds, granularity):
         return
     names = passes.monitor.layer_names
     by_name = dict(zip(names, thresholds.tolist(), strict=True))
-    for positions, batch in passes.numbered(X, np.arange(len(X))):
-        counts = passes.monitor.counts(passes.network_input(batch), by_name, granularity)
-        yield Part(positions, counts.cpu().numpy(), *passes.layout())
+    yield from _stream(
+        passes, X, lambda monitor, x: monitor.counts(x, by_name, granularity), passes.resident
+    )
+
+
+def _stream(passes, X, statistic, resident=False):
+    """Send all batches through the network."""
+    batches = passes.numbered(X, np.arange(len(X)))
+    for positions, values in run_lanes(passes.lanes, batches, statistic, resident=resident):
+        yield Part(positions, values, *passes.layout())
 
 
 def _lot(picture, index):

@@ -2,6 +2,7 @@
 
 import threading
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -142,13 +143,24 @@ def test_collect_hands_on_name_and_values():
     assert seen == {"conv": (2, 2, 4), "fc": (2, 3, 1)}
 
 
-def test_sums_are_float64():
-    # 2^24 + 1 is not a float32
-    monitor = NeuronMonitor(nn.Sequential(ones(nn.Conv2d(1, 1, 1, bias=False))))
-    assert monitor.sums(torch.tensor([2.0**24, 1]).view(1, 1, 1, 2)).item() == 2**24 + 1
-    # float32 sums over channels, then float64 over layers, would lose it as well
+def test_channels_are_summed_in_float64():
+    # 2^24 + 1 is not a float32: channels 2^24, 1 and 1, in maps and in a vector
+    conv = nn.Conv2d(1, 3, 1, bias=False)
+    conv.weight.data = torch.tensor([2.0**24, 1, 1]).view(3, 1, 1, 1)
+    monitor = NeuronMonitor(nn.Sequential(conv))
+    assert monitor.sums(torch.tensor([1.0, 2]).view(1, 1, 1, 2)).item() == 3 * (2**24 + 2)
+    linear = nn.Linear(1, 2, bias=False)
+    linear.weight.data = torch.tensor([[2.0**24], [1]])
+    assert NeuronMonitor(nn.Sequential(linear)).sums(torch.ones(1, 1)).item() == 2**24 + 1
+
+
+def test_sums_of_large_maps_are_pairwise():
+    # a plain float32 loop over a million values of 0.1 is off by 1 %
     monitor = NeuronMonitor(nn.Sequential(ones(nn.Conv2d(1, 2, 1, bias=False))))
-    assert monitor.sums(torch.tensor([2.0**24, 1]).view(1, 1, 1, 2)).item() == 2**25 + 2
+    x = torch.full((1, 1, 1000, 1000), 0.1)
+    for layout in (torch.contiguous_format, torch.channels_last):
+        total = monitor.sums(x.contiguous(memory_format=layout)).item()
+        assert total == pytest.approx(2e6 * np.float32(0.1), rel=1e-6)
 
 
 def test_counts_are_whole_numbers_for_large_maps():

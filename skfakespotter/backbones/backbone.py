@@ -89,7 +89,7 @@ class Backbone:
         self.licence, self.source, self.crop = licence, source, crop
         self.template = template
         self.recipe = None  # (spec, weights) once load_backbone made it
-        self._on_device = {}
+        self._on_device, self._rows = {}, {}
 
     def __repr__(self):
         count = len(monitored_layers(self.module))
@@ -107,14 +107,25 @@ class Backbone:
         Returns
         -------
         Tensor of shape (n, 3, h, w), float32
-            Network input, in the memory layout of ``pixels``.
+            Network input, channels last in memory.
         """
         x = pixels.flip(1) if self.channel_order == "BGR" else pixels
-        mean, scale = (
-            torch.as_tensor(v, dtype=torch.float32, device=pixels.device).view(-1, 1, 1)
-            for v in (self.mean, self.scale)
-        )
-        return (x - mean) / scale
+        n, channels, height, width = x.shape
+        # whole rows of pixels are long enough for vector instructions, three channels are not
+        rows = x.permute(0, 2, 3, 1).reshape(n, height, width * channels).to(torch.float32)
+        mean, scale = self._per_row(width, channels, x.device)
+        rows.sub_(mean).div_(scale)
+        return rows.view(n, height, width, channels).permute(0, 3, 1, 2)
+
+    def _per_row(self, width, channels, device):
+        """Give mean and scale of every value of a row; once, for a GPU waits for each copy."""
+        key = (width, channels, device)
+        if key not in self._rows:
+            self._rows[key] = tuple(
+                torch.as_tensor(v, dtype=torch.float32).expand(channels).repeat(width).to(device)
+                for v in (self.mean, self.scale)
+            )
+        return self._rows[key]
 
     def on(self, device):
         """Give the network in evaluation mode on a device, in the fastest memory layout.
@@ -162,7 +173,7 @@ class Backbone:
         return reload_backbone, (*self.recipe, self.fingerprint)
 
     def __getstate__(self):
-        return {**self.__dict__, "_on_device": {}}
+        return {**self.__dict__, "_on_device": {}, "_rows": {}}
 
 
 def monitored_layers(module):
