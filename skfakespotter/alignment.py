@@ -178,8 +178,10 @@ def similarity(source, target):
     Examples
     --------
     >>> from skfakespotter.alignment import similarity
-    >>> similarity([[0, 0], [1, 0], [0, 1]], [[5, 5], [7, 5], [5, 7]]).round(6).tolist()
-    [[2.0, 0.0, 5.0], [0.0, 2.0, 5.0]]
+    >>> found = similarity([[0, 0], [1, 0], [0, 1]], [[5, 5], [7, 5], [5, 7]])
+    >>> found.round(6) + 0.0  # without a minus before zeros
+    array([[2., 0., 5.],
+           [0., 2., 5.]])
     """
     source, target = np.asarray(source, float), np.asarray(target, float)
     centre, goal = source.mean(0), target.mean(0)

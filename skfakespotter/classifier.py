@@ -5,6 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 import torch
+from sklearn import get_config
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
@@ -121,7 +122,8 @@ class FakeSpotterClassifier(ClassifierMixin, BaseEstimator):
         Parameters
         ----------
         X : array of shape (n_samples, n_features)
-            Scaled coverage vectors.
+            Scaled coverage vectors. Under ``sklearn.config_context(array_api_dispatch=True)``
+            a Tensor is taken from where it is.
         y : array of shape (n_samples,)
             Labels, numbers or strings, of at least two classes.
 
@@ -130,12 +132,14 @@ class FakeSpotterClassifier(ClassifierMixin, BaseEstimator):
         self : FakeSpotterClassifier
             Fitted.
         """
-        X, y = validate_data(self, X, y, dtype=np.float32)
+        X, y = validate_data(self, X, y, dtype=_float_of(X, 32))
         check_classification_targets(y)
-        self.classes_, encoded = np.unique(y, return_inverse=True)
-        if len(self.classes_) < 2:
-            (only,) = self.classes_.tolist()
+        labels, encoded = np.unique(_to_host(y), return_inverse=True)
+        if len(labels) < 2:
+            (only,) = labels.tolist()
             raise ValueError(f"y holds only one class, {only!r}: expected real and fake samples.")
+        # labels come back as they came: tensors stay tensors, on their device
+        self.classes_ = torch.from_numpy(labels).to(y.device) if _is_tensor(y) else labels
         seed = check_random_state(self.random_state).randint(2**31)
         device = resolve_device(self.device)
         generators = torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
@@ -162,14 +166,19 @@ class FakeSpotterClassifier(ClassifierMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (n_samples, n_classes)
-            Columns in the order of ``classes_``.
+            Columns in the order of ``classes_``. For a Tensor (see :meth:`fit`) a Tensor on its
+            device.
         """
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=np.float64, reset=False)
+        dtype = _float_of(X, 64)
+        X = validate_data(self, X, dtype=dtype, reset=False)
+        dispatched = _is_tensor(X)
+        x = X if dispatched else torch.tensor(X)
         # in float64, so that a score does not depend on what else stands in X
-        network = copy.deepcopy(self.net_.module_).cpu().double().eval()
+        network = copy.deepcopy(self.net_.module_).to(x.device, x.dtype).eval()
         with torch.inference_mode():
-            return network(torch.tensor(X)).softmax(1).numpy()
+            scores = network(x).softmax(1)
+        return scores.clone() if dispatched else scores.numpy()
 
     def predict(self, X):
         """Give the most probable class.
@@ -185,7 +194,9 @@ class FakeSpotterClassifier(ClassifierMixin, BaseEstimator):
             Labels as given to ``fit``.
         """
         best = self.predict_proba(X).argmax(1)
-        return self.classes_[best]
+        if _is_tensor(self.classes_):
+            return self.classes_[torch.as_tensor(best, device=self.classes_.device)]
+        return self.classes_[_to_host(best)]
 
     def _forget_training(self):
         """Drop what only training needs and would more than double the file."""
@@ -215,6 +226,22 @@ class FakeSpotterClassifier(ClassifierMixin, BaseEstimator):
             device=str(device),
             verbose=self.verbose,
         )
+
+
+def _is_tensor(array):
+    """Tell arrays that scikit-learn dispatches to torch."""
+    return isinstance(array, torch.Tensor) and get_config()["array_api_dispatch"]
+
+
+def _float_of(X, bits):
+    """Give the dtype that X is checked for; Apple's GPUs have no float64."""
+    if not _is_tensor(X):
+        return {32: np.float32, 64: np.float64}[bits]
+    return torch.float64 if bits == 64 and X.device.type != "mps" else torch.float32
+
+
+def _to_host(array):
+    return array.cpu().numpy() if isinstance(array, torch.Tensor) else array
 
 
 class MultilayerPerceptron(nn.Sequential):
@@ -256,7 +283,9 @@ class TensorBatches:
         indices = getattr(dataset, "indices", slice(None))
         whole = getattr(dataset, "dataset", dataset)
         self.X = torch.as_tensor(whole.X)[indices]
-        self.y = None if whole.y is None else torch.as_tensor(whole.y)[indices]
+        self.y = None
+        if whole.y is not None:  # on one device, so that no step waits for a copy
+            self.y = torch.as_tensor(whole.y, device=self.X.device)[indices]
         self.batch_size, self.shuffle = batch_size, shuffle
 
     def __iter__(self):

@@ -1,6 +1,7 @@
 """NeuronCoverageTransformer: pictures in, coverage vectors out."""
 
 from copy import copy
+from dataclasses import replace
 from numbers import Real
 
 import numpy as np
@@ -14,7 +15,7 @@ from .images import check_images, load_image
 from .moments import ExactMoments
 from .passes import Passes
 from .precision import PRECISIONS
-from .store import open_store
+from .store import CoverageStore, open_store
 from .store.records import finite, window_for
 
 COMPILE_FROM = 50_000  # pictures of one call, from which on compiling pays
@@ -188,7 +189,33 @@ class NeuronCoverageTransformer(TransformerMixin, BaseEstimator):
         self._check_options()
         backbone = load_backbone(self.backbone)
         X = self._check_input(X, backbone, reset=True)
-        return self._learn(X, backbone, None)
+        return self._learn(X, self._passes(X, backbone), None)
+
+    def fit_transform(self, X, y=None):
+        """Compute the thresholds and count, at the price of one forward pass.
+
+        What ``transform`` needs of each picture is remembered in ``fit``, in up to 1 GB of
+        memory, unless a ``cache`` does so anyway; a picture that does not fit in passes twice.
+
+        Parameters
+        ----------
+        X : sequence of pictures, or array of shape (n_samples, n_features)
+            As for ``fit``.
+        y : Ignored
+            For the sake of Pipeline.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_layers) or (n_samples, n_channels in all), float32
+            As of ``transform``.
+        """
+        self._check_options()
+        backbone = load_backbone(self.backbone)
+        X = self._check_input(X, backbone, reset=True)
+        passes = self._passes(X, backbone)
+        if self.threshold == "mean" and passes.can_remember(X):
+            passes = replace(passes, cache=CoverageStore())
+        return self._learn(X, passes, None)._count(X, passes)
 
     def partial_fit(self, X, y=None):
         """Go on computing the thresholds, over the pictures seen before and these.
@@ -211,7 +238,7 @@ class NeuronCoverageTransformer(TransformerMixin, BaseEstimator):
         backbone = load_backbone(self.backbone)
         check_fingerprint(backbone, self.backbone_fingerprint_)
         X = self._check_input(X, backbone, reset=False)
-        return self._learn(X, backbone, self)
+        return self._learn(X, self._passes(X, backbone), self)
 
     def transform(self, X):
         """Count the neurons above the thresholds.
@@ -233,19 +260,7 @@ class NeuronCoverageTransformer(TransformerMixin, BaseEstimator):
         backbone = load_backbone(self.backbone)
         check_fingerprint(backbone, self.backbone_fingerprint_)
         X = self._check_input(X, backbone, reset=False)
-        window = None
-        if hasattr(self, "_moments") and self.threshold == "mean":
-            # other training sets, such as folds, differ by so much
-            window = window_for(self._moments, self.n_neurons_, self.n_samples_seen_)
-        passes = self._passes(X, backbone)
-        counts = None
-        for part in passes.counts(X, self.thresholds_, self.granularity, window):
-            if counts is None:
-                counts = _Rows(len(X), part.values.shape[1], passes)
-            counts.put(part)
-        return (
-            counts.rows if self.output == "count" else counts.divided(self._neurons_per_feature())
-        )
+        return self._count(X, self._passes(X, backbone))
 
     def get_feature_names_out(self, input_features=None):
         """Name the features: ``layer``, or ``layer[channel]``.
@@ -310,9 +325,8 @@ class NeuronCoverageTransformer(TransformerMixin, BaseEstimator):
             self.input_size_ = load_image(X[0], index=0).shape[:2]
         return X
 
-    def _learn(self, X, backbone, before):
+    def _learn(self, X, passes, before):
         """Compute the thresholds over these pictures and those that ``before`` has seen."""
-        passes = self._passes(X, backbone)
         names = passes.monitor.layer_names
         options = (names, self.neuron, bool(self.rectify), self.threshold, self.precision)
         if before is not None and before._options != options:
@@ -328,7 +342,7 @@ class NeuronCoverageTransformer(TransformerMixin, BaseEstimator):
             parts = passes.sums(X[: self.batch_size], window)
         for part in parts:
             moments.add(finite(part.values, names))
-        self.layer_names_, self.backbone_fingerprint_ = names, backbone.fingerprint
+        self.layer_names_, self.backbone_fingerprint_ = names, passes.backbone.fingerprint
         self.n_neurons_, self.n_channels_ = part.n_neurons, part.n_channels
         self._options = options
         n_before = 0 if before is None else before.n_samples_seen_
@@ -336,6 +350,20 @@ class NeuronCoverageTransformer(TransformerMixin, BaseEstimator):
             moments if before is None else before._moments.merged(moments), n_before + len(X)
         )
         return self
+
+    def _count(self, X, passes):
+        window = None
+        if hasattr(self, "_moments") and self.threshold == "mean":
+            # other training sets, such as folds, differ by so much
+            window = window_for(self._moments, self.n_neurons_, self.n_samples_seen_)
+        counts = None
+        for part in passes.counts(X, self.thresholds_, self.granularity, window):
+            if counts is None:
+                counts = _Rows(len(X), part.values.shape[1], passes)
+            counts.put(part)
+        return (
+            counts.rows if self.output == "count" else counts.divided(self._neurons_per_feature())
+        )
 
     def _set_moments(self, moments, n_samples):
         self._moments, self.n_samples_seen_ = moments, n_samples

@@ -77,9 +77,13 @@ class FaceAligner(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
     on_missing : {"raise", "center"}, default="raise"
         What to do with a picture without a face: raise an error that names it, or take
         its centre. :meth:`locate` tells beforehand which pictures these are.
+    lazy : bool, default=False
+        Let ``transform`` give a list of :class:`AlignedFace`, whose faces are found and
+        cropped when they are looked at: by a :class:`NeuronCoverageTransformer` in threads,
+        while the network computes, so that memory holds a few batches and not all faces.
     n_jobs : int, default=None
         Processes that work side by side, through joblib. None: one, or what
-        :func:`joblib.parallel_config` says.
+        :func:`joblib.parallel_config` says. Not used with ``lazy=True``.
     verbose : int, default=0
         Above 0, show a progress bar with the time left.
 
@@ -119,6 +123,7 @@ class FaceAligner(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         size=None,
         padding=0.25,
         on_missing="raise",
+        lazy=False,
         n_jobs=None,
         verbose=0,
     ):
@@ -127,6 +132,7 @@ class FaceAligner(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         self.size = size
         self.padding = padding
         self.on_missing = on_missing
+        self.lazy = lazy
         self.n_jobs = n_jobs
         self.verbose = verbose
 
@@ -157,14 +163,15 @@ class FaceAligner(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         Returns
         -------
         ndarray of shape (n, height, width, 3), uint8
-            One face per picture, RGB.
+            One face per picture, RGB. With ``lazy=True`` a list of AlignedFace.
         """
         self._check_options()
         X = check_images(X)
+        if self.lazy:
+            return [AlignedFace(picture, self._cropping(), self.on_missing) for picture in X]
         aligned = np.empty((len(X), *crop_size(self.template, self.size), 3), np.uint8)
-        options = {"template": self.template, "size": self.size, "padding": self.padding}
         filled = 0
-        for chips in self._map(_align_chunk, X, "faces", options, self.on_missing):
+        for chips in self._map(_align_chunk, X, "faces", self._cropping(), self.on_missing):
             aligned[filled : filled + len(chips)] = chips
             filled += len(chips)
         return aligned
@@ -238,9 +245,14 @@ class FaceAligner(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
             raise ValueError(
                 f"size is {self.size!r}: expected None or an int of at least {MIN_SIDE}."
             )
+        if not isinstance(self.lazy, (bool, np.bool_)):
+            raise ValueError(f"lazy is {self.lazy!r}: expected a bool.")
         if not isinstance(self.padding, Real) or not 0 <= self.padding <= 5:
             raise ValueError(f"padding is {self.padding!r}: expected a number from 0 to 5.")
         load_dlib()  # fails early, and outside the workers, when the extra is missing
+
+    def _cropping(self):
+        return {"template": self.template, "size": self.size, "padding": self.padding}
 
     def _map(self, function, X, task, *options):
         """Apply a function to chunks of the pictures, in order, in parallel."""
@@ -252,22 +264,64 @@ class FaceAligner(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         return track(done, len(X), task, self.verbose)
 
 
+class AlignedFace:
+    """A picture whose face is found and cropped when it is looked at.
+
+    Parameters
+    ----------
+    picture : path, PIL image or ndarray
+        The picture.
+    options : dict
+        To :func:`skfakespotter.alignment.crop_face`.
+    on_missing : {"raise", "center"}
+        See :class:`FaceAligner`.
+
+    Attributes
+    ----------
+    keys : dict of tuple to bytes
+        Digests of the crop in the forms that networks take, kept when a store first sees it, so
+        that it need not be made again to be found there: it stands for the picture as it
+        was when it was first looked at.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skimage.data import astronaut
+    >>> from skfakespotter import FaceAligner
+    >>> (face,) = FaceAligner(lazy=True).transform([astronaut()])
+    >>> np.asarray(face).shape
+    (150, 150, 3)
+    """
+
+    __slots__ = ("keys", "on_missing", "options", "picture")
+
+    def __init__(self, picture, options, on_missing):
+        self.picture, self.options, self.on_missing, self.keys = picture, options, on_missing, {}
+
+    def __repr__(self):
+        return f"AlignedFace({self.picture!r})"
+
+    def __array__(self, dtype=None, copy=None):
+        """Find and crop the face: (h, w, 3), uint8, RGB."""
+        return np.asarray(_align(self.picture, None, self.options, self.on_missing), dtype)
+
+
 def _align_chunk(pictures, start, options, on_missing):
-    chips = []
-    for index, picture in enumerate(pictures, start):
-        image = load_image(picture, index=index)
-        if found := find_faces(image):
-            chips.append(crop_face(image, found[0], **options))
-        elif on_missing == "center":
-            chips.append(_center(image, index, picture, options))
-        else:
-            raise ImageError(
-                "has no face that the detector finds; drop it (FaceAligner.locate tells which), "
-                "or pass on_missing='center'",
-                index,
-                _path_of(picture),
-            )
-    return chips
+    return [_align(picture, i, options, on_missing) for i, picture in enumerate(pictures, start)]
+
+
+def _align(picture, index, options, on_missing):
+    image = load_image(picture, index=index)
+    if found := find_faces(image):
+        return crop_face(image, found[0], **options)
+    if on_missing == "center":
+        return _center(image, index, picture, options)
+    raise ImageError(
+        "has no face that the detector finds; drop it (FaceAligner.locate tells which), "
+        "or pass on_missing='center'",
+        index,
+        _path_of(picture),
+    )
 
 
 def _locate_chunk(pictures, start):

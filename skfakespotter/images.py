@@ -3,7 +3,8 @@
 A picture is a path, a :class:`PIL.Image.Image`, or an array: uint8 (or uint16),
 ``(h, w)`` grey, ``(h, w, 3)`` RGB or ``(h, w, 4)`` RGBA. Pictures come as a sequence
 (list, tuple, object array, pandas Series; sizes may differ), as one array
-``(n, h, w, 3)``, or as a torch tensor ``(n, 3, h, w)``.
+``(n, h, w, 3)``, or as a torch tensor ``(n, 3, h, w)``. Whatever else gives its pixels by
+numpy's protocol ``__array__`` is a picture as well, which is made when it is looked at.
 """
 
 import os
@@ -163,6 +164,8 @@ def load_image(picture, *, index=None, draft_side=None):
         with _LOCKS[id(picture) % len(_LOCKS)]:
             return _decode(picture, index, getattr(picture, "filename", None))
     if not is_path(picture):
+        if hasattr(picture, "__array__"):
+            return _look_at(picture, index)
         raise ImageError(
             f"is a {type(picture).__name__}; expected a path, a PIL image or an array", index
         )
@@ -369,6 +372,13 @@ def _tensor_to_array(X, name):
             raise ValueError(f"{name} is a floating-point tensor: expected values in [0, 1].")
         array = np.rint(array * 255).astype(np.uint8)
     return array
+
+
+def _look_at(picture, index):
+    try:
+        return _array_to_rgb(np.asarray(picture), index)
+    except ImageError as error:
+        raise ImageError(error.reason, index, error.path) from error
 
 
 def _tensor_picture(tensor, index):

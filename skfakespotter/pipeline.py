@@ -59,7 +59,8 @@ def make_fakespotter(
     """
     aligner = align or "passthrough"
     if align is True:
-        aligner = FaceAligner(template=load_backbone(backbone).template or "dlib")
+        # lazy: faces are found while the network computes, and memory holds a few batches
+        aligner = FaceAligner(template=load_backbone(backbone).template or "dlib", lazy=True)
     if classifier is None:
         classifier = FakeSpotterClassifier(device=device, random_state=random_state)
     coverage = NeuronCoverageTransformer(

@@ -253,7 +253,8 @@ def test_paths_pil_images_arrays_and_tensors_give_the_same_rows(transformer, tmp
         torch.from_numpy(arrays.transpose(0, 3, 1, 2)),
     ):
         np.testing.assert_array_equal(transformer.transform(same), rows)
-    np.testing.assert_array_equal(transformer.transform(paths[2:]), rows[2:])
+    # another batch size may take another kernel, which rounds otherwise
+    np.testing.assert_allclose(transformer.transform(paths[2:]), rows[2:], rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("transformer", TRANSFORMERS, ids=lambda t: type(t).__name__)

@@ -335,6 +335,7 @@ def test_works_without_fit_and_says_so(photo):
         "size": None,
         "padding": 0.25,
         "on_missing": "raise",
+        "lazy": False,
         "n_jobs": 2,
         "verbose": 0,
     }

@@ -94,7 +94,9 @@ def test_shards_of_other_options_are_refused(X, changed):
     coverage, other = Coverage().fit(X[:8]), Coverage(**changed).fit(X[:8])
     with pytest.raises(ValueError, match=r"transformers\[1\] differs from .* in options"):
         merge_transformers([coverage, other])
-    with pytest.raises(ValueError, match=r"fitted with \(layers, neuron, rectify, threshold, precision\)"):
+    with pytest.raises(
+        ValueError, match=r"fitted with \(layers, neuron, rectify, threshold, precision\)"
+    ):
         coverage.set_params(**changed).partial_fit(X)
 
 

@@ -146,7 +146,7 @@ def test_search_passes_every_picture_once_per_network(pictures, passed, tmp_path
         estimator__featureunion__one__cache=None, estimator__featureunion__two__cache=None
     )
     uncached.fit(X, y)
-    assert min(passed.values()) > 20 * len(X)
+    assert min(passed.values()) > 16 * len(X)  # 5 folds x 3 candidates, and the refit
     np.testing.assert_allclose(
         search.cv_results_["mean_test_score"], uncached.cv_results_["mean_test_score"], atol=0.02
     )

@@ -238,7 +238,8 @@ def test_equations_1_and_2_against_a_literal_reference(backbone):
         column = coverage.layer_names_.index(name)
         values = output.numpy()
         threshold = values.astype(np.float64).mean()  # equation 1
-        assert coverage.thresholds_[column] == pytest.approx(threshold, rel=1e-9, abs=1e-9)
+        tolerance = 1e-6 * float(values.std())
+        assert coverage.thresholds_[column] == pytest.approx(threshold, abs=tolerance)
         exceeding = values > np.float32(coverage.thresholds_[column])
         expected = [np.count_nonzero(picture) for picture in exceeding]  # equation 2
         assert counts[:, column].tolist() == expected, name
