@@ -2,7 +2,7 @@
 
 import copy
 import weakref
-from itertools import chain
+from itertools import accumulate, chain
 
 import torch
 
@@ -22,22 +22,26 @@ class CompiledStatistics:
     ----------
     monitor : NeuronMonitor
         Says what to watch; it must know its layers' sizes.
+    network : torch.nn.Module
+        Which network to run: the monitor's, or one with the same layers.
     """
 
-    def __init__(self, monitor):
-        self.network = _WatchedNetwork(monitor).eval()
-        self.names, self.batch_size = monitor.layer_names, 0
+    def __init__(self, monitor, network):
+        self.network = _WatchedNetwork(monitor, network).eval()
+        self.widths, self.batch_size = dict(monitor.n_channels), 0
+        self._limits = None, None
         # on a GPU: replay the whole graph with one launch
-        mode = "reduce-overhead" if _device(monitor).type == "cuda" else "default"
+        on_gpu = any(parameter.is_cuda for parameter in network.parameters())
+        mode = "reduce-overhead" if on_gpu else "default"
         self.run = torch.compile(self.network, mode=mode, dynamic=False)
 
     @classmethod
-    def of(cls, monitor):
-        """Give the one of this process for the monitor's network and options.
+    def of(cls, monitor, network):
+        """Give the one of this process for a network and a monitor's options.
 
         Parameters
         ----------
-        monitor : NeuronMonitor
+        monitor, network
             As for the class.
 
         Returns
@@ -46,19 +50,19 @@ class CompiledStatistics:
             Compiled when it is first called.
         """
         options = (*monitor.layer_names, monitor.neuron, monitor.rectify, monitor.precision)
-        of_network = _COMPILED.setdefault(monitor.module, {})
+        of_network = _COMPILED.setdefault(network, {})
         if options not in of_network:
-            of_network[options] = cls(monitor)
+            of_network[options] = cls(monitor, network)
         return of_network[options]
 
-    def __call__(self, x, thresholds=None):
+    def __call__(self, x, limits=None):
         """Run the network.
 
         Parameters
         ----------
         x : Tensor of shape (n, ...)
             Network input.
-        thresholds : dict of str to float, default=None
+        limits : dict of str to float or Tensor of shape (n_channels, 1), default=None
             Count above these; None gives sums.
 
         Returns
@@ -66,27 +70,42 @@ class CompiledStatistics:
         Tensor of shape (n, n_channels in all), float32
             On the device of ``x``.
         """
-        n, limits = len(x), None
+        n = len(x)
         self.batch_size = max(self.batch_size, n)
         if n < self.batch_size:
             x = torch.cat([x, x.new_zeros(self.batch_size - n, *x.shape[1:])])
-        if thresholds is not None:
-            limits = torch.tensor([thresholds[name] for name in self.names], dtype=torch.float32)
-            limits = limits.to(x.device, non_blocking=True)
+        if limits is not None:
+            limits = self._as_tensor(limits, x.device)
         with torch.inference_mode():
             return self.run(x, limits)[:n].clone()  # the next replay overwrites it
+
+    def _as_tensor(self, limits, device):
+        """Give the limit of every channel, copied to the device only when they change."""
+        if self._limits[0] is not limits:
+            columns = [
+                torch.as_tensor(limits[name], dtype=torch.float32).expand(width, 1).to(device)
+                for name, width in self.widths.items()
+            ]
+            self._limits = limits, torch.cat(columns)
+        return self._limits[1]
 
 
 class _WatchedNetwork(torch.nn.Module):
     """A copy of the network, with the same weights in memory, that gives statistics."""
 
-    def __init__(self, monitor):
+    def __init__(self, monitor, network):
         super().__init__()
-        tensors = chain(monitor.module.parameters(), monitor.module.buffers())
-        self.network = copy.deepcopy(monitor.module, {id(tensor): tensor for tensor in tensors})
-        self.names, self.found = monitor.layer_names, {}
+        tensors = chain(network.parameters(), network.buffers())
+        self.network = copy.deepcopy(network, {id(tensor): tensor for tensor in tensors})
+        widths = [monitor.n_channels[name] for name in monitor.layer_names]
+        ends = accumulate(widths)
+        self.columns = {
+            name: slice(end - width, end)
+            for name, width, end in zip(monitor.layer_names, widths, ends, strict=True)
+        }
+        self.found = {}
         modules = dict(self.network.named_modules())
-        for name in self.names:
+        for name in self.columns:
             modules[name].register_forward_hook(self._watch(name, monitor.neuron, monitor.rectify))
 
     def _watch(self, name, neuron, rectify):
@@ -97,25 +116,21 @@ class _WatchedNetwork(torch.nn.Module):
         return hook
 
     def forward(self, x, limits):
-        """Map network input to sums, or counts above limits (one a layer), of each channel."""
+        """Map network input to sums, or counts above limits (n_channels, 1), of each channel."""
         self.found.clear()
         self.network(x)
         parts = [
             # a layer may run twice
-            sum(_statistic(values, limits, index) for values in self.found[name])
-            for index, name in enumerate(self.names)
+            sum(_statistic(values, limits, columns) for values in self.found[name])
+            for name, columns in self.columns.items()
         ]
         self.found.clear()
         return torch.cat(parts, 1)
 
 
-def _statistic(values, limits, index):
+def _statistic(values, limits, columns):
     if values.dtype in (torch.bfloat16, torch.float16):
         values = values.float()
     if limits is None:
         return values.sum(2)
-    return (values > limits[index]).sum(2, dtype=torch.int32).float()
-
-
-def _device(monitor):
-    return next(monitor.module.parameters()).device
+    return (values > limits[columns]).sum(2, dtype=torch.int32).float()

@@ -79,11 +79,12 @@ class FaceAligner(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         its centre. :meth:`locate` tells beforehand which pictures these are.
     lazy : bool, default=False
         Let ``transform`` give a list of :class:`AlignedFace`, whose faces are found and
-        cropped when they are looked at: by a :class:`NeuronCoverageTransformer` in threads,
-        while the network computes, so that memory holds a few batches and not all faces.
+        cropped when a later step looks at them. So memory holds a few batches and not all
+        faces, and with ``n_jobs`` they are found while the network computes.
     n_jobs : int, default=None
         Processes that work side by side, through joblib. None: one, or what
-        :func:`joblib.parallel_config` says. Not used with ``lazy=True``.
+        :func:`joblib.parallel_config` says. With ``lazy=True``, local processes that work
+        ahead of a :class:`NeuronCoverageTransformer`; None for none.
     verbose : int, default=0
         Above 0, show a progress bar with the time left.
 
@@ -168,7 +169,8 @@ class FaceAligner(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         self._check_options()
         X = check_images(X)
         if self.lazy:
-            return [AlignedFace(picture, self._cropping(), self.on_missing) for picture in X]
+            options = self._cropping(), self.on_missing, self.n_jobs
+            return [AlignedFace(picture, *options) for picture in X]
         aligned = np.empty((len(X), *crop_size(self.template, self.size), 3), np.uint8)
         filled = 0
         for chips in self._map(_align_chunk, X, "faces", self._cropping(), self.on_missing):
@@ -273,7 +275,7 @@ class AlignedFace:
         The picture.
     options : dict
         To :func:`skfakespotter.alignment.crop_face`.
-    on_missing : {"raise", "center"}
+    on_missing, n_jobs
         See :class:`FaceAligner`.
 
     Attributes
@@ -293,10 +295,11 @@ class AlignedFace:
     (150, 150, 3)
     """
 
-    __slots__ = ("keys", "on_missing", "options", "picture")
+    __slots__ = ("keys", "n_jobs", "on_missing", "options", "picture")
 
-    def __init__(self, picture, options, on_missing):
-        self.picture, self.options, self.on_missing, self.keys = picture, options, on_missing, {}
+    def __init__(self, picture, options, on_missing, n_jobs=None):
+        self.picture, self.options, self.on_missing = picture, options, on_missing
+        self.n_jobs, self.keys = n_jobs, {}
 
     def __repr__(self):
         return f"AlignedFace({self.picture!r})"

@@ -5,6 +5,7 @@ host, nothing waits for the device, and the monitored network is left as it was 
 """
 
 import threading
+import warnings
 from collections.abc import Collection
 from contextlib import ExitStack, contextmanager
 from fnmatch import fnmatchcase
@@ -42,6 +43,9 @@ class NeuronMonitor:
     compiled : bool, default=False
         Let ``torch.compile`` fuse :meth:`sums` and :meth:`counts` with the network. It takes
         tens of seconds, once per process, and needs a C++ compiler (on a GPU: Triton).
+    folded : FoldedNetwork, default=None
+        A faster network of the same output, to run in :meth:`sums`, :meth:`counts` and
+        :meth:`means` instead. What is reported is of the layers of ``module`` all the same.
 
     Attributes
     ----------
@@ -84,9 +88,11 @@ class NeuronMonitor:
         rectify=False,
         precision="float32",
         compiled=False,
+        folded=None,
     ):
         self.module, self.neuron, self.rectify = module, neuron, rectify
         self.precision, self.compiled = precision, compiled
+        self.folded = None if rectify else folded  # a ReLU of the folded output tells too little
         self.layer_names = select_layers(module, layers)
         self.n_neurons, self.n_channels = {}, {}
         self._scratch = torch.empty(0)
@@ -220,6 +226,9 @@ class NeuronMonitor:
         ValueError
             When a layer did not run, or its output is not one row per input.
         """
+        return self._collect(self.module, x, statistic)
+
+    def _collect(self, network, x, statistic):
         found = {}
 
         def watch(name, layer):
@@ -235,27 +244,65 @@ class NeuronMonitor:
 
             return layer.register_forward_hook(hook)
 
-        with _FORWARD_LOCK, torch.inference_mode(), evaluating(self.module), ExitStack() as stack:
+        with _FORWARD_LOCK, torch.inference_mode(), evaluating(network), ExitStack() as stack:
             self.n_neurons, self.n_channels = {}, {}
-            modules = dict(self.module.named_modules())
+            modules = dict(network.named_modules())
             for name in self.layer_names:
                 stack.callback(watch(name, modules[name]).remove)
             with computing_in(self.precision, x.device):
-                self.module(x)
+                network(x)
         if missing := [name for name in self.layer_names if name not in found]:
             raise ValueError(f"layers {missing} did not run in the forward pass: leave them out.")
         return torch.cat([found[name] for name in self.layer_names], 1)
 
     def _per_channel(self, x, thresholds=None):
         """Give sums, or counts above thresholds, of every channel: (n, n_channels in all)."""
-        if self.compiled:
-            if not self.n_channels:  # one picture tells the layers' sizes
-                self.collect(x[:1], lambda _, values: values[:, :1, 0])
+        folded = self._folded_for(x)
+        network = self.module if folded is None else folded.module
+        if self.compiled or folded is not None:
+            self._learn_sizes(network, x)
+        limits = thresholds
+        if folded is not None and thresholds is not None:
+            limits = folded.limits(thresholds)
+        found = self._run_compiled(network, x, limits) if self.compiled else None
+        if found is None and limits is None:
+            found = self._collect(network, x, lambda _, values: self._widened(values).sum(2))
+        elif found is None:
+            found = self._collect(
+                network, x, lambda name, values: self._above(values, limits[name]).sum(2)
+            )
+        if folded is None:
+            return found
+        units = {name: self.n_neurons[name] // self.n_channels[name] for name in self.layer_names}
+        return folded.unfolded(found, self.n_channels, units, counts=limits is not None)
+
+    def _learn_sizes(self, network, x):
+        """Let one picture tell the layers' sizes, if no batch has yet."""
+        if not self.n_channels:
+            self._collect(network, x[:1], lambda _, values: values[:, :1, 0])
+
+    def _run_compiled(self, network, x, limits):
+        """Give what the compiled graph finds; None, with a warning, where there cannot be one."""
+        try:
             with _FORWARD_LOCK, computing_in(self.precision, x.device):
-                return CompiledStatistics.of(self)(x, thresholds)
-        if thresholds is None:
-            return self.collect(x, lambda _, values: self._widened(values).sum(2))
-        return self.collect(x, lambda name, v: self._above(v, thresholds[name]).sum(2))
+                return CompiledStatistics.of(self, network)(x, limits)
+        except RuntimeError as error:  # torch's compiler raises many kinds of it
+            self.compiled = False
+            warnings.warn(
+                f"torch.compile failed, the work goes on without it: {error}",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+            return None
+
+    def _folded_for(self, x):
+        """Give the folded network if it does what the original does."""
+        if self.folded is None:
+            return None
+        if self.folded.agrees is None:
+            with _FORWARD_LOCK, evaluating(self.module):
+                self.folded.compare(self.module, x[:1])
+        return self.folded if self.folded.agrees else None
 
     def _by_layer(self, per_channel, dtype):
         """Sum what was found per channel over each layer, in float64."""

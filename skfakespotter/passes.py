@@ -13,6 +13,7 @@ import joblib
 import numpy as np
 import torch
 
+from .ahead import in_this_process
 from .backbones import Backbone
 from .device import resolve_devices
 from .images import ImageError, iter_batches
@@ -124,6 +125,7 @@ class Passes:
             rectify=self.rectify,
             precision=self.precision,
             compiled=self.compiled,
+            folded=self.backbone.folded_on(device),
         )
         return Lane(device, monitor, self.backbone.preprocess)
 
@@ -266,7 +268,8 @@ def _task(work, passes, X, start, *args):
     """Do a part of the work in a worker; positions and errors count from the whole."""
     passes = replace(passes)  # a monitor of its own, where threads share the object
     try:
-        parts = list(work(passes, X, *args))
+        with in_this_process():
+            parts = list(work(passes, X, *args))
     except ImageError as error:
         raise ImageError(error.reason, error.index + start, error.path) from error
     return [replace(part, positions=part.positions + start) for part in parts]

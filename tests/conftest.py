@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+os.environ.setdefault("SCIPY_ARRAY_API", "1")  # scipy reads it when it is imported
+
 
 @pytest.fixture(scope="session")
 def shared_dir():

@@ -7,6 +7,8 @@ from functools import cached_property
 
 import torch
 
+from .folding import fold_batch_norms
+
 
 class WeightsError(ValueError):
     """A weight file that does not fit its network.
@@ -89,7 +91,7 @@ class Backbone:
         self.licence, self.source, self.crop = licence, source, crop
         self.template = template
         self.recipe = None  # (spec, weights) once load_backbone made it
-        self._on_device, self._rows = {}, {}
+        self._on_device, self._folded, self._rows = {}, {}, {}
 
     def __repr__(self):
         count = len(monitored_layers(self.module))
@@ -143,11 +145,28 @@ class Backbone:
         """
         if device not in self._on_device:
             module = copy.deepcopy(self.module).to(device).eval().requires_grad_(False)
-            for parameter in module.parameters():
-                if parameter.ndim == 4:  # module.to() would try kernels of Conv3d too, and fail
-                    parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
-            self._on_device[device] = module
+            self._on_device[device] = _channels_last(module)
         return self._on_device[device]
+
+    def folded_on(self, device):
+        """Give the network with its batch normalisations folded into the convolutions.
+
+        Parameters
+        ----------
+        device : torch.device
+            Where to run.
+
+        Returns
+        -------
+        FoldedNetwork or None
+            Made once per device; None when there is nothing to fold.
+        """
+        if device not in self._folded:
+            folded = fold_batch_norms(self.on(device))
+            if folded is not None:
+                _channels_last(folded.module.requires_grad_(False))
+            self._folded[device] = folded
+        return self._folded[device]
 
     @cached_property
     def fingerprint(self):
@@ -173,7 +192,14 @@ class Backbone:
         return reload_backbone, (*self.recipe, self.fingerprint)
 
     def __getstate__(self):
-        return {**self.__dict__, "_on_device": {}, "_rows": {}}
+        return {**self.__dict__, "_on_device": {}, "_folded": {}, "_rows": {}}
+
+
+def _channels_last(module):
+    for parameter in module.parameters():
+        if parameter.ndim == 4:  # module.to() would try kernels of Conv3d too, and fail
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+    return module
 
 
 def monitored_layers(module):
