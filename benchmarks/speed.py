@@ -1,16 +1,23 @@
 """Speed of the transformer against the plain forward pass and what a user finds today.
 
-    python benchmarks/speed.py [--pictures 256] [--rounds 3] [--out benchmarks/results]
+    python benchmarks/speed.py [--backbone dlib] [--weights random] [--pictures 256]
+                               [--rounds 5] [--curves] [--out benchmarks/results]
 
 All rows run the same network on the same pictures in one process, in turns, so that the
-ratios hold on a noisy machine; the best of the rounds counts. "literal" is the usual code
-of this field: pictures one by one, a hook per layer that moves the activation to numpy and
-counts there.
+ratios hold on a noisy machine; the best of the rounds counts. "plain" is the network's forward
+pass and nothing else, in its fastest form: batch normalisations folded, channels last.
+"literal" is the usual code of this field: pictures one by one, a hook per layer that moves the
+activation to numpy and counts there. "torchextractor" is a library that captures all layers
+(``pip install -c constraints.txt ".[bench]"``); its row is left out where it is not installed.
+``--curves`` measures how the speed depends on pictures, batch size, threads and layers.
 """
 
 import argparse
+import copy
 import csv
+import sys
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -21,100 +28,175 @@ from skfakespotter.backbones import monitored_layers
 from skfakespotter.device import resolve_device
 
 BATCH_SIZE = 64
+EAGER, COMPILED = "plain forward pass", "plain forward pass, compiled"
+HALF = "plain forward pass, bfloat16"
+OURS = "transform, per layer"
 
 
-def main():
+def main(arguments=None):
     """Time every way of counting, print a table and save it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--backbone", default="dlib")
+    parser.add_argument("--weights", help="file, or 'random'")
     parser.add_argument("--pictures", type=int, default=256)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--curves", action="store_true")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "examples"))  # the recipes
+    backbone = load_backbone(options.backbone, weights=options.weights)
     device = resolve_device(options.device)
-    rng = np.random.default_rng(0)
-    pictures = rng.integers(0, 256, (options.pictures, 150, 150, 3), dtype=np.uint8)
-    ways, check = ways_to_count(pictures, device)
+    bench = Bench(backbone, device, options.pictures)
+    if options.curves:
+        write_curves(measure_curves(bench, options.rounds), options)
+        return
+    seconds = in_turns(bench.ways(), options.rounds, device)
+    report(seconds, bench, options)
+
+
+def in_turns(ways, rounds, device):
+    """Give the best seconds of each way; a way has a function and its share of the pictures."""
     seconds = dict.fromkeys(ways, np.inf)
-    for _ in range(options.rounds + 1):  # the first round warms up
+    for _ in range(rounds + 1):  # the first round warms up, and compiles
         for name, (run, share) in ways.items():
             synchronize(device)
             start = time.perf_counter()
             run()
             synchronize(device)
             seconds[name] = min(seconds[name], (time.perf_counter() - start) / share)
-    report(seconds, check(), len(pictures), device, options.out)
+    return seconds
 
 
-def ways_to_count(pictures, device):
-    """Name the ways; each has a function and the share of the pictures it handles."""
-    backbone = load_backbone("dlib")
-    network = backbone.on(device)
-    layer = NeuronCoverageTransformer(device=str(device), batch_size=BATCH_SIZE).fit(pictures)
-    channel = NeuronCoverageTransformer(granularity="channel", device=str(device))
-    channel.fit(pictures[:BATCH_SIZE])
-    few = max(1, len(pictures) // 8)
-    original = backbone.module  # as published code runs it: no channels_last
+class Bench:
+    """A network, pictures for it, and the ways to count its neurons."""
 
-    def plain():
-        with torch.inference_mode():
-            for start in range(0, len(pictures), BATCH_SIZE):
-                batch = torch.from_numpy(pictures[start : start + BATCH_SIZE])
-                network(backbone.preprocess(batch.permute(0, 3, 1, 2).to(device)))
-
-    thresholds = dict(zip(layer.layer_names_, layer.thresholds_, strict=True))
-
-    def literal():
-        return literal_counts(original, backbone, pictures[:few], thresholds)
-
-    def flipped():
-        return np.abs(literal() - layer.transform(pictures[:few])).sum() / few
-
-    ways = {
-        "plain forward pass, channels_last": (plain, 1),
-        "transform, per layer": (lambda: layer.transform(pictures), 1),
-        "transform, per channel": (lambda: channel.transform(pictures), 1),
-        "fit (thresholds)": (lambda: layer.fit(pictures), 1),
-        "hooks to numpy, batches of 64": (
-            lambda: numpy_counts(network, backbone, pictures[:BATCH_SIZE], thresholds, device),
-            BATCH_SIZE / len(pictures),
-        ),
-        "literal: one by one, hooks to numpy": (literal, few / len(pictures)),
-    }
-    return ways, flipped
-
-
-def literal_counts(network, backbone, pictures, thresholds):
-    """Count as the usual script does: one picture at a time, activations in numpy."""
-    rows = []
-    for picture in pictures:
-        batch = torch.from_numpy(picture).permute(2, 0, 1)[None]
-        rows.append(hooked(network, backbone.preprocess(batch.contiguous()), thresholds)[:, 0])
-    return np.array(rows)
-
-
-def numpy_counts(network, backbone, pictures, thresholds, device):
-    """Count in numpy after a batched forward pass that keeps every activation."""
-    batch = torch.from_numpy(pictures).permute(0, 3, 1, 2).to(device)
-    return hooked(network, backbone.preprocess(batch), thresholds)
-
-
-def hooked(network, x, thresholds):
-    """Move every layer's output to numpy and count there: (n_layers, n_pictures)."""
-    activations = {}
-    handles = [
-        layer.register_forward_hook(
-            lambda _, __, output, name=name: activations.update({name: output.cpu().numpy()})
+    def __init__(self, backbone, device, n_pictures):
+        self.backbone, self.device = backbone, device
+        shape = (n_pictures, *backbone.input_size, 3)
+        self.pictures = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+        folded = backbone.folded_on(device)
+        self.network = backbone.on(device) if folded is None else folded.module
+        self.compiled = torch.compile(copy.deepcopy(self.network))
+        self.fitted = self.coverage(compile=False).fit(self.pictures[:BATCH_SIZE])
+        self.thresholds = dict(
+            zip(self.fitted.layer_names_, self.fitted.thresholds_.tolist(), strict=True)
         )
-        for name, layer in monitored_layers(network).items()
-    ]
-    with torch.no_grad():
-        network(x)
-    for handle in handles:
-        handle.remove()
-    axes = {2: 1, 4: (1, 2, 3)}
-    return np.array(
-        [(activations[n] > t).sum(axis=axes[activations[n].ndim]) for n, t in thresholds.items()]
+
+    def coverage(self, **options):
+        """Make a transformer."""
+        options = {"batch_size": BATCH_SIZE, "device": str(self.device), **options}
+        return NeuronCoverageTransformer(self.backbone, **options)
+
+    def ways(self):
+        """Name the ways; each has a function and the share of the pictures it handles."""
+        few = max(8, len(self.pictures) // 16)
+        batch = self.pictures[:BATCH_SIZE]
+        ways = {
+            EAGER: (self.plain, 1),
+            COMPILED: (lambda: self.plain(self.compiled), 1),
+            HALF: (lambda: self.plain(autocast=True), 1),
+        }
+        for name, compile_ in (("", False), (", compiled", True)):
+            for granularity in ("layer", "channel"):
+                ways[f"transform, per {granularity}{name}"] = (
+                    self.transform(granularity=granularity, compile=compile_),
+                    1,
+                )
+            thresholds = self.coverage(compile=compile_)
+            ways[f"fit (thresholds){name}"] = (lambda t=thresholds: t.fit(self.pictures), 1)
+        both = self.coverage(compile=False)
+        ways["fit_transform (thresholds and counts)"] = (
+            lambda: both.fit_transform(self.pictures),
+            1,
+        )
+        ways["transform, per layer, bfloat16"] = (self.transform(precision="bfloat16"), 1)
+        ways["hooks to numpy, whole batches"] = (
+            lambda: self.count_in_numpy(batch),
+            len(batch) / len(self.pictures),
+        )
+        if extract := self.torchextractor():
+            ways["torchextractor, then numpy"] = (extract, len(batch) / len(self.pictures))
+        ways["literal: one by one, hooks to numpy"] = (
+            lambda: [self.count_in_numpy(self.pictures[i : i + 1]) for i in range(few)],
+            few / len(self.pictures),
+        )
+        return ways
+
+    def plain(self, network=None, autocast=False, batch_size=BATCH_SIZE):
+        """Run the network and throw its output away."""
+        half = torch.autocast(self.device.type, torch.bfloat16, enabled=autocast)
+        network = self.network if network is None else network
+        with torch.inference_mode(), half:
+            for start in range(0, len(self.pictures), batch_size):
+                network(self.input(self.pictures[start : start + batch_size]))
+
+    def input(self, batch):
+        """Give a batch as the network takes it."""
+        pixels = torch.from_numpy(batch).permute(0, 3, 1, 2).to(self.device)
+        return self.backbone.preprocess(pixels)
+
+    def transform(self, **options):
+        """Give a function that counts all pictures."""
+        coverage = self.coverage(**{"compile": False, **options})
+        coverage.fit(self.pictures[:BATCH_SIZE])
+        return lambda: coverage.transform(self.pictures)
+
+    def count_in_numpy(self, pictures):
+        """Move every layer's output to numpy and count there."""
+        activations, original = {}, self.backbone.module  # as published code runs it
+        handles = [
+            layer.register_forward_hook(
+                lambda _, __, output, name=name: activations.update({name: output.cpu().numpy()})
+            )
+            for name, layer in monitored_layers(original).items()
+        ]
+        x = self.input(pictures).contiguous()
+        with torch.no_grad():
+            original.to(self.device)(x)
+        for handle in handles:
+            handle.remove()
+        return count(activations, self.thresholds)
+
+    def torchextractor(self):
+        """Give a function that captures all layers of a batch by the library; None without it."""
+        try:
+            import torchextractor
+        except ImportError:
+            return None
+        network = copy.deepcopy(self.backbone.module).to(self.device)
+        extractor = torchextractor.Extractor(network, list(self.thresholds))
+
+        def extract():
+            with torch.no_grad():
+                _, maps = extractor(self.input(self.pictures[:BATCH_SIZE]).contiguous())
+            return count({name: m.cpu().numpy() for name, m in maps.items()}, self.thresholds)
+
+        return extract
+
+    def flipped(self, **options):
+        """Count neurons a picture that another way of computing puts on the other side."""
+        first = self.pictures[:BATCH_SIZE]
+        other = self.coverage(granularity="channel", **options).fit(first)
+        exact = self.coverage(granularity="channel", compile=False).fit(first)
+        other.thresholds_ = exact.thresholds_
+        return np.abs(other.transform(first) - exact.transform(first)).sum() / len(first)
+
+    def literal_difference(self):
+        """Compare the literal counts with ours: neurons a picture."""
+        first = self.pictures[:16]
+        rows = [self.count_in_numpy(first[i : i + 1])[0] for i in range(len(first))]
+        return np.abs(np.array(rows) - self.fitted.transform(first)).sum() / len(first)
+
+
+def count(activations, thresholds):
+    """Count in numpy: (n_pictures, n_layers)."""
+    return np.stack(
+        [
+            (activations[name] > t).reshape(len(activations[name]), -1).sum(1)
+            for name, t in thresholds.items()
+        ],
+        axis=1,
     )
 
 
@@ -124,28 +206,104 @@ def synchronize(device):
         torch.cuda.synchronize(device)
 
 
-def report(seconds, flipped, n_pictures, device, out):
-    """Print and save pictures per second and the ratio to the plain forward pass."""
-    plain = seconds["plain forward pass, channels_last"]
-    ours = seconds["transform, per layer"]
-    rows = [
-        (name, f"{n_pictures / s:.0f}", f"{plain / s:.2f}", f"{s / ours:.1f}")
-        for name, s in seconds.items()
+def report(seconds, bench, options):
+    """Print and save pictures per second and the ratio to the plain forward pass of its kind."""
+    rows = []
+    for name, s in seconds.items():
+        peer = COMPILED if "compiled" in name else HALF if "bfloat16" in name else EAGER
+        rate, ratio = len(bench.pictures) / s, seconds[peer] / s
+        rows.append((name, f"{rate:.0f}", f"{ratio:.2f}", f"{s / seconds[OURS]:.2f}"))
+    header = ("way", "pictures/s", "speed / plain pass of its kind", "time / transform")
+    literal = seconds["literal: one by one, hooks to numpy"]
+    compiled = "transform, per layer, compiled"
+    n_neurons = int(bench.fitted.n_neurons_.sum())
+    notes = [
+        f"Network {bench.backbone.name}{' (random weights)' * (options.weights == 'random')}, "
+        f"{len(bench.pictures)} pictures of {'x'.join(map(str, bench.backbone.input_size))} "
+        f"pixels, batches of {BATCH_SIZE}, {bench.device}, {torch.get_num_threads()} threads, "
+        f"torch {torch.__version__}; the best of {options.rounds} rounds in turns.",
+        f"Against the literal implementation: {literal / seconds[OURS]:.1f} times as fast, "
+        f"compiled {literal / seconds[compiled]:.1f} times; its counts differ by "
+        f"{bench.literal_difference():.2f} neurons a picture (of {n_neurons:,}).",
+        f"Neurons a picture on the other side of the same thresholds: compiled "
+        f"{bench.flipped(compile=True):.2f}, bfloat16 "
+        f"{bench.flipped(compile=False, precision='bfloat16'):,.0f}.",
     ]
-    header = ("way", "pictures/s", "speed / plain forward", "time / transform")
-    lines = [" | ".join(header), " | ".join("---" for _ in header), *map(" | ".join, rows)]
-    table = "\n".join(f"| {line} |" for line in lines)
-    text = (
-        f"{table}\n\nNetwork dlib, {n_pictures} pictures of 150 px, batches of {BATCH_SIZE}, "
-        f"{device}, {torch.get_num_threads()} threads, torch {torch.__version__}. The literal "
-        f"counts differ by {flipped:.2f} neurons a picture (of 619,840).\n"
-    )
+    name = "speed" if bench.backbone.name == "dlib" else f"speed_{bench.backbone.name}"
+    save(options, name, "Speed", header, rows, notes)
+
+
+def measure_curves(bench, rounds):
+    """Vary one thing at a time: rows of what, value, plain and ours in pictures per second."""
+    layers, pictures = bench.fitted.layer_names_, bench.pictures
+    few = pictures[:BATCH_SIZE]
+    threads = torch.get_num_threads()
+    plans = [("pictures", n) for n in (16, 64, 256, 1024, 4096)]
+    plans += [("batch size", n) for n in (1, 4, 16, 32, 64, 128, 256)]
+    plans += [("threads", n) for n in range(1, threads + 1)]
+    plans += [("layers", n) for n in (1, 5, 15, len(layers))]
+    rows = []
+    for what, value in plans:
+        n_pictures = value if what == "pictures" else 256
+        bench.pictures = np.resize(few, (n_pictures, *few.shape[1:]))
+        batch_size = value if what == "batch size" else BATCH_SIZE
+        coverage = bench.coverage(
+            batch_size=batch_size,
+            compile=False,
+            layers=layers[-value:] if what == "layers" else None,
+        ).fit(few)
+        torch.set_num_threads(value if what == "threads" else threads)
+        ways = {
+            "plain": (lambda n=batch_size: bench.plain(batch_size=n), 1),
+            "ours": (lambda c=coverage: c.transform(bench.pictures), 1),
+        }
+        seconds = in_turns(ways, rounds, bench.device)
+        torch.set_num_threads(threads)
+        plain, ours = (n_pictures / seconds[name] for name in ("plain", "ours"))
+        rows.append((what, value, f"{plain:.0f}", f"{ours:.0f}", f"{ours / plain:.2f}"))
+        print(*rows[-1], sep="\t", flush=True)
+    return rows
+
+
+def write_curves(rows, options):
+    """Save the curves as a table and a picture."""
+    import matplotlib.pyplot as plt
+
+    header = ("varied", "value", "plain, pictures/s", "transform, pictures/s", "ratio")
+    note = f"Everything else: 256 pictures, batches of {BATCH_SIZE}, all layers, eager, per layer."
+    save(options, "speed_curves", "Scaling of the speed", header, rows, [note])
+    kinds = list(dict.fromkeys(row[0] for row in rows))
+    figure, axes = plt.subplots(1, len(kinds), figsize=(12, 3), sharey=True, layout="constrained")
+    for axis, kind in zip(axes, kinds, strict=True):
+        of_kind = [row for row in rows if row[0] == kind]
+        values = [row[1] for row in of_kind]
+        axis.plot(values, [float(row[2]) for row in of_kind], "o--", label="plain forward pass")
+        axis.plot(values, [float(row[3]) for row in of_kind], "o-", label="transform, per layer")
+        axis.set(xlabel=kind, xscale="log" if max(values) > 50 else "linear", ylim=(0, None))
+        axis.grid(alpha=0.3)
+    axes[0].set_ylabel("pictures per second")
+    axes[0].legend()
+    figure.savefig(options.out / "speed_curves.png", dpi=110)
+
+
+def save(options, name, title, header, rows, notes):
+    """Write a table for people and for programs, and print it."""
+    lines = [" | ".join(header), " | ".join("---" for _ in header)]
+    lines += [" | ".join(map(str, row)) for row in rows]
+    text = "\n".join([*(f"| {line} |" for line in lines), "", "\n\n".join(notes)]) + "\n"
     print(text)
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "speed.md").write_text(f"# Speed\n\n`python benchmarks/speed.py`\n\n{text}")
-    with open(out / "speed.csv", "w", newline="") as file:
+    options.out.mkdir(parents=True, exist_ok=True)
+    flags = "".join(
+        f" --{flag} {value}"
+        for flag, value in (("backbone", options.backbone), ("weights", options.weights))
+        if value not in (None, "dlib")
+    )
+    command = f"python benchmarks/speed.py{flags}{' --curves' * options.curves}"
+    (options.out / f"{name}.md").write_text(f"# {title}\n\n`{command}`\n\n{text}")
+    with open(options.out / f"{name}.csv", "w", newline="") as file:
         csv.writer(file).writerows([header, *rows])
 
 
 if __name__ == "__main__":
+    warnings.filterwarnings("ignore", category=DeprecationWarning)  # of torch's own compiler
     main()

@@ -6,6 +6,7 @@ host, nothing waits for the device, and the monitored network is left as it was 
 
 import threading
 import warnings
+import weakref
 from collections.abc import Collection
 from contextlib import ExitStack, contextmanager
 from fnmatch import fnmatchcase
@@ -20,6 +21,8 @@ from .precision import computing_in
 
 # Forward hooks on a network that threads share would see each other's pictures.
 _FORWARD_LOCK = threading.RLock()
+_SIZES = weakref.WeakKeyDictionary()  # of the layers, per network and set of options
+BLOCK = 2**21  # outputs compared at a time on a CPU: their marks stay in its cache
 
 
 class NeuronMonitor:
@@ -188,7 +191,7 @@ class NeuronMonitor:
                 )
             values = self._widened(values)
             inside.append((name, *_between(values, *bounds[name])))
-            return torch.cat([values.sum(2), self._above(values, bounds[name][1]).sum(2)], 1)
+            return torch.cat([values.sum(2), self._counted(values, bounds[name][1])], 1)
 
         found = self.collect(x, observe)
         widths = self._widths()
@@ -269,7 +272,7 @@ class NeuronMonitor:
             found = self._collect(network, x, lambda _, values: self._widened(values).sum(2))
         elif found is None:
             found = self._collect(
-                network, x, lambda name, values: self._above(values, limits[name]).sum(2)
+                network, x, lambda name, values: self._counted(values, limits[name])
             )
         if folded is None:
             return found
@@ -277,9 +280,15 @@ class NeuronMonitor:
         return folded.unfolded(found, self.n_channels, units, counts=limits is not None)
 
     def _learn_sizes(self, network, x):
-        """Let one picture tell the layers' sizes, if no batch has yet."""
-        if not self.n_channels:
+        """Let one picture tell the layers' sizes, unless they are known of this network."""
+        if self.n_channels:
+            return
+        known = _SIZES.setdefault(network, {})
+        key = (x.shape[1:], self.neuron, *self.layer_names)
+        if key not in known:
             self._collect(network, x[:1], lambda _, values: values[:, :1, 0])
+            known[key] = self.n_neurons, self.n_channels
+        self.n_neurons, self.n_channels = known[key]
 
     def _run_compiled(self, network, x, limits):
         """Give what the compiled graph finds; None, with a warning, where there cannot be one."""
@@ -313,6 +322,16 @@ class NeuronMonitor:
 
     def _widths(self):
         return [self.n_channels[name] for name in self.layer_names]
+
+    def _counted(self, values, threshold):
+        """Count what exceeds the threshold, per picture and channel."""
+        n, channels, units = values.shape
+        step = max(1, BLOCK // (channels * units)) if values.device.type == "cpu" else n
+        counts = torch.empty((n, channels), device=values.device)
+        for start in range(0, n, step):
+            block = values[start : start + step]
+            torch.sum(self._above(block, threshold), 2, out=counts[start : start + step])
+        return counts
 
     def _above(self, values, threshold):
         """Mark with 1.0 what exceeds the threshold, in a buffer that all layers share.

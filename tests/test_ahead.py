@@ -152,12 +152,12 @@ def test_coverage_of_lazy_faces(portraits, chips, cache, n_jobs):
 def test_fit_transform_looks_at_each_face_once(portraits, monkeypatch):
     """But for the few whose sums place the window; each crosses the network as often."""
     looks, passed = [], []
-    look, collect = AlignedFace.__array__, NeuronMonitor.collect
+    look, collect = AlignedFace.__array__, NeuronMonitor._collect
     monkeypatch.setattr(
         AlignedFace, "__array__", lambda self, *a, **k: looks.append(self) or look(self, *a, **k)
     )
     monkeypatch.setattr(
-        NeuronMonitor, "collect", lambda self, x, s: passed.append(len(x)) or collect(self, x, s)
+        NeuronMonitor, "_collect", lambda m, n, x, s: passed.append(len(x)) or collect(m, n, x, s)
     )
     faces = FaceAligner(lazy=True).transform(portraits)
     coverage = NeuronCoverageTransformer("toy_image")

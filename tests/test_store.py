@@ -46,13 +46,13 @@ def pictures():
 def forward(monkeypatch):
     """List the number of pictures of every forward pass."""
     seen = []
-    collect = NeuronMonitor.collect
+    collect = NeuronMonitor._collect
 
-    def counted(self, x, statistic):
+    def counted(self, network, x, statistic):
         seen.append(len(x))
-        return collect(self, x, statistic)
+        return collect(self, network, x, statistic)
 
-    monkeypatch.setattr(NeuronMonitor, "collect", counted)
+    monkeypatch.setattr(NeuronMonitor, "_collect", counted)
     return seen
 
 
@@ -458,11 +458,11 @@ def test_two_cold_processes_share_the_work(tmp_path):
         from skfakespotter import NeuronCoverageTransformer
         from skfakespotter.monitor import NeuronMonitor
 
-        seen, collect = [], NeuronMonitor.collect
-        def counted(self, x, statistic):
+        seen, collect = [], NeuronMonitor._collect
+        def counted(self, network, x, statistic):
             seen.append(len(x))
-            return collect(self, x, statistic)
-        NeuronMonitor.collect = counted
+            return collect(self, network, x, statistic)
+        NeuronMonitor._collect = counted
 
         X = np.load(sys.argv[1])
         train = np.arange(len(X)) % 5 != int(sys.argv[3])

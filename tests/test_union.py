@@ -52,14 +52,14 @@ def pictures():
 def passed(monkeypatch):
     """Pictures that crossed each network, by the names of its layers."""
     counts = {}
-    collect = NeuronMonitor.collect
+    collect = NeuronMonitor._collect
 
-    def counted(self, x, statistic):
-        network = ",".join(self.layer_names)
-        counts[network] = counts.get(network, 0) + len(x)
-        return collect(self, x, statistic)
+    def counted(self, network, x, statistic):
+        names = ",".join(self.layer_names)
+        counts[names] = counts.get(names, 0) + len(x)
+        return collect(self, network, x, statistic)
 
-    monkeypatch.setattr(NeuronMonitor, "collect", counted)
+    monkeypatch.setattr(NeuronMonitor, "_collect", counted)
     return counts
 
 
