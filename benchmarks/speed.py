@@ -14,7 +14,6 @@ activation to numpy and counts there. "torchextractor" is a library that capture
 
 import argparse
 import copy
-import csv
 import sys
 import time
 import warnings
@@ -22,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from table import save_table
 
 from skfakespotter import NeuronCoverageTransformer, load_backbone
 from skfakespotter.backbones import monitored_layers
@@ -287,21 +287,14 @@ def write_curves(rows, options):
 
 
 def save(options, name, title, header, rows, notes):
-    """Write a table for people and for programs, and print it."""
-    lines = [" | ".join(header), " | ".join("---" for _ in header)]
-    lines += [" | ".join(map(str, row)) for row in rows]
-    text = "\n".join([*(f"| {line} |" for line in lines), "", "\n\n".join(notes)]) + "\n"
-    print(text)
-    options.out.mkdir(parents=True, exist_ok=True)
+    """Save a table, with the command that makes it."""
     flags = "".join(
-        f" --{flag} {value}"
+        f" --{flag} {value if flag == 'backbone' or value == 'random' else 'FILE'}"
         for flag, value in (("backbone", options.backbone), ("weights", options.weights))
-        if value not in (None, "dlib")
+        if value is not None and value != "dlib"
     )
     command = f"python benchmarks/speed.py{flags}{' --curves' * options.curves}"
-    (options.out / f"{name}.md").write_text(f"# {title}\n\n`{command}`\n\n{text}")
-    with open(options.out / f"{name}.csv", "w", newline="") as file:
-        csv.writer(file).writerows([header, *rows])
+    save_table(options.out, name, title, command, header, rows, notes)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
 """Compiled statistics: the network and what is counted of it as one fused graph."""
 
-import copy
 import weakref
-from itertools import accumulate, chain
+from itertools import accumulate
 
 import torch
 
+from .backbones import share_weights
 from .neurons import as_neurons
 
 # Per network and set of options: compiling takes longer than many batches.
@@ -95,8 +95,7 @@ class _WatchedNetwork(torch.nn.Module):
 
     def __init__(self, monitor, network):
         super().__init__()
-        tensors = chain(network.parameters(), network.buffers())
-        self.network = copy.deepcopy(network, {id(tensor): tensor for tensor in tensors})
+        self.network = share_weights(network)
         widths = [monitor.n_channels[name] for name in monitor.layer_names]
         ends = accumulate(widths)
         self.columns = {

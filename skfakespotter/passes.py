@@ -119,7 +119,7 @@ class Passes:
 
     def _lane(self, device):
         monitor = NeuronMonitor(
-            self.backbone.on(device),
+            self.backbone.on(device, self.size),
             self.layers,
             neuron=self.neuron,
             rectify=self.rectify,

@@ -547,12 +547,45 @@ def test_the_given_module_is_left_untouched():
 
 
 def test_on_gives_one_evaluating_copy_per_device():
-    backbone = Backbone("b", nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)))
+    module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
+    backbone = Backbone("b", module, input_size=(8, 8))
     network = backbone.on(CPU)
     assert backbone.on(CPU) is network is not backbone.module
     assert not network.training
     assert backbone.module.training
     assert network[0].weight.is_contiguous(memory_format=torch.channels_last)
+
+
+class Flattening(nn.Module):
+    """As much published code does it: ``view`` needs the rows of a map in memory order."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.norm, self.fc = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Linear(144, 2)
+
+    def forward(self, x):
+        return self.fc(self.norm(self.conv(x)).view(x.size(0), -1))
+
+
+@pytest.mark.parametrize("input_size", [(8, 8), None])
+def test_a_network_that_flattens_by_view(input_size):
+    X = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 3), dtype=np.uint8)
+    calls = []
+    module = Flattening().eval()
+    module.register_forward_pre_hook(lambda *_: calls.append(1))
+    backbone = Backbone("flattening", module, input_size=input_size, scale=255.0)
+    network = backbone.on(CPU, (8, 8))
+    assert calls == []  # the trial is nobody's business
+    assert network.conv.weight.is_contiguous()
+    assert backbone.preprocess(torch.from_numpy(X).permute(0, 3, 1, 2)).is_contiguous()
+    for options in ({"granularity": "channel"}, {"cache": "memory", "granularity": "channel"}):
+        coverage = NeuronCoverageTransformer(backbone, device="cpu", **options)
+        counts = coverage.fit_transform(X)
+        x = torch.from_numpy(X).permute(0, 3, 1, 2).float() / 255
+        with torch.no_grad():
+            maps = module.conv(x).flatten(2)
+        expected = (maps > float(coverage.thresholds_[0])).sum(2).numpy()
+        assert np.abs(counts[:, :4] - expected).sum() <= 1
 
 
 @pytest.mark.parametrize("kernel", [nn.Conv1d, nn.Conv2d, nn.Conv3d])

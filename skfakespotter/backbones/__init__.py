@@ -1,6 +1,6 @@
 """Backbones: face-recognition networks by name."""
 
-from .backbone import Backbone, WeightsError, monitored_layers
+from .backbone import Backbone, WeightsError, monitored_layers, share_weights
 from .dlib import dlib_backbone
 from .registry import (
     check_fingerprint,
@@ -26,5 +26,6 @@ __all__ = [
     "load_backbone",
     "monitored_layers",
     "register_backbone",
+    "share_weights",
     "takes_arrays",
 ]

@@ -92,6 +92,7 @@ class Backbone:
         self.template = template
         self.recipe = None  # (spec, weights) once load_backbone made it
         self._on_device, self._folded, self._rows = {}, {}, {}
+        self._needs_rows = False  # in memory; channels last is faster
 
     def __repr__(self):
         count = len(monitored_layers(self.module))
@@ -109,7 +110,7 @@ class Backbone:
         Returns
         -------
         Tensor of shape (n, 3, h, w), float32
-            Network input, channels last in memory.
+            Network input, channels last in memory unless the network cannot work so.
         """
         x = pixels.flip(1) if self.channel_order == "BGR" else pixels
         n, channels, height, width = x.shape
@@ -117,7 +118,8 @@ class Backbone:
         rows = x.permute(0, 2, 3, 1).reshape(n, height, width * channels).to(torch.float32)
         mean, scale = self._per_row(width, channels, x.device)
         rows.sub_(mean).div_(scale)
-        return rows.view(n, height, width, channels).permute(0, 3, 1, 2)
+        x = rows.view(n, height, width, channels).permute(0, 3, 1, 2)
+        return x.contiguous() if self._needs_rows else x
 
     def _per_row(self, width, channels, device):
         """Give mean and scale of every value of a row; once, for a GPU waits for each copy."""
@@ -129,13 +131,15 @@ class Backbone:
             )
         return self._rows[key]
 
-    def on(self, device):
+    def on(self, device, size=None):
         """Give the network in evaluation mode on a device, in the fastest memory layout.
 
         Parameters
         ----------
         device : torch.device
             Where to run.
+        size : (int, int), default=None
+            Height and width of the pictures, where ``input_size`` does not say.
 
         Returns
         -------
@@ -145,8 +149,28 @@ class Backbone:
         """
         if device not in self._on_device:
             module = copy.deepcopy(self.module).to(device).eval().requires_grad_(False)
-            self._on_device[device] = _channels_last(module)
+            size = size or self.input_size
+            if size is not None and not self._needs_rows:
+                _lay_out(module, torch.channels_last)
+                if self._fails_on_views(module, size, device):
+                    _lay_out(module, torch.contiguous_format)
+                    self._needs_rows = True
+            self._on_device[device] = module
         return self._on_device[device]
+
+    def _fails_on_views(self, module, size, device):
+        """Try whether the network flattens maps by ``view``, which needs whole rows in memory."""
+        trial = share_weights(module)
+        for part in trial.modules():  # nobody is to hear of the trial
+            part._forward_hooks.clear()
+            part._forward_pre_hooks.clear()
+        x = torch.zeros(1, 3, *size, device=device).contiguous(memory_format=torch.channels_last)
+        try:
+            with torch.inference_mode():
+                trial(x)
+        except Exception as error:  # any other comes again, where the picture is known
+            return "view size is not compatible" in str(error)
+        return False
 
     def folded_on(self, device):
         """Give the network with its batch normalisations folded into the convolutions.
@@ -164,7 +188,8 @@ class Backbone:
         if device not in self._folded:
             folded = fold_batch_norms(self.on(device))
             if folded is not None:
-                _channels_last(folded.module.requires_grad_(False))
+                layout = torch.contiguous_format if self._needs_rows else torch.channels_last
+                _lay_out(folded.module.requires_grad_(False), layout)
             self._folded[device] = folded
         return self._folded[device]
 
@@ -195,11 +220,27 @@ class Backbone:
         return {**self.__dict__, "_on_device": {}, "_folded": {}, "_rows": {}}
 
 
-def _channels_last(module):
+def share_weights(module):
+    """Copy a network, but not its weights.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        A network.
+
+    Returns
+    -------
+    torch.nn.Module
+        A copy with the same tensors in memory, whose hooks and flags are its own.
+    """
+    tensors = [*module.parameters(), *module.buffers()]
+    return copy.deepcopy(module, {id(tensor): tensor for tensor in tensors})
+
+
+def _lay_out(module, layout):
     for parameter in module.parameters():
         if parameter.ndim == 4:  # module.to() would try kernels of Conv3d too, and fail
-            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
-    return module
+            parameter.data = parameter.data.contiguous(memory_format=layout)
 
 
 def monitored_layers(module):
