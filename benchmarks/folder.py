@@ -25,9 +25,9 @@ import torch
 from PIL import Image
 from table import save_table
 
-from skfakespotter import FaceAligner, NeuronCoverageTransformer
-from skfakespotter import images as images_module
-from skfakespotter.images import find_images, iter_batches
+from skfakespotter import FaceAligner, NeuronCoverageTransformer, batches
+from skfakespotter.batches import iter_batches
+from skfakespotter.images import find_images
 
 SIZE = (150, 150)
 
@@ -73,8 +73,8 @@ def measure(setting, n_cores, portraits, faces, chips, rounds):
     coverage = NeuronCoverageTransformer(granularity="channel", compile=False).fit(chips[:64])
     lazy = FaceAligner(lazy=True, n_jobs=n_cores).transform(portraits)
     counting = len(chips) / best(lambda: coverage.transform(chips), rounds)
-    decode = images_module.iter_images
-    images_module.iter_images = partial(decode, n_threads=n_cores)
+    decode = batches.iter_images
+    batches.iter_images = partial(decode, n_threads=n_cores)
     try:
         for kind, X in (("aligned faces", faces), ("portraits", lazy)):
             making = len(X) / best(lambda X=X: exhaust(iter_batches(X, 64, SIZE)), rounds)
@@ -83,7 +83,7 @@ def measure(setting, n_cores, portraits, faces, chips, rounds):
             shares = f"{both / slowest:.2f}", f"{both / bound:.2f}" if n_cores > 1 else ""
             yield [setting, kind, *(f"{rate:.0f}" for rate in (making, counting, both)), *shares]
     finally:
-        images_module.iter_images = decode
+        batches.iter_images = decode
 
 
 def best(run, rounds):

@@ -22,7 +22,8 @@ from sklearn.svm import SVC
 
 from skfakespotter import FaceAligner, NeuronCoverageTransformer, load_backbone, load_folders
 from skfakespotter.alignment import TEMPLATES
-from skfakespotter.images import fit_to, iter_images
+from skfakespotter.batches import iter_images
+from skfakespotter.images import fit_to
 
 MOBILEFACENET = "recipes.mobilefacenet:mobilefacenet"
 

@@ -5,7 +5,6 @@ from itertools import pairwise
 
 import numpy as np
 import torch
-from sklearn import get_config
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
@@ -16,6 +15,7 @@ from skorch.dataset import ValidSplit
 from torch import nn
 
 from .device import one_thread, resolve_device
+from .dispatch import is_dispatched
 
 
 class FakeSpotterClassifier(ClassifierMixin, BaseEstimator):
@@ -139,7 +139,7 @@ class FakeSpotterClassifier(ClassifierMixin, BaseEstimator):
             (only,) = labels.tolist()
             raise ValueError(f"y holds only one class, {only!r}: expected real and fake samples.")
         # labels come back as they came: tensors stay tensors, on their device
-        self.classes_ = torch.from_numpy(labels).to(y.device) if _is_tensor(y) else labels
+        self.classes_ = torch.from_numpy(labels).to(y.device) if is_dispatched(y) else labels
         seed = check_random_state(self.random_state).randint(2**31)
         device = resolve_device(self.device)
         generators = torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
@@ -172,7 +172,7 @@ class FakeSpotterClassifier(ClassifierMixin, BaseEstimator):
         check_is_fitted(self)
         dtype = _float_of(X, 64)
         X = validate_data(self, X, dtype=dtype, reset=False)
-        dispatched = _is_tensor(X)
+        dispatched = is_dispatched(X)
         x = X if dispatched else torch.tensor(X)
         # in float64, so that a score does not depend on what else stands in X
         network = copy.deepcopy(self.net_.module_).to(x.device, x.dtype).eval()
@@ -194,7 +194,7 @@ class FakeSpotterClassifier(ClassifierMixin, BaseEstimator):
             Labels as given to ``fit``.
         """
         best = self.predict_proba(X).argmax(1)
-        if _is_tensor(self.classes_):
+        if isinstance(self.classes_, torch.Tensor):
             return self.classes_[torch.as_tensor(best, device=self.classes_.device)]
         return self.classes_[_to_host(best)]
 
@@ -228,14 +228,9 @@ class FakeSpotterClassifier(ClassifierMixin, BaseEstimator):
         )
 
 
-def _is_tensor(array):
-    """Tell arrays that scikit-learn dispatches to torch."""
-    return isinstance(array, torch.Tensor) and get_config()["array_api_dispatch"]
-
-
 def _float_of(X, bits):
     """Give the dtype that X is checked for; Apple's GPUs have no float64."""
-    if not _is_tensor(X):
+    if not is_dispatched(X):
         return {32: np.float32, 64: np.float64}[bits]
     return torch.float64 if bits == 64 and X.device.type != "mps" else torch.float32
 

@@ -6,11 +6,11 @@ from numbers import Real
 
 import numpy as np
 import torch
-from sklearn import get_config
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .backbones import check_fingerprint, load_backbone, takes_arrays
+from .dispatch import Rows, holds_numbers, is_dispatched, is_dispatching, like
 from .images import check_images, load_image
 from .moments import ExactMoments
 from .passes import Passes
@@ -311,8 +311,8 @@ class NeuronCoverageTransformer(TransformerMixin, BaseEstimator):
 
     def _check_input(self, X, backbone, reset):
         """Give arrays of numbers to a network that takes them, pictures to the others."""
-        if takes_arrays(self.backbone) or (_holds_numbers(X) and backbone.input_size is None):
-            dispatched = _dispatching() and isinstance(X, torch.Tensor)
+        if takes_arrays(self.backbone) or (holds_numbers(X) and backbone.input_size is None):
+            dispatched = is_dispatched(X)
             return validate_data(
                 self,
                 X,
@@ -359,11 +359,11 @@ class NeuronCoverageTransformer(TransformerMixin, BaseEstimator):
         counts = None
         for part in passes.counts(X, self.thresholds_, self.granularity, window):
             if counts is None:
-                counts = _Rows(len(X), part.values.shape[1], passes)
-            counts.put(part)
-        return (
-            counts.rows if self.output == "count" else counts.divided(self._neurons_per_feature())
-        )
+                counts = Rows(len(X), part.values.shape[1], passes.home)
+            counts.put(part.positions, part.values)
+        if self.output == "count":
+            return counts.rows
+        return counts.rows / like(counts.rows, self._neurons_per_feature())
 
     def _set_moments(self, moments, n_samples):
         self._moments, self.n_samples_seen_ = moments, n_samples
@@ -373,7 +373,7 @@ class NeuronCoverageTransformer(TransformerMixin, BaseEstimator):
             self.thresholds_ = np.full(len(self.layer_names_), float(self.threshold))
 
     def _passes(self, X, backbone):
-        numbers = _holds_numbers(X)
+        numbers = holds_numbers(X)
         compiled = len(X) >= COMPILE_FROM if self.compile == "auto" else bool(self.compile)
         store = open_store(self.cache)
         return Passes(
@@ -390,7 +390,7 @@ class NeuronCoverageTransformer(TransformerMixin, BaseEstimator):
             precision=self.precision,
             compiled=compiled and store is None,
             # numbers give what they are: an array for an array
-            resident=_dispatching() and not (numbers and isinstance(X, np.ndarray)),
+            resident=is_dispatching() and not (numbers and isinstance(X, np.ndarray)),
         )
 
     def _neurons_per_feature(self):
@@ -398,42 +398,6 @@ class NeuronCoverageTransformer(TransformerMixin, BaseEstimator):
             return self.n_neurons_.astype(np.float32)
         per_channel = self.n_neurons_ / self.n_channels_
         return np.repeat(per_channel, self.n_channels_).astype(np.float32)
-
-
-class _Rows:
-    """The counts of all pictures, filled part by part, where they are wanted."""
-
-    def __init__(self, n_rows, width, passes):
-        self.resident = passes.resident
-        if self.resident:
-            device = passes.lanes[0].device
-            self.rows = torch.empty((n_rows, width), dtype=torch.float32, device=device)
-        else:
-            self.rows = np.empty((n_rows, width), np.float32)
-
-    def put(self, part):
-        if not self.resident:
-            self.rows[part.positions] = part.values
-            return
-        values, first = torch.as_tensor(part.values, device=self.rows.device), part.positions[0]
-        if np.array_equal(part.positions, np.arange(first, first + len(part))):
-            self.rows[first : first + len(part)] = values
-        else:  # from the store
-            self.rows[torch.from_numpy(part.positions).to(self.rows.device)] = values
-
-    def divided(self, by):
-        return self.rows / (torch.from_numpy(by).to(self.rows.device) if self.resident else by)
-
-
-def _dispatching():
-    return get_config()["array_api_dispatch"]
-
-
-def _holds_numbers(X):
-    """Tell arrays of floating-point numbers, which a network may take as they are."""
-    if isinstance(X, torch.Tensor):
-        return X.is_floating_point() and _dispatching()
-    return isinstance(X, np.ndarray) and X.dtype.kind == "f"
 
 
 def merge_transformers(transformers):

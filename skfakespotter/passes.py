@@ -15,8 +15,9 @@ import torch
 
 from .ahead import in_this_process
 from .backbones import Backbone
+from .batches import iter_batches
 from .device import resolve_devices
-from .images import ImageError, iter_batches
+from .images import ImageError
 from .lanes import Lane, run_lanes
 from .moments import ExactMoments
 from .monitor import NeuronMonitor
@@ -116,6 +117,11 @@ class Passes:
     def monitor(self):
         """The monitor on the first device."""
         return self.lanes[0].monitor
+
+    @property
+    def home(self):
+        """The device where results are to lie; None for arrays."""
+        return self.lanes[0].device if self.resident else None
 
     def _lane(self, device):
         monitor = NeuronMonitor(

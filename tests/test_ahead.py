@@ -20,8 +20,8 @@ from skfakespotter import (
     make_fakespotter,
 )
 from skfakespotter.ahead import in_processes, in_this_process, process_count, work_ahead
+from skfakespotter.batches import iter_images
 from skfakespotter.faces import AlignedFace
-from skfakespotter.images import iter_images
 from skfakespotter.monitor import NeuronMonitor
 
 

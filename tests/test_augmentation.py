@@ -12,7 +12,8 @@ from sklearn.model_selection import GroupKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.svm import LinearSVC
 
-from skfakespotter.images import ImageError, check_images, iter_images
+from skfakespotter.batches import iter_images
+from skfakespotter.images import ImageError, check_images
 from skfakespotter.perturbations.augmentation import AugmentedClassifier, augment
 from skfakespotter.perturbations.transformers import GaussianNoise, JPEGCompression, Resize
 

@@ -12,15 +12,8 @@ import torch
 from PIL import Image
 from scipy import sparse
 
-from skfakespotter.images import (
-    ImageError,
-    check_images,
-    find_images,
-    fit_to,
-    iter_batches,
-    iter_images,
-    load_image,
-)
+from skfakespotter.batches import iter_batches, iter_images
+from skfakespotter.images import ImageError, check_images, find_images, fit_to, load_image
 
 
 def noise(height=20, width=24, seed=0):

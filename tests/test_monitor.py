@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from skfakespotter.backbones import load_backbone, monitored_layers
-from skfakespotter.monitor import NeuronMonitor, evaluating, select_layers
+from skfakespotter.layers import select_layers
+from skfakespotter.monitor import NeuronMonitor, evaluating
 
 
 class Toy(nn.Module):

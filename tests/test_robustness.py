@@ -18,9 +18,10 @@ from sklearn.model_selection import (
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
+from skfakespotter.batches import iter_images
 from skfakespotter.displays import RobustnessDisplay
 from skfakespotter.evaluation.robustness import CLEAN, robustness_cross_val, robustness_curve
-from skfakespotter.images import ImageError, check_images, iter_images
+from skfakespotter.images import ImageError, check_images
 from skfakespotter.perturbations.augmentation import AugmentedClassifier
 from skfakespotter.perturbations.levels import paper_attacks
 from skfakespotter.perturbations.transformers import (

@@ -13,12 +13,14 @@ import torch
 from joblib import Parallel, delayed
 
 from skfakespotter import load_backbone
+from skfakespotter.batches import iter_batches
+from skfakespotter.counting import Counter
 from skfakespotter.device import one_thread, resolve_device
-from skfakespotter.images import iter_batches
 from skfakespotter.monitor import NeuronMonitor
 
 BATCH_SIZE = 32
 CHUNK = 160  # pictures of one parallel task
+COUNTER = Counter()  # one buffer for all batches
 
 
 class Watch(NamedTuple):
@@ -110,8 +112,7 @@ def _statistics(monitor, x, thresholds):
 
     def look(name, values):
         above = [
-            # the monitor's comparison into one shared buffer, several times faster than booleans
-            monitor._above(values, levels[s, :, place[name], None, None]).sum(2)
+            COUNTER.above(values, levels[s, :, place[name], None, None].expand(len(values), 1, 1))
             for s in range(n_sets)
         ]
         sums, means = values.sum((1, 2), dtype=torch.float64), values.sum(2) / values.shape[2]

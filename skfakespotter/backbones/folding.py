@@ -57,10 +57,11 @@ class FoldedNetwork:
         dict of str to float or Tensor of shape (n_channels, 1), float32
             The threshold itself for a layer that is not folded.
         """
-        if self._kept.get("thresholds") != thresholds:
+        before, limits = self._kept.get("limits", (None, None))
+        if before != thresholds:  # other threads may ask with other thresholds
             limits = {name: self._limit(name, value) for name, value in thresholds.items()}
-            self._kept.update(thresholds=dict(thresholds), limits=limits)
-        return self._kept["limits"]
+            self._kept["limits"] = dict(thresholds), limits
+        return limits
 
     def _limit(self, name, threshold):
         if name not in self.scale:

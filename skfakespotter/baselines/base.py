@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from skfakespotter.images import check_images, iter_images
+from skfakespotter.batches import iter_images
+from skfakespotter.images import check_images
 from skfakespotter.stateless import StatelessPictureTransformer
 
 

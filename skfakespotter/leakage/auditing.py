@@ -17,9 +17,10 @@ from skfakespotter.baselines.cues import (
     picture_cues,
     with_file_size,
 )
+from skfakespotter.batches import iter_images
 from skfakespotter.evaluation.bootstrap import number_groups
 from skfakespotter.evaluation.metrics import positive_label
-from skfakespotter.images import check_images, is_path, iter_images
+from skfakespotter.images import check_images, is_path
 
 from .duplicates import MAX_DISTANCE, nearest_hashes, perceptual_hash
 from .fileinfo import file_facts

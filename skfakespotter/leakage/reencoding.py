@@ -8,7 +8,8 @@ from warnings import warn
 from PIL import Image, ImageOps
 from sklearn.utils import check_scalar
 
-from skfakespotter.images import MIN_SIDE, check_images, is_path, iter_images
+from skfakespotter.batches import iter_images
+from skfakespotter.images import MIN_SIDE, check_images, is_path
 
 from .fileinfo import SUBSAMPLINGS
 

@@ -17,7 +17,8 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter  # scikit-learn depends on SciPy
 from sklearn.utils import check_random_state, check_scalar
 
-from skfakespotter.images import check_images, iter_images
+from skfakespotter.batches import iter_images
+from skfakespotter.images import check_images
 from skfakespotter.stateless import StatelessPictureTransformer
 
 RESAMPLERS = ("nearest", "bilinear", "bicubic", "lanczos", "box")
