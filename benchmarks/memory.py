@@ -1,6 +1,6 @@
 """Peak memory with a thousand and with ten thousand pictures.
 
-    python benchmarks/memory.py [--pictures 1000 10000] [--out benchmarks/results]
+    python benchmarks/memory.py [--pictures 1000 10000] [--runs 3] [--out benchmarks/results]
 
 Every run is a fresh process that reads JPEGs, a hundred generated ones over and over. The peak is
 that of the resident memory of the whole process, with torch and the network in it.
@@ -29,6 +29,7 @@ def main(arguments=None):
     """Measure every step with every number of pictures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pictures", type=int, nargs=2, default=[1_000, 10_000])
+    parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
     parser.add_argument("--run", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
@@ -40,14 +41,18 @@ def main(arguments=None):
     with tempfile.TemporaryDirectory() as folder:
         make(folder)
         for step in STEPS:
-            small, large = (peak(step, folder, n) for n in options.pictures)
+            small, large = (
+                min(peak(step, folder, n) for _ in range(options.runs)) for n in options.pictures
+            )
             result = WIDTHS.get(step, 0) * (many - few) * 4 / 2**20
             shares = f"{large / small - 1:+.1%}", f"{(large - result) / small - 1:+.1%}"
             rows.append([step, f"{small:.0f}", f"{large:.0f}", shares[0], f"{result:.0f}"])
             rows[-1].append(shares[1])
     header = ["step", f"{few:,} pictures, MiB", f"{many:,} pictures, MiB", "more"]
     header += ["of it results, MiB", "more, without results"]
-    notes = ["Network dlib, batches of 64, no cache; results are the array that is returned."]
+    notes = [
+        "Network dlib, no cache; the lowest of three runs; results are the array that is returned."
+    ]
     command = "python benchmarks/memory.py"
     save_table(options.out, "memory", "Peak memory", command, header, rows, notes)
 

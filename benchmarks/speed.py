@@ -31,6 +31,8 @@ BATCH_SIZE = 64
 EAGER, COMPILED = "plain forward pass", "plain forward pass, compiled"
 HALF = "plain forward pass, bfloat16"
 OURS = "transform, per layer"
+BEST = "plain forward pass, best batches"
+PEERS = {"compiled": COMPILED, "bfloat16": HALF, "best batches": BEST}
 
 
 def main(arguments=None):
@@ -77,6 +79,7 @@ class Bench:
         self.pictures = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
         folded = backbone.folded_on(device)
         self.network = backbone.on(device) if folded is None else folded.module
+        self.best_batch = backbone.best_batch(device)
         self.compiled = torch.compile(copy.deepcopy(self.network))
         self.fitted = self.coverage(compile=False).fit(self.pictures[:BATCH_SIZE])
         self.thresholds = dict(
@@ -108,6 +111,11 @@ class Bench:
         both = self.coverage(compile=False)
         ways["fit_transform (thresholds and counts)"] = (
             lambda: both.fit_transform(self.pictures),
+            1,
+        )
+        ways[BEST] = (lambda: self.plain(batch_size=self.best_batch), 1)
+        ways["transform, per layer, best batches (the default)"] = (
+            self.transform(batch_size="auto"),
             1,
         )
         ways["transform, per layer, bfloat16"] = (self.transform(precision="bfloat16"), 1)
@@ -210,20 +218,22 @@ def report(seconds, bench, options):
     """Print and save pictures per second and the ratio to the plain forward pass of its kind."""
     rows = []
     for name, s in seconds.items():
-        peer = COMPILED if "compiled" in name else HALF if "bfloat16" in name else EAGER
+        peer = next((p for word, p in PEERS.items() if word in name), EAGER)
         rate, ratio = len(bench.pictures) / s, seconds[peer] / s
         rows.append((name, f"{rate:.0f}", f"{ratio:.2f}", f"{s / seconds[OURS]:.2f}"))
     header = ("way", "pictures/s", "speed / plain pass of its kind", "time / transform")
     literal = seconds["literal: one by one, hooks to numpy"]
     compiled = "transform, per layer, compiled"
+    default = "transform, per layer, best batches (the default)"
     n_neurons = int(bench.fitted.n_neurons_.sum())
     notes = [
         f"Network {bench.backbone.name}{' (random weights)' * (options.weights == 'random')}, "
         f"{len(bench.pictures)} pictures of {'x'.join(map(str, bench.backbone.input_size))} "
-        f"pixels, batches of {BATCH_SIZE}, {bench.device}, {torch.get_num_threads()} threads, "
+        f"pixels, batches of {BATCH_SIZE} (best: {bench.best_batch}), {bench.device}, {torch.get_num_threads()} threads, "
         f"torch {torch.__version__}; the best of {options.rounds} rounds in turns.",
         f"Against the literal implementation: {literal / seconds[OURS]:.1f} times as fast, "
-        f"compiled {literal / seconds[compiled]:.1f} times; its counts differ by "
+        f"compiled {literal / seconds[compiled]:.1f} times, by default "
+        f"{literal / seconds[default]:.1f} times; its counts differ by "
         f"{bench.literal_difference():.2f} neurons a picture (of {n_neurons:,}).",
         f"Neurons a picture on the other side of the same thresholds: compiled "
         f"{bench.flipped(compile=True):.2f}, bfloat16 "

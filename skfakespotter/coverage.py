@@ -13,7 +13,7 @@ from .backbones import check_fingerprint, load_backbone, takes_arrays
 from .dispatch import Rows, holds_numbers, is_dispatched, is_dispatching, like
 from .images import check_images, load_image
 from .moments import ExactMoments
-from .passes import Passes
+from .passes import Passes, check_batch_size, resolve_batch_size
 from .precision import PRECISIONS
 from .store import CoverageStore, open_store
 from .store.records import finite, window_for
@@ -56,8 +56,10 @@ class NeuronCoverageTransformer(TransformerMixin, BaseEstimator):
         Apply the ReLU before averaging and counting.
     output : {"count", "fraction"}, default="count"
         Number of neurons, or its ratio to all neurons of the layer (or channel).
-    batch_size : int, default=64
-        Pictures per forward pass. Memory grows with it and not with the data.
+    batch_size : int or "auto", default="auto"
+        Pictures per forward pass. Memory grows with it and not with the data. "auto" takes
+        64, or on a CPU what the network does best with: 32 for "dlib", 8 for
+        "vggface2_resnet50" (see ``docs/speed.md``).
     device : str or list of str, default="auto"
         ``"auto"`` takes CUDA, then MPS, then the CPU. Of several devices, such as
         ``["cuda:0", "cuda:1"]``, each gets a part of the batches.
@@ -148,7 +150,7 @@ class NeuronCoverageTransformer(TransformerMixin, BaseEstimator):
         threshold="mean",
         rectify=False,
         output="count",
-        batch_size=64,
+        batch_size="auto",
         device="auto",
         precision="float32",
         compile="auto",
@@ -306,8 +308,7 @@ class NeuronCoverageTransformer(TransformerMixin, BaseEstimator):
             raise ValueError(f"threshold is {self.threshold!r}: expected 'mean' or a number.")
         if not isinstance(self.rectify, (bool, np.bool_)):
             raise ValueError(f"rectify is {self.rectify!r}: expected a bool.")
-        if not isinstance(self.batch_size, (int, np.integer)) or self.batch_size < 1:
-            raise ValueError(f"batch_size is {self.batch_size!r}: expected an int above 0.")
+        check_batch_size(self.batch_size)
 
     def _check_input(self, X, backbone, reset):
         """Give arrays of numbers to a network that takes them, pictures to the others."""
@@ -339,7 +340,7 @@ class NeuronCoverageTransformer(TransformerMixin, BaseEstimator):
             parts = passes.sums(X)
         else:  # one batch tells the number of neurons
             window = (np.full(len(names), self.threshold, np.float32),) * 2
-            parts = passes.sums(X[: self.batch_size], window)
+            parts = passes.sums(X[: passes.batch_size], window)
         for part in parts:
             moments.add(finite(part.values, names))
         self.layer_names_, self.backbone_fingerprint_ = names, passes.backbone.fingerprint
@@ -376,13 +377,14 @@ class NeuronCoverageTransformer(TransformerMixin, BaseEstimator):
         numbers = holds_numbers(X)
         compiled = len(X) >= COMPILE_FROM if self.compile == "auto" else bool(self.compile)
         store = open_store(self.cache)
+        size = None if numbers else backbone.input_size or self.input_size_
         return Passes(
             backbone=backbone,
             layers=self.layers,
             neuron=self.neuron,
             rectify=self.rectify,
-            size=None if numbers else backbone.input_size or self.input_size_,
-            batch_size=self.batch_size,
+            size=size,
+            batch_size=resolve_batch_size(self.batch_size, backbone, self.device, size),
             device=self.device,
             cache=store,
             n_jobs=self.n_jobs,

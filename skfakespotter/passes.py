@@ -8,6 +8,7 @@ import hashlib
 import os
 from dataclasses import dataclass, replace
 from functools import cached_property
+from numbers import Integral
 
 import joblib
 import numpy as np
@@ -29,6 +30,38 @@ from .store.records import finite, hull, window_for
 PILOT = 0.06  # share of the training pictures that passes twice, to place the window
 PILOT_RANGE = (4, 2048)  # pictures
 TASK_BATCHES = 4  # batches per parallel task, at most
+
+
+def check_batch_size(batch_size):
+    """Raise ValueError unless it is "auto" or an int above 0."""
+    if isinstance(batch_size, str) and batch_size == "auto":
+        return
+    if not isinstance(batch_size, Integral) or batch_size < 1:
+        raise ValueError(f"batch_size is {batch_size!r}: expected 'auto' or an int above 0.")
+
+
+def resolve_batch_size(batch_size, backbone, device, size):
+    """Turn the parameter ``batch_size`` into a number of pictures.
+
+    Parameters
+    ----------
+    batch_size : int or "auto"
+        "auto" asks the backbone.
+    backbone : Backbone
+        The network.
+    device : str or list of str
+        The parameter ``device``.
+    size : (int, int) or None
+        Height and width of the pictures.
+
+    Returns
+    -------
+    int
+        At least 1.
+    """
+    if batch_size == "auto":
+        return backbone.best_batch(resolve_devices(device)[0], size)
+    return batch_size
 
 
 @dataclass(frozen=True)

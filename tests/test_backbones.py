@@ -556,6 +556,27 @@ def test_on_gives_one_evaluating_copy_per_device():
     assert network[0].weight.is_contiguous(memory_format=torch.channels_last)
 
 
+@pytest.mark.parametrize(
+    ("module", "side", "expected"),
+    [
+        (nn.Conv2d(3, 64, 1), 256, 2),  # 64 x 256 x 256 x 4 bytes are 16 MiB: two make 32
+        (nn.Conv2d(3, 48, 1), 256, 2),  # 12 MiB: 2.7 fit
+        (nn.Sequential(nn.Conv2d(3, 8, 1), nn.Conv2d(8, 1, 1)), 128, 64),  # 0.5 MiB
+        (nn.Conv2d(3, 600, 1), 256, 1),
+        (nn.Conv2d(1, 4, 1), 64, 64),  # of one channel: the trial fails, nothing is known
+    ],
+)
+def test_batches_keep_the_largest_output_small(module, side, expected):
+    assert Backbone("b", module, input_size=(side, side)).best_batch(CPU) == expected
+    assert Backbone("b", module).best_batch(CPU, (side, side)) == expected
+    assert Backbone("b", module).best_batch(CPU) == 64
+
+
+def test_best_batch_of_dlib():
+    # conv1 gives 32 x 72 x 72 outputs, 0.63 MiB a picture
+    assert load_backbone("dlib", weights="random").best_batch(CPU) == 32
+
+
 class Flattening(nn.Module):
     """As much published code does it: ``view`` needs the rows of a map in memory order."""
 

@@ -405,7 +405,7 @@ def test_mean_activations_name_their_columns():
     [
         ({"granularity": "unit"}, "granularity is 'unit': expected one of"),
         ({"rectify": "yes"}, "rectify is 'yes': expected a bool"),
-        ({"batch_size": 0}, "batch_size is 0: expected an int above 0"),
+        ({"batch_size": 0}, "batch_size is 0: expected 'auto' or an int above 0"),
     ],
 )
 def test_mean_activations_refuse_bad_parameters(params, message):

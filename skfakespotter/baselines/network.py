@@ -1,7 +1,5 @@
 """What a face-recognition network says without counting: its descriptor, its mean activations."""
 
-from numbers import Integral
-
 import numpy as np
 import torch
 
@@ -9,7 +7,7 @@ from skfakespotter.backbones import load_backbone
 from skfakespotter.device import resolve_device
 from skfakespotter.images import check_images, load_image
 from skfakespotter.monitor import evaluating
-from skfakespotter.passes import Passes
+from skfakespotter.passes import Passes, check_batch_size, resolve_batch_size
 from skfakespotter.stateless import StatelessPictureTransformer
 
 
@@ -51,18 +49,18 @@ class NetworkFeatures(StatelessPictureTransformer):
         return torch.cat(parts).numpy()
 
     def _check_params(self):
-        if not isinstance(self.batch_size, Integral) or self.batch_size < 1:
-            raise ValueError(f"batch_size is {self.batch_size!r}: expected an int above 0.")
+        check_batch_size(self.batch_size)
 
     def _passes(self, X):
         backbone = load_backbone(self.backbone)
+        size = backbone.input_size or load_image(X[0], index=0).shape[:2]
         return Passes(
             backbone=backbone,
             layers=getattr(self, "layers", None),
             neuron="unit",
             rectify=getattr(self, "rectify", False),
-            size=backbone.input_size or load_image(X[0], index=0).shape[:2],
-            batch_size=self.batch_size,
+            size=size,
+            batch_size=resolve_batch_size(self.batch_size, backbone, self.device, size),
             device=self.device,
             cache=None,
             n_jobs=None,
@@ -87,7 +85,7 @@ class FaceEmbedding(NetworkFeatures):
     ----------
     backbone : str, torch.nn.Module or Backbone, default="dlib"
         The network; see :func:`skfakespotter.load_backbone`.
-    batch_size : int, default=64
+    batch_size : int or "auto", default="auto"
         Faces per forward pass.
     device : str, default="auto"
         ``"auto"`` takes CUDA, then MPS, then the CPU.
@@ -111,7 +109,7 @@ class FaceEmbedding(NetworkFeatures):
     (4, 4)
     """
 
-    def __init__(self, backbone="dlib", *, batch_size=64, device="auto"):
+    def __init__(self, backbone="dlib", *, batch_size="auto", device="auto"):
         self.backbone = backbone
         self.batch_size = batch_size
         self.device = device
@@ -156,7 +154,7 @@ class MeanActivations(NetworkFeatures):
         One mean per layer, or one per channel of every layer.
     rectify : bool, default=False
         Apply the ReLU before averaging.
-    batch_size : int, default=64
+    batch_size : int or "auto", default="auto"
         Faces per forward pass.
     device : str, default="auto"
         ``"auto"`` takes CUDA, then MPS, then the CPU.
@@ -187,7 +185,7 @@ class MeanActivations(NetworkFeatures):
         layers=None,
         granularity="channel",
         rectify=False,
-        batch_size=64,
+        batch_size="auto",
         device="auto",
     ):
         self.backbone = backbone
