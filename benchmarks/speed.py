@@ -1,7 +1,7 @@
 """Speed of the transformer against the plain forward pass and what a user finds today.
 
-    python benchmarks/speed.py [--backbone dlib] [--weights random] [--pictures 256]
-                               [--rounds 5] [--curves] [--out benchmarks/results]
+    python benchmarks/speed.py [--backbone dlib] [--weights random] [--pictures 512]
+                               [--rounds 8] [--curves] [--out benchmarks/results]
 
 All rows run the same network on the same pictures in one process, in turns, so that the
 ratios hold on a noisy machine; the best of the rounds counts. "plain" is the network's forward
@@ -40,8 +40,8 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--backbone", default="dlib")
     parser.add_argument("--weights", help="file, or 'random'")
-    parser.add_argument("--pictures", type=int, default=256)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--pictures", type=int, default=512)
+    parser.add_argument("--rounds", type=int, default=8)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--curves", action="store_true")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
@@ -229,8 +229,9 @@ def report(seconds, bench, options):
     notes = [
         f"Network {bench.backbone.name}{' (random weights)' * (options.weights == 'random')}, "
         f"{len(bench.pictures)} pictures of {'x'.join(map(str, bench.backbone.input_size))} "
-        f"pixels, batches of {BATCH_SIZE} (best: {bench.best_batch}), {bench.device}, {torch.get_num_threads()} threads, "
-        f"torch {torch.__version__}; the best of {options.rounds} rounds in turns.",
+        f"pixels, batches of {BATCH_SIZE} (best: {bench.best_batch}), {bench.device}, "
+        f"{torch.get_num_threads()} threads, torch {torch.__version__}; the best of "
+        f"{options.rounds} rounds in turns.",
         f"Against the literal implementation: {literal / seconds[OURS]:.1f} times as fast, "
         f"compiled {literal / seconds[compiled]:.1f} times, by default "
         f"{literal / seconds[default]:.1f} times; its counts differ by "
@@ -298,12 +299,12 @@ def write_curves(rows, options):
 
 def save(options, name, title, header, rows, notes):
     """Save a table, with the command that makes it."""
-    flags = "".join(
-        f" --{flag} {value if flag == 'backbone' or value == 'random' else 'FILE'}"
-        for flag, value in (("backbone", options.backbone), ("weights", options.weights))
-        if value is not None and value != "dlib"
-    )
-    command = f"python benchmarks/speed.py{flags}{' --curves' * options.curves}"
+    flags = {"backbone": options.backbone if options.backbone != "dlib" else None}
+    flags["weights"] = "FILE" if options.weights not in (None, "random") else options.weights
+    flags["pictures"] = options.pictures if options.pictures != 512 else None
+    flags["rounds"] = options.rounds if options.rounds != 8 else None
+    given = "".join(f" --{flag} {value}" for flag, value in flags.items() if value is not None)
+    command = f"python benchmarks/speed.py{given}{' --curves' * options.curves}"
     save_table(options.out, name, title, command, header, rows, notes)
 
 
