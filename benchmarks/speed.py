@@ -290,9 +290,12 @@ def write_curves(rows, options):
         values = [row[1] for row in of_kind]
         axis.plot(values, [float(row[2]) for row in of_kind], "o--", label="plain forward pass")
         axis.plot(values, [float(row[3]) for row in of_kind], "o-", label="transform, per layer")
-        axis.set(xlabel=kind, xscale="log" if max(values) > 50 else "linear", ylim=(0, None))
+        axis.set(xlabel=kind, xscale="log" if max(values) > 50 else "linear")
+        if kind == "threads":
+            axis.set_xticks(values)
         axis.grid(alpha=0.3)
-    axes[0].set_ylabel("pictures per second")
+    fastest = max(float(rate) for row in rows for rate in row[2:4])
+    axes[0].set(ylabel="pictures per second", ylim=(0, 1.08 * fastest))
     axes[0].legend()
     figure.savefig(options.out / "speed_curves.png", dpi=110)
 
