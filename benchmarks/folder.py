@@ -58,7 +58,7 @@ def main(arguments=None):
     one = FaceAligner()
     seconds = best(lambda: one.transform(found[:200]), options.rounds)
     notes = [
-        f"{len(found)} portraits of {side} px, network dlib, batches of 64, "
+        f"{len(found)} portraits of {side} px, network dlib, default batches, "
         f"{os.cpu_count()} cores, torch {torch.__version__}; best of {options.rounds} rounds.",
         f"Finding and cropping takes {seconds / 200 * 1e3:.1f} ms a picture and core; of "
         f"{len(records)} pictures {sum(r.status == 'found' for r in records)} show a face.",
