@@ -1,8 +1,11 @@
 """FaceAligner: find, align and crop the face in every picture."""
 
+import hashlib
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from numbers import Real
+from pathlib import Path
 
 import joblib
 import numpy as np
@@ -14,6 +17,8 @@ from .images import MIN_SIDE, ImageError, check_images, fit_to, load_image
 from .progress import track
 
 CHUNK = 16  # pictures per parallel task
+CROPS_KEPT = 2**18
+_CROPS = {}  # digests of crops, by the content of the picture and the form of the crop
 
 
 @dataclass(frozen=True)
@@ -278,13 +283,6 @@ class AlignedFace:
     on_missing, n_jobs
         See :class:`FaceAligner`.
 
-    Attributes
-    ----------
-    keys : dict of tuple to bytes
-        Digests of the crop in the forms that networks take, kept when a store first sees it, so
-        that it need not be made again to be found there: it stands for the picture as it
-        was when it was first looked at.
-
     Examples
     --------
     >>> import numpy as np
@@ -295,11 +293,11 @@ class AlignedFace:
     (150, 150, 3)
     """
 
-    __slots__ = ("keys", "n_jobs", "on_missing", "options", "picture")
+    __slots__ = ("n_jobs", "on_missing", "options", "picture")
 
     def __init__(self, picture, options, on_missing, n_jobs=None):
-        self.picture, self.options, self.on_missing = picture, options, on_missing
-        self.n_jobs, self.keys = n_jobs, {}
+        self.picture, self.options = picture, options
+        self.on_missing, self.n_jobs = on_missing, n_jobs
 
     def __repr__(self):
         return f"AlignedFace({self.picture!r})"
@@ -307,6 +305,52 @@ class AlignedFace:
     def __array__(self, dtype=None, copy=None):
         """Find and crop the face: (h, w, 3), uint8, RGB."""
         return np.asarray(_align(self.picture, None, self.options, self.on_missing), dtype)
+
+    def key(self, form):
+        """Give the digest of the crop, if this process has seen it of a picture of this content.
+
+        Parameters
+        ----------
+        form : hashable
+            In which form, that is size, a network takes the crop.
+
+        Returns
+        -------
+        bytes or None
+            What :meth:`remember` was told.
+        """
+        return _CROPS.get((self._content(), form))
+
+    def remember(self, form, key):
+        """Keep the digest of the crop, for this and every other picture of the same content.
+
+        Parameters
+        ----------
+        form : hashable
+            As for :meth:`key`.
+        key : bytes
+            The digest.
+        """
+        while len(_CROPS) >= CROPS_KEPT:
+            with suppress(KeyError, RuntimeError):  # another thread made room
+                del _CROPS[next(iter(_CROPS))]
+        if (content := self._content()) is not None:
+            _CROPS[content, form] = key
+
+    def _content(self):
+        """Digest what the crop depends on; None where that cannot be read."""
+        digest = hashlib.blake2b(repr((self.options, self.on_missing)).encode(), digest_size=16)
+        if isinstance(self.picture, np.ndarray):
+            digest.update(repr((self.picture.shape, self.picture.dtype)).encode())
+            digest.update(np.ascontiguousarray(self.picture))
+        elif isinstance(self.picture, (str, os.PathLike)):
+            try:
+                digest.update(Path(self.picture).read_bytes())
+            except OSError:  # comes again when it is looked at
+                return None
+        else:
+            return None
+        return digest.digest()
 
 
 def _align_chunk(pictures, start, options, on_missing):

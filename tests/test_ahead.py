@@ -7,11 +7,14 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import joblib
 import numpy as np
 import pytest
 from PIL import Image
+from sklearn.model_selection import GridSearchCV
+from sklearn.svm import SVC
 
 from skfakespotter import (
     FaceAligner,
@@ -23,6 +26,7 @@ from skfakespotter.ahead import in_processes, in_this_process, process_count, wo
 from skfakespotter.batches import iter_images
 from skfakespotter.faces import AlignedFace
 from skfakespotter.monitor import NeuronMonitor
+from skfakespotter.store import CoverageStore
 
 
 def square(n):
@@ -165,6 +169,46 @@ def test_fit_transform_looks_at_each_face_once(portraits, monkeypatch):
     assert len(looks) <= 50
     assert sum(passed) <= 50
     assert np.array_equal(coverage.transform(faces), once)
+
+
+def test_a_search_over_the_whole_detector_finds_each_face_once(portraits, monkeypatch):
+    """The aligner's output is new in every fit; the pictures' bytes tell that crops are known."""
+    looks, look = [], AlignedFace.__array__
+    monkeypatch.setattr(
+        AlignedFace, "__array__", lambda self, *a, **k: looks.append(self) or look(self, *a, **k)
+    )
+    detector = make_fakespotter("toy_image", cache=CoverageStore(), classifier=SVC())
+    search = GridSearchCV(detector, {"classifier__C": [0.1, 1, 10]}, cv=4)
+    search.fit(portraits, np.arange(40) % 2)
+    assert len(looks) <= 60  # uncached: 220
+    looks.clear()
+    assert search.predict(portraits).shape == (40,)
+    assert looks == []
+
+
+def test_another_picture_under_the_same_name_is_seen(portraits, tmp_path):
+    path = tmp_path / "face.jpg"
+    store = CoverageStore()
+    coverage = NeuronCoverageTransformer("toy_image", cache=store)
+    counts = []
+    for source in (portraits[0], portraits[39]):
+        path.write_bytes(Path(source).read_bytes())
+        faces = FaceAligner(lazy=True).transform([str(path)])
+        if not counts:
+            coverage.fit(FaceAligner(lazy=True).transform(portraits))
+        counts.append(coverage.transform(faces))
+    assert not np.array_equal(counts[0], counts[1])
+    assert len(store) == 40
+
+
+def test_other_options_are_other_crops(portraits):
+    (face,), (other,) = (
+        FaceAligner(lazy=True, padding=padding).transform(portraits[:1]) for padding in (0.25, 0.5)
+    )
+    face.remember("form", b"key")
+    assert face.key("form") == b"key"
+    assert face.key("other form") is other.key("form") is None
+    assert FaceAligner(lazy=True).transform(portraits[:1])[0].key("form") == b"key"
 
 
 def test_detector_from_files(portraits):

@@ -100,8 +100,8 @@ class _Recall:
         for positions, batch in self.passes.numbered(self.X, self._order(unseen)):
             for position, picture in zip(positions, batch, strict=True):
                 self.keys[position] = _key(picture)
-                if (known := getattr(self.X[position], "keys", None)) is not None:
-                    known[self.form] = self.keys[position]
+                if hasattr(self.X[position], "remember"):  # an AlignedFace, dear to look at
+                    self.X[position].remember(self.form, self.keys[position])
             missing = self._look_up(positions.tolist(), found)
             free = set(self._claim(missing, regardless))
             left.extend(i for i in missing if i not in free)
@@ -222,10 +222,10 @@ def _observe(passes, x, keys, window):
 
 
 def _known_keys(X, form):
-    """Give the keys of the pictures that remember theirs: of an AlignedFace, dear to look at."""
+    """Give the keys of the pictures that know theirs without being looked at."""
     if isinstance(X, np.ndarray):
         return [None] * len(X)
-    return [getattr(picture, "keys", {}).get(form) for picture in X]
+    return [picture.key(form) if hasattr(picture, "key") else None for picture in X]
 
 
 def _key(picture):
