@@ -8,7 +8,6 @@ on the network in every process that runs it.
 """
 
 import argparse
-import csv
 import os
 import subprocess
 import sys
@@ -22,6 +21,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
+from table import save_table
 
 from skfakespotter import FaceAligner, NeuronCoverageTransformer, load_folders
 from skfakespotter.backbones.dlib import dlib_backbone
@@ -127,8 +127,12 @@ def measure(options, folder):
         f"Counts with and without the store differ by at most {largest} neurons, {share:.4%} of a "
         f"layer (claimed: at most {CLAIMED:.2%}).",
     ]
-    print(*notes, sep="\n")
-    save(table, notes, options.out)
+    header, *rows = table
+    title, command = (
+        "A search with and without the store",
+        "python benchmarks/cache.py --data FOLDER",
+    )
+    save_table(options.out, "cache", title, command, header, rows, notes)
 
 
 def align(data, per_class):
@@ -143,17 +147,6 @@ def align(data, per_class):
         chips.append(aligner.transform(found))
         labels += [label] * len(found)
     return np.concatenate(chips), np.array(labels)
-
-
-def save(table, notes, out):
-    """Write the table for people and for programs."""
-    out.mkdir(parents=True, exist_ok=True)
-    with open(out / "cache.csv", "w", newline="") as file:
-        csv.writer(file).writerows(table)
-    rows = [" | ".join(map(str, row)) for row in table]
-    lines = [f"| {rows[0]} |", "|" + " --- |" * len(table[0]), *(f"| {row} |" for row in rows[1:])]
-    command = "`python benchmarks/cache.py --data FOLDER`"
-    (out / "cache.md").write_text("\n".join([f"Made by {command}.", "", *lines, "", *notes]) + "\n")
 
 
 if __name__ == "__main__":

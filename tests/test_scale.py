@@ -273,3 +273,43 @@ def test_the_cached_search_runs(tmp_path):
     output = run_example("plot_cached_search.py", "--out", tmp_path)
     assert "kept: 40 pictures" in output
     assert (tmp_path / "cached_search.png").stat().st_size > 0
+
+
+WAYS = {
+    "fit_transform": {},
+    "from memory": {"cache": "memory"},
+    "from a folder": {"cache": "folder"},
+    "two processes": {"n_jobs": 2, "batch_size": 16},
+    "two devices": {"device": ["cpu", "cpu"], "batch_size": 16},
+    "small batches": {"batch_size": 7},
+    "one by one": {"batch_size": 1},
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("granularity", ["layer", "channel"])
+def test_every_way_gives_the_same_counts(X, way, granularity, tmp_path):
+    """At most one neuron in a hundred thousand, at the threshold, may change sides."""
+    options = {**WAYS[way], "granularity": granularity}
+    if options.get("cache") == "folder":
+        options["cache"] = tmp_path
+    plain = NeuronCoverageTransformer("toy_image", granularity=granularity).fit(X)
+    other = NeuronCoverageTransformer("toy_image", **options)
+    found = other.fit_transform(X)
+    np.testing.assert_allclose(other.thresholds_, plain.thresholds_, rtol=1e-6)
+    allowed = 1e-5 * plain.n_neurons_.sum() * len(X)
+    assert np.abs(found - plain.transform(X)).sum() <= allowed
+    assert np.abs(other.transform(X) - found).sum() <= allowed
+
+
+@pytest.mark.parametrize("size", [1, 17, 50])
+def test_shards_give_the_same_counts(X, size):
+    shards = [X[start : start + size] for start in range(0, len(X), size)]
+    whole = NeuronCoverageTransformer("toy_image").fit(X)
+    grown = NeuronCoverageTransformer("toy_image")
+    for shard in shards:
+        grown.partial_fit(shard)
+    merged = merge_transformers([NeuronCoverageTransformer("toy_image").fit(s) for s in shards])
+    for other in (grown, merged):
+        np.testing.assert_allclose(other.thresholds_, whole.thresholds_, rtol=1e-6)
+        assert np.abs(other.transform(X) - whole.transform(X)).sum() <= 1
