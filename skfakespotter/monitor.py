@@ -1,7 +1,8 @@
 """NeuronMonitor: one forward pass gives statistics of every layer's neurons, on the device.
 
 Nothing but the statistics leaves a layer: no activation is kept, nothing is copied to the
-host, nothing waits for the device, and the monitored network is left as it was found.
+host, nothing waits for the device (but in :meth:`NeuronMonitor.window`, which lists outputs),
+and the monitored network is left as it was found.
 """
 
 import threading
@@ -194,13 +195,8 @@ class NeuronMonitor:
 
         found = self.collect(x, observe)
         widths = self._widths()
-        parts = [
-            part.split(width, 1)
-            for width, part in zip(
-                widths, found.split([2 * width for width in widths], 1), strict=True
-            )
-        ]
-        sums, above = (torch.cat(of, 1) for of in zip(*parts, strict=True))
+        parts = found.split(np.repeat(widths, 2).tolist(), 1)  # sums and counts in turn
+        sums, above = torch.cat(parts[::2], 1), torch.cat(parts[1::2], 1)
         offset = dict(zip(self.layer_names, np.cumsum(widths) - widths, strict=True))
         listed = [(p.cpu(), c.cpu() + int(offset[name]), v.cpu()) for name, p, c, v in inside]
         joined = tuple(torch.cat(of).numpy() for of in zip(*listed, strict=True))
@@ -231,15 +227,14 @@ class NeuronMonitor:
         return self._collect(self.module, x, statistic)
 
     def _collect(self, network, x, statistic):
-        found = {}
+        found, n_neurons, n_channels = {}, {}, {}
 
         def watch(name, layer):
             def hook(module, inputs, output):
                 check_rows(name, output, len(x))
                 values = as_neurons(layer, output, self.neuron, self.rectify)
-                units = values.shape[1] * values.shape[2]
-                self.n_neurons[name] = self.n_neurons.get(name, 0) + units
-                self.n_channels[name] = values.shape[1]
+                n_neurons[name] = n_neurons.get(name, 0) + values.shape[1] * values.shape[2]
+                n_channels[name] = values.shape[1]
                 result = statistic(name, values)
                 # a layer that runs twice has the neurons of both runs
                 found[name] = found[name] + result if name in found else result
@@ -247,7 +242,6 @@ class NeuronMonitor:
             return layer.register_forward_hook(hook)
 
         with _FORWARD_LOCK, torch.inference_mode(), evaluating(network), ExitStack() as stack:
-            self.n_neurons, self.n_channels = {}, {}
             modules = dict(network.named_modules())
             for name in self.layer_names:
                 stack.callback(watch(name, modules[name]).remove)
@@ -255,6 +249,10 @@ class NeuronMonitor:
                 network(x)
         if missing := [name for name in self.layer_names if name not in found]:
             raise ValueError(f"layers {missing} did not run in the forward pass: leave them out.")
+        # they are found in the order of execution, which may be another
+        self.n_neurons, self.n_channels = (
+            {name: of[name] for name in self.layer_names} for of in (n_neurons, n_channels)
+        )
         return torch.cat([found[name] for name in self.layer_names], 1)
 
     def _per_channel(self, x, thresholds=None):

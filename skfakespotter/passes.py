@@ -113,6 +113,7 @@ class Passes:
         Part
             With ``values`` of shape (k, L), float64; every picture once, in any order.
         """
+        X = self._keepable(X)
         if window is None and self.cache is not None and self._n_tasks(X) > 1:
             # before the workers start, each of which sees only a part of X
             window = window_for(*self.pilot(X), len(X))
@@ -139,7 +140,7 @@ class Passes:
         """
         around = (thresholds.astype(np.float32),) * 2
         window = around if window is None else hull([around, window])
-        return self._run(_counts, X, "coverage", window, thresholds, granularity)
+        return self._run(_counts, self._keepable(X), "coverage", window, thresholds, granularity)
 
     @cached_property
     def lanes(self):
@@ -173,6 +174,11 @@ class Passes:
         single = all(p.dtype != torch.float64 for p in self.monitor.module.parameters())
         here = self._n_tasks(X) == len(self.lanes) == 1 and not isinstance(X, torch.Tensor)
         return self.cache is None and here and single and not self.compiled
+
+    def _keepable(self, X):
+        """Give tensors as arrays to a store, which knows what it has seen by the bytes."""
+        on_device = self.cache is not None and isinstance(X, torch.Tensor)
+        return X.cpu().numpy() if on_device else X
 
     def layout(self):
         """Neurons and channels per layer, as of the last forward pass.

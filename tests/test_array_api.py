@@ -83,6 +83,15 @@ def test_numbers_give_what_they_are(dispatching):
     np.testing.assert_array_equal(found.cpu().numpy(), fitted.transform(X))
 
 
+@pytest.mark.parametrize("options", [{"cache": "memory"}, {"n_jobs": 2, "batch_size": 16}])
+def test_tensors_of_numbers_in_a_store_and_in_tasks(dispatching, options):
+    x = torch.randn(40, 4, generator=torch.Generator().manual_seed(0))
+    expected = NeuronCoverageTransformer("toy_vector").fit_transform(x)
+    found = NeuronCoverageTransformer("toy_vector", **options).fit_transform(x)
+    assert isinstance(found, torch.Tensor)
+    assert (found - expected).abs().sum() <= 1
+
+
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("classifier", CLASSIFIERS, ids=lambda c: type(c).__name__)
 def test_pipeline_goes_on_with_tensors(pictures, classifier, device):

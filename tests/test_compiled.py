@@ -67,6 +67,32 @@ def test_compiled_statistics_equal_the_eager_ones(repeating):
     assert not any(part._forward_hooks for part in repeating.modules())
 
 
+class Backwards(nn.Module):
+    """Layers that run in another order than they are defined in, of different widths."""
+
+    def __init__(self):
+        super().__init__()
+        self.last, self.first = nn.Conv2d(3, 2, 1), nn.Conv2d(1, 3, 1)
+
+    def forward(self, x):
+        return self.last(self.first(x))
+
+
+@ignores_torch
+@needs_compiler
+def test_compiled_layers_that_run_in_another_order_than_they_stand():
+    generator = torch.Generator().manual_seed(0)
+    network = Backwards().eval().requires_grad_(False)
+    for parameter in network.parameters():
+        parameter.data = torch.randn(parameter.shape, generator=generator)
+    x = torch.randn(4, 1, 5, 6, generator=generator)
+    eager, compiled = NeuronMonitor(network), NeuronMonitor(network, compiled=True)
+    thresholds = {"last": 0.9, "first": -0.8}
+    expected = eager.counts(x, thresholds, "channel")
+    assert torch.equal(compiled.counts(x, thresholds, "channel"), expected)
+    assert not torch.equal(eager.counts(x, {"last": -0.8, "first": 0.9}, "channel"), expected)
+
+
 @ignores_torch
 @needs_compiler
 def test_compiled_transformer_equals_the_eager_one():

@@ -81,6 +81,33 @@ def test_random_network_gives_what_the_unfolded_gives(options):
     assert faster.n_neurons == plain.n_neurons
 
 
+class Backwards(nn.Module):
+    """Layers that run in another order than they are defined in, of different widths."""
+
+    def __init__(self):
+        super().__init__()
+        self.last, self.norm = nn.Conv2d(3, 2, 1, bias=False), nn.BatchNorm2d(2, eps=0.0)
+        self.first = nn.Conv2d(1, 3, 1, bias=False)
+        self.first.weight.data = torch.tensor([1.0, 2, 3]).view(3, 1, 1, 1)
+        self.last.weight.data = torch.tensor([[1.0, 0, 0], [0, 1, 0]]).view(2, 3, 1, 1)
+        self.norm.weight.data, self.norm.bias.data = torch.tensor([2.0, -3.0]), torch.ones(2)
+
+    def forward(self, x):
+        return self.norm(self.last(self.first(x)))
+
+
+def test_layers_that_run_in_another_order_than_they_stand():
+    network = Backwards().eval().requires_grad_(False)
+    plain, faster = NeuronMonitor(network), NeuronMonitor(network, folded=fold_batch_norms(network))
+    # last: x and 2x; first: x, 2x and 3x
+    for monitor in (plain, faster):
+        assert monitor.sums(X).tolist() == [[30, 60], [12, 24]]
+        assert monitor.means(X)[0].tolist() == [2.5, 5, 2.5, 5, 7.5]
+        counts = monitor.counts(X, {"last": 3.0, "first": 5.0}, "channel")
+        assert counts.tolist() == [[1, 3, 0, 2, 3], [1, 1, 0, 1, 1]]
+        assert list(monitor.n_channels.items()) == [("last", 2), ("first", 3)]
+
+
 def test_rectified_outputs_are_of_the_unfolded_network():
     network = hand_made()
     monitor = NeuronMonitor(network, rectify=True, folded=fold_batch_norms(network))
