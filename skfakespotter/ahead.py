@@ -111,7 +111,14 @@ def process_count(n_jobs):
     -------
     int
         0 for none: not wanted, or this is itself a part of parallel work.
+
+    Raises
+    ------
+    ValueError
+        For ``n_jobs=0``.
     """
+    if n_jobs == 0:
+        raise ValueError("n_jobs is 0: expected None, a number of processes or -1.")
     backend, _ = joblib.parallel.get_active_backend()
     if n_jobs is None or getattr(backend, "nesting_level", 0) or getattr(_HERE, "alone", False):
         return 0

@@ -13,7 +13,7 @@ from .backbones import check_fingerprint, load_backbone, takes_arrays
 from .dispatch import Rows, holds_numbers, is_dispatched, is_dispatching, like
 from .images import check_images, load_image
 from .moments import ExactMoments
-from .passes import Passes, check_batch_size, resolve_batch_size
+from .passes import Passes, check_batch_size
 from .precision import PRECISIONS
 from .store import CoverageStore, open_store
 from .store.records import finite, window_for
@@ -121,8 +121,8 @@ class NeuronCoverageTransformer(TransformerMixin, BaseEstimator):
     The thresholds are means of exact sums, so that neither the order of the pictures nor
     their division into shards matters to them.
 
-    Counts depend on the batch size in the last bits of the activations: about one neuron in
-    ten million at the threshold changes sides (``benchmarks/throughput.py`` counts them).
+    Counts depend on the batch size in the last bits of the activations: a few neurons at the
+    threshold change sides (``benchmarks/speed.py`` counts them).
 
     References
     ----------
@@ -188,10 +188,7 @@ class NeuronCoverageTransformer(TransformerMixin, BaseEstimator):
         self : NeuronCoverageTransformer
             Fitted.
         """
-        self._check_options()
-        backbone = load_backbone(self.backbone)
-        X = self._check_input(X, backbone, reset=True)
-        return self._learn(X, self._passes(X, backbone), None)
+        return self._learn(*self._begin(X, reset=True), None)
 
     def fit_transform(self, X, y=None):
         """Compute the thresholds and count, at the price of one forward pass.
@@ -211,10 +208,7 @@ class NeuronCoverageTransformer(TransformerMixin, BaseEstimator):
         ndarray of shape (n_samples, n_layers) or (n_samples, n_channels in all), float32
             As of ``transform``.
         """
-        self._check_options()
-        backbone = load_backbone(self.backbone)
-        X = self._check_input(X, backbone, reset=True)
-        passes = self._passes(X, backbone)
+        X, passes = self._begin(X, reset=True)
         if self.threshold == "mean" and passes.can_remember(X):
             passes = replace(passes, cache=CoverageStore())
         return self._learn(X, passes, None)._count(X, passes)
@@ -236,11 +230,7 @@ class NeuronCoverageTransformer(TransformerMixin, BaseEstimator):
         """
         if not hasattr(self, "thresholds_"):
             return self.fit(X)
-        self._check_options()
-        backbone = load_backbone(self.backbone)
-        check_fingerprint(backbone, self.backbone_fingerprint_)
-        X = self._check_input(X, backbone, reset=False)
-        return self._learn(X, self._passes(X, backbone), self)
+        return self._learn(*self._begin(X, reset=False), self)
 
     def transform(self, X):
         """Count the neurons above the thresholds.
@@ -258,11 +248,7 @@ class NeuronCoverageTransformer(TransformerMixin, BaseEstimator):
             first device.
         """
         check_is_fitted(self, "thresholds_")
-        self._check_options()
-        backbone = load_backbone(self.backbone)
-        check_fingerprint(backbone, self.backbone_fingerprint_)
-        X = self._check_input(X, backbone, reset=False)
-        return self._count(X, self._passes(X, backbone))
+        return self._count(*self._begin(X, reset=False))
 
     def get_feature_names_out(self, input_features=None):
         """Name the features: ``layer``, or ``layer[channel]``.
@@ -290,6 +276,15 @@ class NeuronCoverageTransformer(TransformerMixin, BaseEstimator):
         tags.input_tags.string = not arrays
         tags.transformer_tags.preserves_dtype = []
         return tags
+
+    def _begin(self, X, *, reset):
+        """Check options and input; give the input and how to pass it through the network."""
+        self._check_options()
+        backbone = load_backbone(self.backbone)
+        if not reset:
+            check_fingerprint(backbone, self.backbone_fingerprint_)
+        X = self._check_input(X, backbone, reset)
+        return X, self._passes(X, backbone)
 
     def _check_options(self):
         choices = {
@@ -377,14 +372,13 @@ class NeuronCoverageTransformer(TransformerMixin, BaseEstimator):
         numbers = holds_numbers(X)
         compiled = len(X) >= COMPILE_FROM if self.compile == "auto" else bool(self.compile)
         store = open_store(self.cache)
-        size = None if numbers else backbone.input_size or self.input_size_
         return Passes(
             backbone=backbone,
             layers=self.layers,
             neuron=self.neuron,
             rectify=self.rectify,
-            size=size,
-            batch_size=resolve_batch_size(self.batch_size, backbone, self.device, size),
+            size=None if numbers else backbone.input_size or self.input_size_,
+            batch_size=self.batch_size,
             device=self.device,
             cache=store,
             n_jobs=self.n_jobs,

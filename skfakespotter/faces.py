@@ -293,11 +293,12 @@ class AlignedFace:
     (150, 150, 3)
     """
 
-    __slots__ = ("n_jobs", "on_missing", "options", "picture")
+    __slots__ = ("_asked", "n_jobs", "on_missing", "options", "picture")
 
     def __init__(self, picture, options, on_missing, n_jobs=None):
         self.picture, self.options = picture, options
         self.on_missing, self.n_jobs = on_missing, n_jobs
+        self._asked = None  # the content when the key was asked for
 
     def __repr__(self):
         return f"AlignedFace({self.picture!r})"
@@ -319,10 +320,14 @@ class AlignedFace:
         bytes or None
             What :meth:`remember` was told.
         """
-        return _CROPS.get((self._content(), form))
+        self._asked = self._content()
+        return _CROPS.get((self._asked, form))
 
     def remember(self, form, key):
         """Keep the digest of the crop, for this and every other picture of the same content.
+
+        A file that has changed since :meth:`key` was asked for is not remembered: nobody knows
+        which content the crop is of.
 
         Parameters
         ----------
@@ -334,7 +339,8 @@ class AlignedFace:
         while len(_CROPS) >= CROPS_KEPT:
             with suppress(KeyError, RuntimeError):  # another thread made room
                 del _CROPS[next(iter(_CROPS))]
-        if (content := self._content()) is not None:
+        content = self._content()
+        if content is not None and content == self._asked:
             _CROPS[content, form] = key
 
     def _content(self):

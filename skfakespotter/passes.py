@@ -40,30 +40,6 @@ def check_batch_size(batch_size):
         raise ValueError(f"batch_size is {batch_size!r}: expected 'auto' or an int above 0.")
 
 
-def resolve_batch_size(batch_size, backbone, device, size):
-    """Turn the parameter ``batch_size`` into a number of pictures.
-
-    Parameters
-    ----------
-    batch_size : int or "auto"
-        "auto" asks the backbone.
-    backbone : Backbone
-        The network.
-    device : str or list of str
-        The parameter ``device``.
-    size : (int, int) or None
-        Height and width of the pictures.
-
-    Returns
-    -------
-    int
-        At least 1.
-    """
-    if batch_size == "auto":
-        return backbone.best_batch(resolve_devices(device)[0], size)
-    return batch_size
-
-
 @dataclass(frozen=True)
 class Passes:
     """What is needed to get statistics of pictures; small, and the same in every process.
@@ -89,7 +65,7 @@ class Passes:
     neuron: str
     rectify: bool
     size: tuple | None
-    batch_size: int
+    batch_size: object
     device: object
     cache: CoverageStore | None
     n_jobs: int | None
@@ -97,6 +73,11 @@ class Passes:
     precision: str = "float32"
     compiled: bool = False
     resident: bool = False
+
+    def __post_init__(self):
+        if isinstance(self.batch_size, str):  # "auto": what the network does best with
+            first = resolve_devices(self.device)[0]
+            object.__setattr__(self, "batch_size", self.backbone.best_batch(first, self.size))
 
     def sums(self, X, window=None):
         """Sum the outputs of each layer's neurons; the inner sum of equation 1.

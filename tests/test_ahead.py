@@ -88,6 +88,8 @@ def test_process_count():
     assert process_count(None) == 0
     assert process_count(2) == 2
     assert process_count(-1) == joblib.cpu_count()
+    with pytest.raises(ValueError, match="n_jobs is 0: expected None, a number"):
+        process_count(0)
     with in_this_process():
         assert process_count(2) == 0
     assert process_count(2) == 2
@@ -201,10 +203,21 @@ def test_another_picture_under_the_same_name_is_seen(portraits, tmp_path):
     assert len(store) == 40
 
 
+def test_a_file_that_changes_while_it_is_looked_at_is_not_remembered(portraits, tmp_path):
+    path = tmp_path / "face.jpg"
+    path.write_bytes(Path(portraits[1]).read_bytes())
+    (face,) = FaceAligner(lazy=True).transform([str(path)])
+    assert face.key("a form") is None
+    path.write_bytes(Path(portraits[2]).read_bytes())
+    face.remember("a form", b"key of which?")
+    assert face.key("a form") is None
+
+
 def test_other_options_are_other_crops(portraits):
     (face,), (other,) = (
         FaceAligner(lazy=True, padding=padding).transform(portraits[:1]) for padding in (0.25, 0.5)
     )
+    assert face.key("form") is None
     face.remember("form", b"key")
     assert face.key("form") == b"key"
     assert face.key("other form") is other.key("form") is None

@@ -7,7 +7,7 @@ from skfakespotter.backbones import load_backbone
 from skfakespotter.device import resolve_device
 from skfakespotter.images import check_images, load_image
 from skfakespotter.monitor import evaluating
-from skfakespotter.passes import Passes, check_batch_size, resolve_batch_size
+from skfakespotter.passes import Passes, check_batch_size
 from skfakespotter.stateless import StatelessPictureTransformer
 
 
@@ -53,14 +53,13 @@ class NetworkFeatures(StatelessPictureTransformer):
 
     def _passes(self, X):
         backbone = load_backbone(self.backbone)
-        size = backbone.input_size or load_image(X[0], index=0).shape[:2]
         return Passes(
             backbone=backbone,
             layers=getattr(self, "layers", None),
             neuron="unit",
             rectify=getattr(self, "rectify", False),
-            size=size,
-            batch_size=resolve_batch_size(self.batch_size, backbone, self.device, size),
+            size=backbone.input_size or load_image(X[0], index=0).shape[:2],
+            batch_size=self.batch_size,
             device=self.device,
             cache=None,
             n_jobs=None,
