@@ -1,24 +1,19 @@
 """FaceAligner: find, align and crop the face in every picture."""
 
-import hashlib
-import os
-from contextlib import suppress
 from dataclasses import dataclass
 from numbers import Real
-from pathlib import Path
 
 import joblib
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 
-from .alignment import TEMPLATES, crop_face, crop_size
+from .aligned import AlignedFace, align, path_of
+from .alignment import TEMPLATES, crop_size
 from .detection import find_faces, load_dlib
-from .images import MIN_SIDE, ImageError, check_images, fit_to, load_image
+from .images import MIN_SIDE, ImageError, check_images, load_image
 from .progress import track
 
 CHUNK = 16  # pictures per parallel task
-CROPS_KEPT = 2**18
-_CROPS = {}  # digests of crops, by the content of the picture and the form of the crop
 
 
 @dataclass(frozen=True)
@@ -271,110 +266,8 @@ class FaceAligner(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         return track(done, len(X), task, self.verbose)
 
 
-class AlignedFace:
-    """A picture whose face is found and cropped when it is looked at.
-
-    Parameters
-    ----------
-    picture : path, PIL image or ndarray
-        The picture.
-    options : dict
-        To :func:`skfakespotter.alignment.crop_face`.
-    on_missing, n_jobs
-        See :class:`FaceAligner`.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skimage.data import astronaut
-    >>> from skfakespotter import FaceAligner
-    >>> (face,) = FaceAligner(lazy=True).transform([astronaut()])
-    >>> np.asarray(face).shape
-    (150, 150, 3)
-    """
-
-    __slots__ = ("_asked", "n_jobs", "on_missing", "options", "picture")
-
-    def __init__(self, picture, options, on_missing, n_jobs=None):
-        self.picture, self.options = picture, options
-        self.on_missing, self.n_jobs = on_missing, n_jobs
-        self._asked = None  # the content when the key was asked for
-
-    def __repr__(self):
-        return f"AlignedFace({self.picture!r})"
-
-    def __array__(self, dtype=None, copy=None):
-        """Find and crop the face: (h, w, 3), uint8, RGB."""
-        return np.asarray(_align(self.picture, None, self.options, self.on_missing), dtype)
-
-    def key(self, form):
-        """Give the digest of the crop, if this process has seen it of a picture of this content.
-
-        Parameters
-        ----------
-        form : hashable
-            In which form, that is size, a network takes the crop.
-
-        Returns
-        -------
-        bytes or None
-            What :meth:`remember` was told.
-        """
-        self._asked = self._content()
-        return _CROPS.get((self._asked, form))
-
-    def remember(self, form, key):
-        """Keep the digest of the crop, for this and every other picture of the same content.
-
-        A file that has changed since :meth:`key` was asked for is not remembered: nobody knows
-        which content the crop is of.
-
-        Parameters
-        ----------
-        form : hashable
-            As for :meth:`key`.
-        key : bytes
-            The digest.
-        """
-        while len(_CROPS) >= CROPS_KEPT:
-            with suppress(KeyError, RuntimeError):  # another thread made room
-                del _CROPS[next(iter(_CROPS))]
-        content = self._content()
-        if content is not None and content == self._asked:
-            _CROPS[content, form] = key
-
-    def _content(self):
-        """Digest what the crop depends on; None where that cannot be read."""
-        digest = hashlib.blake2b(repr((self.options, self.on_missing)).encode(), digest_size=16)
-        if isinstance(self.picture, np.ndarray):
-            digest.update(repr((self.picture.shape, self.picture.dtype)).encode())
-            digest.update(np.ascontiguousarray(self.picture))
-        elif isinstance(self.picture, (str, os.PathLike)):
-            try:
-                digest.update(Path(self.picture).read_bytes())
-            except OSError:  # comes again when it is looked at
-                return None
-        else:
-            return None
-        return digest.digest()
-
-
 def _align_chunk(pictures, start, options, on_missing):
-    return [_align(picture, i, options, on_missing) for i, picture in enumerate(pictures, start)]
-
-
-def _align(picture, index, options, on_missing):
-    image = load_image(picture, index=index)
-    if found := find_faces(image):
-        return crop_face(image, found[0], **options)
-    if on_missing == "center":
-        return _center(image, index, picture, options)
-    raise ImageError(
-        "has no face that the detector finds; drop it (FaceAligner.locate tells which), "
-        "or pass on_missing='center'",
-        index,
-        _path_of(picture),
-    )
+    return [align(picture, i, options, on_missing) for i, picture in enumerate(pictures, start)]
 
 
 def _locate_chunk(pictures, start):
@@ -382,7 +275,7 @@ def _locate_chunk(pictures, start):
 
 
 def _locate(picture, index):
-    path = _path_of(picture)
+    path = path_of(picture)
     try:
         found = find_faces(load_image(picture, index=index))
     except ImageError as error:
@@ -391,14 +284,3 @@ def _locate(picture, index):
         return FaceRecord(index, path, "missing")
     face = found[0]
     return FaceRecord(index, path, "found", face.box, face.landmarks, face.score, len(found))
-
-
-def _center(image, index, picture, options):
-    try:
-        return fit_to(image, crop_size(options["template"], options["size"]))
-    except ImageError as error:
-        raise ImageError(error.reason, index, _path_of(picture)) from error
-
-
-def _path_of(picture):
-    return os.fspath(picture) if isinstance(picture, (str, os.PathLike)) else None

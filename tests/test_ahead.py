@@ -23,8 +23,8 @@ from skfakespotter import (
     make_fakespotter,
 )
 from skfakespotter.ahead import in_processes, in_this_process, process_count, work_ahead
+from skfakespotter.aligned import AlignedFace
 from skfakespotter.batches import iter_images
-from skfakespotter.faces import AlignedFace
 from skfakespotter.monitor import NeuronMonitor
 from skfakespotter.store import CoverageStore
 
