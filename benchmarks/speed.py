@@ -237,7 +237,8 @@ def report(seconds, bench, options):
         f"{literal / seconds[default]:.1f} times; its counts differ by "
         f"{bench.literal_difference():.2f} neurons a picture (of {n_neurons:,}).",
         f"Neurons a picture on the other side of the same thresholds: compiled "
-        f"{bench.flipped(compile=True):.2f}, bfloat16 "
+        f"{bench.flipped(compile=True):.2f}, one by one "
+        f"{bench.flipped(compile=False, batch_size=1):.2f}, bfloat16 "
         f"{bench.flipped(compile=False, precision='bfloat16'):,.0f}.",
     ]
     name = "speed" if bench.backbone.name == "dlib" else f"speed_{bench.backbone.name}"
