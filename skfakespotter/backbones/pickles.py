@@ -33,6 +33,7 @@ class PickledArray:
         self.values = None
 
     def build(self, state):
+        """Take the state that the pickle gives: version, shape, dtype, order and bytes."""
         _, shape, dtype, fortran, data = state
         if dtype.kind not in ("f4", "f8", "i8"):
             raise ValueError(f"an array of type {dtype.kind!r}; expected f4, f8 or i8")
