@@ -25,7 +25,7 @@ from table import save_table
 
 from skfakespotter import FaceAligner, NeuronCoverageTransformer, load_folders
 from skfakespotter.backbones.dlib import dlib_backbone
-from skfakespotter.store import CoverageStore
+from skfakespotter.cache import CoverageCache
 
 HERE = Path(__file__).resolve().parent
 GRID = {"svc__C": [0.1, 1, 10, 100, 1000], "svc__gamma": [1e-4, 1e-3, 1e-2, 1e-1]}
@@ -114,12 +114,12 @@ def measure(options, folder):
         table.append(row)
         print(*row, sep="\t", flush=True)
     for kind in ("one", "two"):
-        entry = CoverageStore(folder / kind).info()[0]
+        entry = CoverageCache(folder / kind).info()[0]
         print(
             kind, entry["pictures"], "pictures,", entry["bytes"] // entry["pictures"], "bytes each"
         )
     per_picture = entry["bytes"] // entry["pictures"]
-    largest, share = differences(X, y, CoverageStore())
+    largest, share = differences(X, y, CoverageCache())
     notes = [
         f"{len(X)} aligned faces, GridSearchCV(cv=5) over 20 candidates of an SVC, torch "
         f"{torch.__version__}, {os.cpu_count()} CPU cores, {torch.get_num_threads()} threads.",

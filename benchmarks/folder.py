@@ -26,7 +26,7 @@ from PIL import Image
 from table import save_table
 
 from skfakespotter import FaceAligner, NeuronCoverageTransformer, batches
-from skfakespotter.batches import iter_batches
+from skfakespotter._prefetch import iter_batches
 from skfakespotter.images import find_images
 
 SIZE = (150, 150)

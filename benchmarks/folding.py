@@ -18,7 +18,7 @@ from table import save_table
 
 from skfakespotter.backbones import Backbone
 from skfakespotter.backbones.vggface2 import random_network
-from skfakespotter.monitor import NeuronMonitor
+from skfakespotter.coverage._monitor import NeuronMonitor
 
 CPU = torch.device("cpu")
 

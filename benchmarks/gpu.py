@@ -21,8 +21,7 @@ import torch
 from table import save_table
 
 from skfakespotter import NeuronCoverageTransformer, load_backbone
-from skfakespotter.device import resolve_devices
-from skfakespotter.precision import PRECISIONS, computing_in
+from skfakespotter._device import PRECISIONS, computing_in, resolve_devices
 
 BATCH_SIZE = 256
 

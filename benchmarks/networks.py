@@ -28,13 +28,13 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import SVC
 
 from skfakespotter import NeuronCoverageTransformer, load_backbone
-from skfakespotter.alignment import crop_face
-from skfakespotter.detection import find_faces
+from skfakespotter.cache import CoverageCache
 from skfakespotter.evaluation import within_pair
-from skfakespotter.evaluation.bootstrap import number_groups, resample
-from skfakespotter.evaluation.figures import FIGURES, weighted_figures
+from skfakespotter.evaluation._bootstrap import number_groups, resample
+from skfakespotter.evaluation._figures import FIGURES, weighted_figures
+from skfakespotter.faces._detectors import find_faces
+from skfakespotter.faces._templates import crop_face
 from skfakespotter.images import load_image
-from skfakespotter.store import CoverageStore
 
 RECIPE = "recipes.mobilefacenet:mobilefacenet"
 UNIONS = ("union", "balanced union")
@@ -73,7 +73,7 @@ def measure_pair(data, pair, networks, options):
     templates = [network.template for network in networks.values()]
     found, chips = cut_faces(pictures.paths, templates, options.n_jobs)
     y, groups = pictures.y[found], pictures.groups[found]
-    chips, store = dict(zip(networks, chips, strict=True)), CoverageStore(max_bytes=STORE_BYTES)
+    chips, store = dict(zip(networks, chips, strict=True)), CoverageCache(max_bytes=STORE_BYTES)
     rows, X = [], np.arange(len(y))
     for granularity in ("layer", "channel"):
         results = {}
@@ -133,7 +133,7 @@ def branch(backbone, faces, granularity, store, *, balance):
         All faces of the pair.
     granularity : {"layer", "channel"}
         Of the coverage.
-    store : CoverageStore
+    store : CoverageCache
         So that folds need no further passes.
     balance : bool
         Divide the scaled vectors by the square root of their length.

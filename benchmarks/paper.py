@@ -20,8 +20,8 @@ from report.writing import write_report
 from threadpoolctl import threadpool_limits
 
 from skfakespotter import load_backbone
-from skfakespotter.alignment import crop_size
-from skfakespotter.device import one_thread
+from skfakespotter._device import one_thread
+from skfakespotter.faces._templates import crop_size
 
 QUICK = 60  # pictures of a pair
 

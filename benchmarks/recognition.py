@@ -18,8 +18,8 @@ from sklearn.metrics import roc_auc_score
 from table import save_table
 
 from skfakespotter import FaceAligner, load_backbone
-from skfakespotter.alignment import TEMPLATES, five_points, similarity
-from skfakespotter.detection import find_faces
+from skfakespotter.faces._detectors import find_faces
+from skfakespotter.faces._templates import TEMPLATES, five_points, similarity
 from skfakespotter.images import find_images, fit_to, load_image
 
 POINTS = (

@@ -24,8 +24,8 @@ import torch
 from table import save_table
 
 from skfakespotter import NeuronCoverageTransformer, load_backbone
+from skfakespotter._device import resolve_device
 from skfakespotter.backbones import monitored_layers
-from skfakespotter.device import resolve_device
 
 BATCH_SIZE = 64
 EAGER, COMPILED = "plain forward pass", "plain forward pass, compiled"

@@ -21,8 +21,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from skfakespotter import FaceAligner, NeuronCoverageTransformer, load_backbone, load_folders
-from skfakespotter.alignment import TEMPLATES
-from skfakespotter.batches import iter_images
+from skfakespotter._prefetch import iter_images
+from skfakespotter.faces._templates import TEMPLATES
 from skfakespotter.images import fit_to
 
 MOBILEFACENET = "recipes.mobilefacenet:mobilefacenet"

@@ -13,8 +13,8 @@ import numpy as np
 from table import save_table
 
 from skfakespotter import FaceAligner, NeuronCoverageTransformer, load_folders
-from skfakespotter.store import CoverageStore
-from skfakespotter.store.records import covers
+from skfakespotter.cache import CoverageCache
+from skfakespotter.cache._records import covers
 
 
 def main(arguments=None):
@@ -52,7 +52,7 @@ def main(arguments=None):
 
 def fill(faces):
     """Give a store that has seen the faces in one fit."""
-    store = CoverageStore()
+    store = CoverageCache()
     NeuronCoverageTransformer(cache=store).fit(faces)
     return store
 

@@ -27,8 +27,8 @@ import numpy as np
 from PIL import Image
 
 from skfakespotter import FaceAligner, NeuronCoverageTransformer, make_pictures
-from skfakespotter.coverage import merge_transformers
 from skfakespotter.images import find_images
+from skfakespotter.transformer import merge_transformers
 
 
 def main():

@@ -27,7 +27,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 
 from skfakespotter import FaceAligner, load_folders, make_fakespotter, make_pictures
-from skfakespotter.store import open_store
+from skfakespotter.cache import open_cache
 
 CANDIDATES = {"classifier__C": np.logspace(-4, 4, 20).tolist()}
 
@@ -49,7 +49,7 @@ def main():
         search = GridSearchCV(model, CANDIDATES, cv=5).fit(X, y)
         seconds[name] = time.perf_counter() - start
         print(f"store {name:4}: {seconds[name]:6.1f} s, best accuracy {search.best_score_:.3f}")
-    for entry in open_store(options.cache).info():
+    for entry in open_cache(options.cache).info():
         print(f"kept: {entry['pictures']} pictures, {entry['bytes'] / 1e6:.1f} MB")
     plot(seconds, options.out)
 

@@ -27,8 +27,8 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 
 from skfakespotter import make_fakespotter
-from skfakespotter.displays.video import ClipScoreDisplay
 from skfakespotter.video import VideoScorer, contact_sheet
+from skfakespotter.video._plot import ClipScoreDisplay
 
 SIDE = 200  # pixels
 

@@ -14,8 +14,8 @@ from skorch.callbacks import EarlyStopping
 from skorch.dataset import ValidSplit
 from torch import nn
 
-from .device import one_thread, resolve_device
-from .dispatch import is_dispatched
+from skfakespotter._array_api import is_dispatched
+from skfakespotter._device import one_thread, resolve_device
 
 
 class FakeSpotterClassifier(ClassifierMixin, BaseEstimator):

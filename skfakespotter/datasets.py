@@ -8,7 +8,7 @@ import numpy as np
 from scipy.ndimage import convolve1d, gaussian_filter  # scikit-learn depends on SciPy
 from sklearn.utils import Bunch, check_random_state
 
-from .images import find_images
+from skfakespotter.images import find_images
 
 
 def load_folders(folder, *, real="real", fake="fake"):
@@ -124,7 +124,7 @@ class CoverageSample(Bunch):
         NeuronCoverageTransformer
             With thresholds and fingerprint set.
         """
-        from .coverage import NeuronCoverageTransformer
+        from skfakespotter.transformer import NeuronCoverageTransformer
 
         fixed = {"backbone": self.backbone, "granularity": self.granularity}
         if clash := fixed.keys() & params:

@@ -3,10 +3,10 @@
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
-from .backbones import load_backbone
-from .classifier import FakeSpotterClassifier
-from .coverage import NeuronCoverageTransformer
-from .faces import FaceAligner
+from skfakespotter.backbones import load_backbone
+from skfakespotter.classifier import FakeSpotterClassifier
+from skfakespotter.faces._aligner import FaceAligner
+from skfakespotter.transformer import NeuronCoverageTransformer
 
 
 def make_fakespotter(
@@ -37,7 +37,7 @@ def make_fakespotter(
         The last step; None takes the paper's :class:`FakeSpotterClassifier`.
     device : str, default="auto"
         Where the network, and the paper's classifier, run.
-    cache : None, bool, "memory", path or CoverageStore, default=None
+    cache : None, bool, "memory", path or CoverageCache, default=None
         Remembers what the network said about each face, so that a search over classifiers
         costs one pass; see :class:`NeuronCoverageTransformer`.
     random_state : int, RandomState instance or None, default=None

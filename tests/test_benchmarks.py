@@ -11,7 +11,7 @@ from PIL import Image
 from sklearn.svm import SVC
 
 from skfakespotter import NeuronCoverageTransformer, make_pictures
-from skfakespotter.leakage.duplicates import perceptual_hash
+from skfakespotter.leakage._duplicates import perceptual_hash
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 PAIRS = ("stgan_eyeglasses", "stgan_mouth_open")  # they share photographs

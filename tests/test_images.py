@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from scipy import sparse
 
-from skfakespotter.batches import iter_batches, iter_images
+from skfakespotter._prefetch import iter_batches, iter_images
 from skfakespotter.images import ImageError, check_images, find_images, fit_to, load_image
 
 

@@ -16,9 +16,9 @@ from torch import nn
 
 from skfakespotter import FaceAligner, NeuronCoverageTransformer, make_pictures
 from skfakespotter.backbones import Backbone
+from skfakespotter.cache import CoverageCache, open_cache
+from skfakespotter.coverage._monitor import NeuronMonitor
 from skfakespotter.images import load_image
-from skfakespotter.monitor import NeuronMonitor
-from skfakespotter.store import CoverageStore, open_store
 
 Coverage = partial(NeuronCoverageTransformer, device="cpu", output="fraction")
 
@@ -133,7 +133,7 @@ def test_branches_in_threads_share_a_network(pictures):
 @pytest.mark.parametrize("place", ["memory", "folder"])
 def test_search_passes_every_picture_once_per_network(pictures, passed, tmp_path, place):
     X, y = pictures
-    open_store("memory").clear()
+    open_cache("memory").clear()
     cache = "memory" if place == "memory" else tmp_path
     candidates = {"logisticregression__C": [0.01, 1, 100]}
     search = GridSearchCV(detector(toy_union(cache=cache)), candidates, cv=5, scoring="roc_auc")
@@ -155,7 +155,7 @@ def test_search_passes_every_picture_once_per_network(pictures, passed, tmp_path
 def test_search_over_which_networks_to_watch(pictures, passed):
     """Either network alone and both, from one pass of each; the refit keeps the best."""
     X, y = pictures
-    store = CoverageStore()
+    store = CoverageCache()
     union = toy_union(cache=store)
     (_, one), (_, two) = union.transformer_list
     choices = [
@@ -190,7 +190,7 @@ def test_each_network_with_its_own_alignment(faces_dir, passed):
     chips = FaceAligner().transform(paths)
     narrow = FaceAligner(template="sphereface").transform(paths)
     assert (chips.shape[1:3], narrow.shape[1:3]) == ((150, 150), (112, 96))
-    store = CoverageStore()
+    store = CoverageCache()
     networks = [
         ("dlib", make_pipeline(FaceAligner(), Coverage("dlib", cache=store))),
         ("two", make_pipeline(FaceAligner(template="sphereface"), Coverage(SECOND, cache=store))),
@@ -241,7 +241,7 @@ def test_counts_of_sounds_by_hand():
 @pytest.mark.parametrize("granularity", ["layer", "channel"])
 def test_a_network_that_listens(passed, granularity):
     X, y = sounds()
-    coverage = Coverage(listener(), granularity=granularity, cache=CoverageStore())
+    coverage = Coverage(listener(), granularity=granularity, cache=CoverageCache())
     assert cross_val_score(detector(coverage), X, y, cv=4, scoring="roc_auc").mean() > 0.9
     assert passed["0,2"] <= 1.1 * len(X)
     plain = clone(coverage).set_params(cache=None)
@@ -250,7 +250,7 @@ def test_a_network_that_listens(passed, granularity):
 
 def test_two_networks_that_listen(passed):
     X, y = sounds()
-    store = CoverageStore()
+    store = CoverageCache()
     ears = [("fine", Coverage(listener(), cache=store))]
     ears += [("coarse", Coverage(listener((4, 4)), cache=store))]
     model = detector(FeatureUnion(ears))

@@ -11,7 +11,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from skfakespotter import FakeSpotterClassifier
-from skfakespotter.evaluation.scoring import fake_response, fit_and_score
+from skfakespotter.evaluation._scoring import fake_response, fit_and_score
 
 LAYER_FSC = "coverage per layer + FakeSpotterClassifier"
 LAYER_SVC = "coverage per layer + SVC"

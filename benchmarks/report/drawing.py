@@ -3,8 +3,8 @@
 import numpy as np
 from sklearn.metrics import PrecisionRecallDisplay
 
-from skfakespotter.displays import RobustnessDisplay, ScoreMatrixDisplay, TrainingSizeDisplay
-from skfakespotter.displays.style import STYLES, make_axes
+from skfakespotter._style import STYLES, make_axes
+from skfakespotter.evaluation import RobustnessDisplay, ScoreMatrixDisplay, TrainingSizeDisplay
 
 from .detectors import (
     AUGMENTED_SVC,

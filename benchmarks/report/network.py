@@ -13,10 +13,10 @@ import torch
 from joblib import Parallel, delayed
 
 from skfakespotter import load_backbone
-from skfakespotter.batches import iter_batches
-from skfakespotter.counting import Counter
-from skfakespotter.device import one_thread, resolve_device
-from skfakespotter.monitor import NeuronMonitor
+from skfakespotter._device import one_thread, resolve_device
+from skfakespotter._prefetch import iter_batches
+from skfakespotter.coverage._kernels import Counter
+from skfakespotter.coverage._monitor import NeuronMonitor
 
 BATCH_SIZE = 32
 CHUNK = 160  # pictures of one parallel task

@@ -7,11 +7,11 @@ from joblib import Parallel, delayed
 from pairs import describe_pair
 
 from skfakespotter import load_folders
-from skfakespotter.alignment import crop_face
-from skfakespotter.baselines.cues import luminance
-from skfakespotter.detection import find_faces
+from skfakespotter.baselines._cues import luminance
+from skfakespotter.faces._detectors import find_faces
+from skfakespotter.faces._templates import crop_face
 from skfakespotter.images import fit_to, load_image
-from skfakespotter.leakage.duplicates import MAX_DISTANCE, nearest_hashes, perceptual_hash
+from skfakespotter.leakage._duplicates import MAX_DISTANCE, nearest_hashes, perceptual_hash
 
 CHUNK = 48  # pictures of one parallel task
 
@@ -114,7 +114,7 @@ def join_copies(groups, hashes):
     groups : ndarray of shape (n,), str
         Groups.
     hashes : ndarray of shape (n, 4), uint64
-        Of :func:`~skfakespotter.leakage.duplicates.perceptual_hash`.
+        Of :func:`~skfakespotter.leakage._duplicates.perceptual_hash`.
 
     Returns
     -------

@@ -9,7 +9,7 @@ from sklearn.metrics import roc_auc_score
 
 from skfakespotter import GaussianBlur, GaussianNoise, JPEGCompression, Resize, paper_attacks
 from skfakespotter.baselines import cheap_cue_baseline, make_baseline
-from skfakespotter.evaluation.folds import make_folds, shuffle_stratified
+from skfakespotter.evaluation._folds import make_folds, shuffle_stratified
 
 from .detectors import (
     ATTACKED,

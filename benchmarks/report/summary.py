@@ -7,9 +7,9 @@ from pairs import describe_pair
 from sklearn.metrics import roc_auc_score
 
 from skfakespotter import detection_report, paper_attacks
-from skfakespotter.evaluation.bootstrap import number_groups, resample
-from skfakespotter.evaluation.figures import FIGURES, weighted_figures
-from skfakespotter.evaluation.results import PERCENTILES
+from skfakespotter.evaluation._bootstrap import number_groups, resample
+from skfakespotter.evaluation._figures import FIGURES, weighted_figures
+from skfakespotter.evaluation._results import PERCENTILES
 
 from .detectors import ATTACKED, LAYER_FSC, METHODS, RIVALS
 

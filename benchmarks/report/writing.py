@@ -9,7 +9,7 @@ from importlib.metadata import version
 import numpy as np
 from pairs import describe_pair
 
-from skfakespotter.evaluation.figures import FIGURES
+from skfakespotter.evaluation._figures import FIGURES
 
 from .detectors import (
     ATTACKED,

@@ -1,16 +1,21 @@
 """Backbones: face-recognition networks by name."""
 
-from .backbone import Backbone, WeightsError, monitored_layers, share_weights
-from .dlib import dlib_backbone
-from .registry import (
+from skfakespotter.backbones._backbone import (
+    Backbone,
+    WeightsError,
+    monitored_layers,
+    share_weights,
+)
+from skfakespotter.backbones._registry import (
     check_fingerprint,
     list_backbones,
     load_backbone,
     register_backbone,
     takes_arrays,
 )
-from .toy import toy_image_backbone, toy_vector_backbone
-from .vggface2 import vggface2_resnet50, vggface2_senet50
+from skfakespotter.backbones.dlib import dlib_backbone
+from skfakespotter.backbones.toy import toy_image_backbone, toy_vector_backbone
+from skfakespotter.backbones.vggface2 import vggface2_resnet50, vggface2_senet50
 
 register_backbone("dlib", dlib_backbone)
 register_backbone("vggface2_resnet50", vggface2_resnet50)

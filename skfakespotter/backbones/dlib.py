@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from .backbone import Backbone, WeightsError
+from skfakespotter.backbones._backbone import Backbone, WeightsError
 
 INPUT_SIZE = (150, 150)
 MEAN = (122.782, 117.001, 104.298)

@@ -15,9 +15,9 @@ from functools import partial
 import torch
 from torch import nn
 
-from .backbone import Backbone, WeightsError
-from .onnx_operators import OPERATORS, UnsupportedError, make_layer
-from .registry import register_backbone
+from skfakespotter.backbones._backbone import Backbone, WeightsError
+from skfakespotter.backbones._onnx_operators import OPERATORS, UnsupportedError, make_layer
+from skfakespotter.backbones._registry import register_backbone
 
 
 def register_onnx(name, path, *, overwrite=False, **options):

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from .backbone import Backbone
+from skfakespotter.backbones._backbone import Backbone
 
 
 class AnyWidthMLP(nn.Module):

@@ -36,8 +36,8 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils import fuse_conv_bn_eval
 
-from .backbone import Backbone
-from .weights import check_weights, find_weights, read_weights
+from skfakespotter.backbones._backbone import Backbone
+from skfakespotter.backbones._weights import check_weights, find_weights, read_weights
 
 INPUT_SIZE = (224, 224)
 CROP = 224 / 256  # the shorter side is resized to 256, the centre 224 is taken

@@ -14,10 +14,10 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import SVC, LinearSVC
 
-from .cooccurrence import CooccurrenceMatrices
-from .cues import CheapCues, cheap_cue_baseline
-from .saturation import SaturationStatistics
-from .spectrum import LogSpectrum
+from skfakespotter.baselines._cooccurrence import CooccurrenceMatrices
+from skfakespotter.baselines._cues import CheapCues, cheap_cue_baseline
+from skfakespotter.baselines._saturation import SaturationStatistics
+from skfakespotter.baselines._spectrum import LogSpectrum
 
 __all__ = [
     "BASELINES",
@@ -101,7 +101,7 @@ def _spectrum_linear(random_state):
 
 
 def _spectrum_cnn(random_state):
-    from .spectrum_cnn import SpectrumCNNClassifier
+    from skfakespotter.baselines._spectrum_cnn import SpectrumCNNClassifier
 
     # single cells of a spectrum are speckle, which a network without pretraining memorises
     classifier = SpectrumCNNClassifier(random_state=random_state)
@@ -125,19 +125,19 @@ def _cheap_cues(random_state):
 
 
 def _embedding(random_state):
-    from .network import FaceEmbedding
+    from skfakespotter.baselines._network import FaceEmbedding
 
     return _on_faces(FaceEmbedding(), random_state)
 
 
 def _mean_activations(random_state):
-    from .network import MeanActivations
+    from skfakespotter.baselines._network import MeanActivations
 
     return _on_faces(MeanActivations(), random_state)
 
 
 def _global_threshold(random_state):
-    from skfakespotter.coverage import NeuronCoverageTransformer
+    from skfakespotter.transformer import NeuronCoverageTransformer
 
     coverage = NeuronCoverageTransformer(granularity="channel", threshold=0.0)
     return _on_faces(coverage, random_state)
@@ -145,14 +145,14 @@ def _global_threshold(random_state):
 
 def _random_weights(random_state):
     from skfakespotter.backbones import load_backbone
-    from skfakespotter.coverage import NeuronCoverageTransformer
+    from skfakespotter.transformer import NeuronCoverageTransformer
 
     untrained = load_backbone("dlib", weights="random")
     return _on_faces(NeuronCoverageTransformer(untrained, granularity="channel"), random_state)
 
 
 def _on_faces(features, random_state):
-    from skfakespotter.faces import FaceAligner
+    from skfakespotter.faces._aligner import FaceAligner
 
     svm = CalibratedClassifierCV(SVC(C=10, random_state=random_state), ensemble=False)
     pipeline = _pipeline(features, StandardScaler(), svm)
@@ -181,9 +181,9 @@ BASELINES = {
     "random-weights": _random_weights,
 }
 _NEEDING_TORCH = {
-    "FaceEmbedding": "network",
-    "MeanActivations": "network",
-    "SpectrumCNNClassifier": "spectrum_cnn",
+    "FaceEmbedding": "_network",
+    "MeanActivations": "_network",
+    "SpectrumCNNClassifier": "_spectrum_cnn",
 }
 
 

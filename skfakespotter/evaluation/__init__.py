@@ -1,16 +1,26 @@
 """Evaluation: figures with intervals, protocols that keep groups apart, robustness."""
 
-from .metrics import DetectionReport, choose_threshold, detection_report
-from .protocols import (
+from skfakespotter.evaluation._metrics import DetectionReport, choose_threshold, detection_report
+from skfakespotter.evaluation._plot import (
+    RobustnessDisplay,
+    ScoreIntervalDisplay,
+    ScoreMatrixDisplay,
+    TrainingSizeDisplay,
+)
+from skfakespotter.evaluation._protocols import (
     cross_generator,
     detection_learning_curve,
     leave_one_generator_out,
     within_pair,
 )
-from .robustness import robustness_cross_val, robustness_curve
+from skfakespotter.evaluation._robustness import robustness_cross_val, robustness_curve
 
 __all__ = [
     "DetectionReport",
+    "RobustnessDisplay",
+    "ScoreIntervalDisplay",
+    "ScoreMatrixDisplay",
+    "TrainingSizeDisplay",
     "choose_threshold",
     "cross_generator",
     "detection_learning_curve",

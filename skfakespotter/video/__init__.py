@@ -1,14 +1,16 @@
 """Clips: frames, the faces followed through them, and one verdict each."""
 
-from .frames import Frame, VideoError, iter_frames
-from .results import ClipReport, ClipScore, TrackScore, clip_report
-from .scorer import VideoScorer
-from .sheet import contact_sheet
-from .tracks import Track, follow_faces
+from skfakespotter.video._frames import Frame, VideoError, iter_frames
+from skfakespotter.video._plot import ClipScoreDisplay
+from skfakespotter.video._results import ClipReport, ClipScore, TrackScore, clip_report
+from skfakespotter.video._scorer import VideoScorer
+from skfakespotter.video._sheet import contact_sheet
+from skfakespotter.video._tracks import Track, follow_faces
 
 __all__ = [
     "ClipReport",
     "ClipScore",
+    "ClipScoreDisplay",
     "Frame",
     "Track",
     "TrackScore",

@@ -1,0 +1,132 @@
+"""Devices: where tensors are computed, and in which precision."""
+
+from contextlib import ExitStack, contextmanager
+
+import torch
+
+PRECISIONS = ("float32", "tf32", "bfloat16", "float16")
+
+
+def resolve_device(device):
+    """Turn the parameter ``device`` into a torch device that exists here.
+
+    Parameters
+    ----------
+    device : str or torch.device
+        ``"auto"`` takes CUDA, then Apple's MPS, then the CPU.
+
+    Returns
+    -------
+    torch.device
+        The device.
+
+    Raises
+    ------
+    ValueError
+        When torch does not know the device or it is not available here.
+
+    Examples
+    --------
+    >>> from skfakespotter._device import resolve_device
+    >>> resolve_device("cpu")
+    device(type='cpu')
+    """
+    if device == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda", torch.cuda.current_device())
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        resolved = torch.device(device)
+        torch.empty(0, device=resolved)
+    except (RuntimeError, TypeError, AssertionError) as error:
+        raise ValueError(
+            f"device is {device!r}: expected 'auto', 'cpu' or a device available here ({error})."
+        ) from error
+    return resolved
+
+
+def resolve_devices(device):
+    """Turn the parameter ``device`` of a transformer into torch devices.
+
+    Parameters
+    ----------
+    device : str, torch.device, or sequence of them
+        As for :func:`resolve_device`; of several, each gets a part of the work.
+
+    Returns
+    -------
+    list of torch.device
+        At least one.
+
+    Raises
+    ------
+    ValueError
+        When there is none, or one is not available here.
+
+    Examples
+    --------
+    >>> from skfakespotter._device import resolve_devices
+    >>> resolve_devices(["cpu", "cpu"])
+    [device(type='cpu'), device(type='cpu')]
+    """
+    if not isinstance(device, (list, tuple)):
+        return [resolve_device(device)]
+    if not device:
+        raise ValueError("device is empty: expected 'auto', a device or a list of devices.")
+    return [resolve_device(one) for one in device]
+
+
+@contextmanager
+def one_thread():
+    """Let torch compute on one CPU thread, for steps too small to share.
+
+    On small batches threads wait for each other longer than they compute: on a busy
+    machine a training step of a shallow network takes ten times as long on two threads.
+    """
+    n_threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        yield
+    finally:
+        torch.set_num_threads(n_threads)
+
+
+@contextmanager
+def computing_in(precision, device):
+    """Let torch compute in a precision, and put its switches back as they were.
+
+    Parameters
+    ----------
+    precision : {"float32", "tf32", "bfloat16", "float16"}
+        "float32" is IEEE single precision everywhere, so that a GPU agrees with a CPU (torch
+        itself lets convolutions on a GPU use tf32); "tf32" rounds the factors to 10 bits of
+        mantissa on GPUs that can, and is float32 elsewhere; the others are autocasts:
+        convolutions and matrix products in half precision.
+    device : torch.device
+        Where it computes.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skfakespotter._device import computing_in
+    >>> with computing_in("bfloat16", torch.device("cpu")):
+    ...     torch.nn.Linear(2, 2)(torch.zeros(1, 2)).dtype
+    torch.bfloat16
+    """
+    with ExitStack() as stack:
+        if precision in ("bfloat16", "float16"):
+            stack.enter_context(torch.autocast(device.type, getattr(torch, precision)))
+        elif device.type == "cuda":
+            for place, name, value in _switches(precision == "tf32"):
+                stack.callback(setattr, place, name, getattr(place, name))
+                setattr(place, name, value)
+        yield
+
+
+def _switches(tf32):
+    """List torch's switches for convolutions and matrix products: object, name and value."""
+    if hasattr(torch.backends.cudnn, "conv"):  # from torch 2.9 on; mixing both kinds is an error
+        places = torch.backends.cudnn.conv, torch.backends.cuda.matmul
+        return [(place, "fp32_precision", "tf32" if tf32 else "ieee") for place in places]
+    places = torch.backends.cudnn, torch.backends.cuda.matmul
+    return [(place, "allow_tf32", tf32) for place in places]

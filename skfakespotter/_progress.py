@@ -1,0 +1,37 @@
+"""Progress: a bar with the time left."""
+
+import sys
+
+
+def track(batches, total, task, verbose):
+    """Pass batches on, showing how many of ``total`` items have passed and the time left.
+
+    Parameters
+    ----------
+    batches : iterable of sized
+        What to pass on.
+    total : int
+        Items in all batches together.
+    task : str
+        What to call the work.
+    verbose : int
+        0 shows nothing.
+
+    Yields
+    ------
+    sized
+        Each batch.
+
+    Examples
+    --------
+    >>> from skfakespotter._progress import track
+    >>> [len(batch) for batch in track([[1, 2], [3]], 3, "count", verbose=0)]
+    [2, 1]
+    """
+    from tqdm import tqdm  # comes with skorch
+
+    bar = tqdm(total=total, desc=task, unit=" pictures", disable=not verbose, file=sys.stderr)
+    with bar:
+        for batch in batches:
+            yield batch
+            bar.update(len(batch))

@@ -1,0 +1,200 @@
+"""Registry: backbones by name, one loaded copy per process."""
+
+import os
+import threading
+from functools import partial
+from importlib import import_module
+from typing import NamedTuple
+
+from torch import nn
+
+from skfakespotter.backbones._backbone import Backbone
+
+
+class _Entry(NamedTuple):
+    factory: object
+    takes_arrays: bool
+
+
+_ENTRIES = {}
+_LOADED = {}
+_LOCK = threading.RLock()
+
+
+def register_backbone(name, factory, *, takes_arrays=False, overwrite=False):
+    """Make a backbone available by name.
+
+    A name, unlike a module, keeps clones, pickles and cache keys small and stable. In a
+    worker process the registering module must be imported too; where that is a burden,
+    use ``backbone="package.module:factory"``, which needs no registration.
+
+    Parameters
+    ----------
+    name : str
+        Name, without a colon.
+    factory : callable
+        ``factory(weights=None)`` gives a :class:`Backbone`. ``weights`` is None, "random"
+        or a path.
+    takes_arrays : bool, default=False
+        True when the network takes arrays of numbers (n, n_features), not pictures.
+    overwrite : bool, default=False
+        Replace a backbone of the same name; otherwise that is an error.
+
+    Raises
+    ------
+    ValueError
+        When the name is taken or malformed.
+    TypeError
+        When the factory cannot be called.
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> from skfakespotter.backbones import Backbone, load_backbone, register_backbone
+    >>> def tiny(weights=None):
+    ...     return Backbone("tiny", nn.Conv2d(3, 4, 3), input_size=(32, 32), scale=255.0)
+    >>> register_backbone("tiny", tiny, overwrite=True)
+    >>> load_backbone("tiny")
+    <Backbone 'tiny': 1 conv and fc layers, input (32, 32)>
+    """
+    if not isinstance(name, str) or not name or ":" in name:
+        raise ValueError(f"name is {name!r}: expected a non-empty str without a colon.")
+    if not callable(factory):
+        raise TypeError(f"factory is a {type(factory).__name__}: expected a callable.")
+    with _LOCK:
+        if name in _ENTRIES and not overwrite:
+            raise ValueError(f"a backbone {name!r} is registered already: pass overwrite=True.")
+        _ENTRIES[name] = _Entry(factory, takes_arrays)
+        for key in [key for key in _LOADED if key[0] == name]:
+            del _LOADED[key]
+
+
+def list_backbones():
+    """List the registered names.
+
+    Returns
+    -------
+    list of str
+        Sorted.
+
+    Examples
+    --------
+    >>> from skfakespotter import list_backbones
+    >>> "dlib" in list_backbones()
+    True
+    """
+    return sorted(_ENTRIES)
+
+
+def load_backbone(backbone, *, weights=None):
+    """Give a backbone, loading it once per process.
+
+    Parameters
+    ----------
+    backbone : str, torch.nn.Module or Backbone
+        A registered name; ``"package.module:factory"``, which is imported and called;
+        ``"onnx:path/file.onnx"``; a module, which gets RGB pictures as float32 in [0, 1] or
+        arrays as they are; or a backbone, which is returned unchanged.
+    weights : None, "random" or path, default=None
+        None: the published weights; "random": the seeded untrained network, a baseline;
+        a path: a file of the same network.
+
+    Returns
+    -------
+    Backbone
+        With ``module``, ``preprocess``, ``input_size``, ``licence``, ``source`` and
+        ``fingerprint``.
+
+    Raises
+    ------
+    ValueError
+        For an unknown name, or weights that do not fit.
+    TypeError
+        When ``backbone`` is none of the above.
+    ImportError
+        When the backbone needs an extra that is not installed; the message names it.
+
+    Examples
+    --------
+    >>> from skfakespotter import load_backbone
+    >>> load_backbone("dlib", weights="random")
+    <Backbone 'dlib': 30 conv and fc layers, input (150, 150)>
+    """
+    if isinstance(backbone, (Backbone, nn.Module)) and weights is not None:
+        raise ValueError("weights applies to a backbone given by name: load yours beforehand.")
+    if isinstance(backbone, Backbone):
+        return backbone
+    if isinstance(backbone, nn.Module):
+        return _adopt(backbone)
+    if not isinstance(backbone, str):
+        raise TypeError(
+            f"backbone is a {type(backbone).__name__}: expected a name from {list_backbones()}, "
+            "'package.module:factory', a torch.nn.Module or a Backbone."
+        )
+    if weights is not None and weights != "random":
+        weights = os.path.abspath(weights)
+    with _LOCK:
+        key = (backbone, weights)
+        if key not in _LOADED:
+            loaded = _factory(backbone)(**({} if weights is None else {"weights": weights}))
+            _LOADED[key] = _adopt(loaded)
+            _LOADED[key].recipe = key
+        return _LOADED[key]
+
+
+def reload_backbone(backbone, weights, fingerprint):
+    """Load a backbone by its recipe and refuse one whose weights have changed."""
+    loaded = load_backbone(backbone, weights=weights)
+    check_fingerprint(loaded, fingerprint)
+    return loaded
+
+
+def check_fingerprint(backbone, fingerprint):
+    """Raise ValueError unless the backbone is the one with this fingerprint."""
+    if backbone.fingerprint != fingerprint:
+        raise ValueError(
+            f"backbone {backbone.name!r} has the fingerprint {backbone.fingerprint[:12]}, but the "
+            f"model was fitted on {fingerprint[:12]}: its weights or input format have changed. "
+            "Load the original weights, or fit again."
+        )
+
+
+def takes_arrays(backbone):
+    """Tell, without loading weights, whether a backbone is known to take arrays of numbers."""
+    return isinstance(backbone, str) and backbone in _ENTRIES and _ENTRIES[backbone].takes_arrays
+
+
+def _factory(spec):
+    if spec.startswith("onnx:"):
+        from skfakespotter.backbones.onnx import onnx_factory  # needs an extra
+
+        return partial(onnx_factory, spec.removeprefix("onnx:"))
+    if ":" in spec:
+        module, _, attribute = spec.partition(":")
+        try:
+            factory = getattr(import_module(module), attribute)
+        except (ImportError, AttributeError, ValueError) as error:
+            raise ValueError(f"backbone {spec!r} cannot be imported: {error}") from error
+        if not callable(factory):
+            raise TypeError(
+                f"backbone {spec!r} is a {type(factory).__name__}: expected a callable."
+            )
+        return factory
+    if spec not in _ENTRIES:
+        raise ValueError(
+            f"backbone {spec!r} is unknown: expected one of {list_backbones()} or "
+            "'package.module:factory'."
+        )
+    return _ENTRIES[spec].factory
+
+
+def _adopt(loaded):
+    """Wrap a bare module; pictures reach it as torchvision's ToTensor would give them."""
+    if isinstance(loaded, nn.Module):
+        return Backbone(type(loaded).__name__, loaded, scale=255.0)
+    if not isinstance(loaded, Backbone):
+        raise TypeError(
+            f"a backbone factory returned a {type(loaded).__name__}: expected a Backbone or a "
+            "torch.nn.Module."
+        )
+    return loaded

@@ -1,0 +1,241 @@
+"""Weights: find the file of a network and read it without executing anything in it.
+
+Five formats are read: PyTorch state dicts, old and new; safetensors; the ``.h5`` files of
+Keras; and pickles of name -> NumPy array, such as Python 2 wrote (see ``pickles``).
+"""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from skfakespotter.backbones._backbone import WeightsError
+from skfakespotter.backbones._pickles import PickledArray, PickleMachine
+
+VARIABLE = "SKFAKESPOTTER_WEIGHTS"
+_TORCH_LEGACY = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # the magic number of torch < 1.6, pickled
+_NOT_WEIGHTS = (
+    (b"<", "is an HTML page: the download failed, or needs a browser"),
+    (b"version https://git-lfs", "is a Git LFS pointer: fetch the file itself"),
+    (b"\x1f\x8b", "is a compressed archive: unpack it and give the file inside"),
+)
+
+
+def find_weights(names, source, folder=None):
+    """Find a weight file by its published name.
+
+    Without ``folder`` the places are, in this order: what the environment variable
+    ``SKFAKESPOTTER_WEIGHTS`` lists (folders and files, separated as in ``PATH``), and the
+    user's folder, ``~/.config/skfakespotter/weights`` (``%APPDATA%`` on Windows).
+
+    Parameters
+    ----------
+    names : sequence of str
+        Published file names, the preferred one first.
+    source : str
+        Where users get them, for the message.
+    folder : path, default=None
+        The only place to look in.
+
+    Returns
+    -------
+    Path
+        The first match; an earlier place counts more than an earlier name.
+
+    Raises
+    ------
+    FileNotFoundError
+        When there is none; it names the files, the places and the source.
+
+    Examples
+    --------
+    >>> from skfakespotter.backbones._weights import find_weights
+    >>> find_weights(["net.pkl"], "https://example.org", folder="no/such/folder")
+    Traceback (most recent call last):
+    ...
+    FileNotFoundError: no weights: none of net.pkl in no/such/folder. Get one from ...
+    """
+    places = [Path(folder)] if folder else [*_listed_places(), user_folder()]
+    for place in places:
+        for name in names:
+            path = place if place.name == name else place / name
+            if path.is_file():
+                return path
+    raise FileNotFoundError(
+        f"no weights: none of {', '.join(names)} in {', '.join(map(str, places))}. Get one from "
+        f"{source} and put it there, list its folder in the environment variable {VARIABLE}, or "
+        "pass weights=PATH. weights='random' takes the untrained network."
+    )
+
+
+def user_folder():
+    """Give the folder of the user's weight files.
+
+    Returns
+    -------
+    Path
+        It need not exist.
+    """
+    base = os.environ.get("APPDATA" if os.name == "nt" else "XDG_CONFIG_HOME")
+    return Path(base or Path.home() / ".config", "skfakespotter", "weights")
+
+
+def read_weights(path):
+    """Read named tensors from a file, executing nothing that it holds.
+
+    The format is recognised by the content, so that the suffix does not matter; only
+    safetensors go by ``.safetensors``.
+
+    Parameters
+    ----------
+    path : path
+        A PyTorch state dict, safetensors, Keras weights or a pickle of name -> array.
+
+    Returns
+    -------
+    dict of str to Tensor
+        In the names of the file. For Keras ``layer.weight``, ``layer.bias``,
+        ``layer.running_mean`` and ``layer.running_var``, kernels in PyTorch's axis order.
+        Floating-point tensors are float32.
+
+    Raises
+    ------
+    WeightsError
+        When the file is missing, truncated, something else, or tries to run code.
+    ImportError
+        When the format needs a package that is not installed; the message names it.
+
+    Examples
+    --------
+    >>> from skfakespotter.backbones._weights import read_weights
+    >>> read_weights("missing.pkl")
+    Traceback (most recent call last):
+    ...
+    skfakespotter.backbones._backbone.WeightsError: 'missing.pkl': cannot be read ([Errno 2] ...
+    """
+    try:
+        with open(path, "rb") as file:
+            head = file.read(64)
+    except OSError as error:
+        raise WeightsError(path, f"cannot be read ({error})") from error
+    for start, reason in _NOT_WEIGHTS:
+        if head.lstrip().startswith(start):
+            raise WeightsError(path, reason)
+    read = _reader(path, head)
+    try:
+        weights = read(path)
+    except (WeightsError, ImportError):
+        raise
+    except Exception as error:  # broken files make every reader raise many types
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+        raise WeightsError(
+            path, f"cannot be read; truncated, or not weights? ({reason})"
+        ) from error
+    return {name: t.float() if t.is_floating_point() else t for name, t in weights.items()}
+
+
+def check_weights(path, weights, shapes):
+    """Check that a file holds the tensors of a network, and nothing else.
+
+    Parameters
+    ----------
+    path : path
+        The file, for messages.
+    weights : dict of str to Tensor
+        What :func:`read_weights` gave.
+    shapes : dict of str to tuple of int
+        The shape of every tensor expected.
+
+    Raises
+    ------
+    WeightsError
+        For a missing or unexpected key or a wrong shape or type; it names the key.
+    """
+    for name, shape in shapes.items():
+        if name not in weights:
+            raise WeightsError(path, f"missing; expected values of shape {tuple(shape)}", name)
+        found = weights[name]
+        if found.shape != torch.Size(shape) or not found.is_floating_point():
+            raise WeightsError(
+                path,
+                f"has the shape {tuple(found.shape)} and type {found.dtype}; "
+                f"expected {tuple(shape)}, floating-point",
+                name,
+            )
+    if unexpected := [name for name in weights if name not in shapes]:
+        raise WeightsError(path, "unexpected: the file is of another network", unexpected[0])
+
+
+def _listed_places():
+    return [Path(p).expanduser() for p in os.environ.get(VARIABLE, "").split(os.pathsep) if p]
+
+
+def _reader(path, head):
+    if head.startswith(b"PK\x03\x04") or _TORCH_LEGACY in head[:16]:
+        return _read_torch
+    if head.startswith(b"\x89HDF\r\n\x1a\n"):
+        return _read_keras
+    if os.fspath(path).endswith(".safetensors"):
+        return _read_safetensors
+    return _read_pickle
+
+
+def _read_torch(path):
+    weights = torch.load(path, map_location="cpu", weights_only=True)
+    if isinstance(weights, dict) and isinstance(weights.get("state_dict"), dict):
+        weights = weights["state_dict"]  # a training checkpoint
+    if not isinstance(weights, dict) or not all(
+        isinstance(name, str) and isinstance(t, torch.Tensor) for name, t in weights.items()
+    ):
+        raise WeightsError(path, f"holds a {type(weights).__name__}; expected a state dict")
+    return dict(weights)
+
+
+def _read_safetensors(path):
+    try:
+        from safetensors.torch import load_file
+    except ImportError as error:
+        raise ImportError(
+            f"{path}: reading it needs safetensors: pip install safetensors"
+        ) from error
+    return load_file(path)
+
+
+def _read_keras(path):
+    try:
+        import h5py
+    except ImportError as error:
+        raise ImportError(
+            f'{path}: reading it needs h5py: pip install "skfakespotter[h5]"'
+        ) from error
+    kinds = {"kernel": "weight", "gamma": "weight", "bias": "bias", "beta": "bias"}
+    kinds |= {"moving_mean": "running_mean", "moving_variance": "running_var"}
+    weights = {}
+    with h5py.File(path, "r") as file:
+        root = file.get("model_weights", file)
+        for layer in map(_text, root.attrs["layer_names"]):
+            for name in map(_text, root[layer].attrs["weight_names"]):
+                kind = name.rpartition("/")[2].partition(":")[0]
+                if kind not in kinds:
+                    raise WeightsError(path, f"is a {kind!r}; expected one of {[*kinds]}", name)
+                values = np.asarray(root[layer][name], dtype=np.float32)
+                order = {4: (3, 2, 0, 1), 2: (1, 0)}.get(values.ndim, range(values.ndim))
+                # Keras has (h, w, in, out) and (in, out)
+                values = np.ascontiguousarray(values.transpose(*order))
+                weights[f"{layer}.{kinds[kind]}"] = torch.from_numpy(values)
+    return weights
+
+
+def _text(value):
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def _read_pickle(path):
+    weights = PickleMachine().run(Path(path).read_bytes())
+    if not isinstance(weights, dict) or not weights:
+        raise WeightsError(path, "is no pickle of named arrays")
+    for name, array in weights.items():
+        if not isinstance(name, str) or not isinstance(array, PickledArray) or array.values is None:
+            raise WeightsError(path, "is not an array under a name", repr(name)[:80])
+    return {name: torch.tensor(array.values) for name, array in weights.items()}

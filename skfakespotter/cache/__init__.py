@@ -1,0 +1,5 @@
+"""Store: what the network said about each face, so that no picture crosses it twice."""
+
+from skfakespotter.cache._cache import CoverageCache, open_cache, user_cache_folder
+
+__all__ = ["CoverageCache", "open_cache", "user_cache_folder"]

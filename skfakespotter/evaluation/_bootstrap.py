@@ -1,0 +1,75 @@
+"""Bootstrap: resamples of items, whole groups at a time, with both classes in each."""
+
+import numpy as np
+from sklearn.utils import check_random_state, column_or_1d
+
+_CHUNK = 2_000_000  # weights held at once; 16 MB as float64
+
+
+def number_groups(groups, n):
+    """Give the number of each item's group, from 0, in sorted order.
+
+    Parameters
+    ----------
+    groups : array-like of shape (n,) or None
+        None: every item is a group of its own.
+    n : int
+        Items.
+
+    Returns
+    -------
+    ndarray of shape (n,), int
+        Numbers.
+    """
+    if groups is None:
+        return np.arange(n)
+    return np.unique(column_or_1d(groups), return_inverse=True)[1]
+
+
+def resample(fake, group, n_bootstraps, random_state=0):
+    """Draw groups with replacement, as many as there are; draw again what lacks a class.
+
+    Parameters
+    ----------
+    fake : ndarray of shape (n,), bool
+        Class of each item.
+    group : ndarray of shape (n,), int
+        Numbers of the groups, from 0; see :func:`number_groups`.
+    n_bootstraps : int
+        Resamples.
+    random_state : int, RandomState or None, default=0
+        Seed.
+
+    Yields
+    ------
+    weights : ndarray of shape (n_rows, n), float64
+        How often each item was drawn, a row a resample; ``n_bootstraps`` rows in all.
+    n_redrawn : int
+        Resamples that held one class only, before those of ``weights``.
+
+    Raises
+    ------
+    ValueError
+        When there is one group only.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skfakespotter.evaluation._bootstrap import resample
+    >>> (weights, _), = resample(np.array([True, False] * 2), np.array([0, 0, 1, 1]), 2)
+    >>> weights.sum(axis=1)
+    array([4., 4.])
+    """
+    n_groups, rng = group.max() + 1, check_random_state(random_state)
+    if n_bootstraps and n_groups == 1:
+        raise ValueError("groups holds one group: expected two or more, or n_bootstraps=0.")
+    size = max(1, _CHUNK // len(group))
+    while n_bootstraps > 0:
+        n_rows = min(n_bootstraps, size)
+        drawn = rng.randint(n_groups, size=(n_rows, n_groups))
+        drawn += n_groups * np.arange(n_rows)[:, None]
+        counts = np.bincount(drawn.ravel(), minlength=n_rows * n_groups)
+        weights = counts.reshape(n_rows, n_groups)[:, group].astype(np.float64)
+        usable = (weights @ fake > 0) & (weights @ ~fake > 0)
+        n_bootstraps -= int(usable.sum())
+        yield weights[usable], int(np.sum(~usable))

@@ -1,0 +1,329 @@
+"""Metrics: the eight figures of the paper and three more, each with a bootstrap interval.
+
+One rule everywhere: an item is called fake when ``score >= threshold``.
+"""
+
+from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import NamedTuple
+
+import numpy as np
+from sklearn.metrics import roc_curve
+from sklearn.utils import check_consistent_length, check_scalar, column_or_1d
+from sklearn.utils.multiclass import unique_labels
+
+from skfakespotter.evaluation._bootstrap import number_groups, resample
+from skfakespotter.evaluation._figures import FIGURES, weighted_figures
+from skfakespotter.evaluation._tables import make_frame
+
+
+class Figure(NamedTuple):
+    """A figure and the ends of its confidence interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, eq=False)
+class DetectionReport:
+    """Figures of a detector with confidence intervals; what :func:`detection_report` returns.
+
+    ``report["AUC"]`` is a named tuple ``(value, low, high)``, and ``str(report)`` a table.
+
+    Parameters
+    ----------
+    figures : dict of str to Figure
+        In the order of the paper, then EER, MCC and ECE.
+    threshold : float
+        Scores at or above it were called fake.
+    n_samples, n_positive, n_groups : int
+        Items, fakes among them, and units that were resampled: groups, or else items.
+    n_bootstraps : int
+        Resamples behind the intervals.
+    n_redrawn : int
+        Resamples that held one class only and were drawn again.
+    confidence_level : float
+        Of the intervals, in (0, 1).
+
+    Examples
+    --------
+    >>> from skfakespotter.evaluation._metrics import detection_report
+    >>> report = detection_report([0, 0, 1, 1], [0.1, 0.6, 0.4, 0.9], n_bootstraps=0)
+    >>> report["AUC"].value, report["FPR"].value
+    (0.75, 0.5)
+    """
+
+    figures: dict
+    threshold: float
+    n_samples: int
+    n_positive: int
+    n_groups: int
+    n_bootstraps: int
+    n_redrawn: int
+    confidence_level: float
+
+    def __getitem__(self, name):
+        if name not in self.figures:
+            raise KeyError(f"no figure {name!r}: expected one of {', '.join(self.figures)}")
+        return self.figures[name]
+
+    def __str__(self):
+        groups = f" in {self.n_groups:,} groups" if self.n_groups != self.n_samples else ""
+        level = f"{100 * self.confidence_level:g} % intervals from {self.n_bootstraps:,} resamples"
+        rows = [f"{'figure':<10}{'value':>8}{'low':>8}{'high':>8}"]
+        rows += [
+            f"{name:<10}{value:>8.3f}{low:>8.3f}{high:>8.3f}"
+            for name, (value, low, high) in self.figures.items()
+        ]
+        return "\n".join(
+            [
+                f"{self.n_samples:,} items ({self.n_positive:,} fake){groups}, "
+                f"threshold {self.threshold:g}",
+                f"{level} ({self.n_redrawn:,} redrawn)" if self.n_redrawn else level,
+                "",
+                *rows,
+            ]
+        )
+
+    def to_dict(self):
+        """Give the figures as plain numbers, ready for JSON.
+
+        Returns
+        -------
+        dict of str to dict
+            ``{"precision": {"value": ..., "low": ..., "high": ...}, ...}``.
+        """
+        return {name: figure._asdict() for name, figure in self.figures.items()}
+
+    def to_frame(self):
+        """Give the figures as a table.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row a figure; columns ``value``, ``low``, ``high``.
+
+        Raises
+        ------
+        ImportError
+            When pandas is not installed.
+        """
+        return make_frame(list(self.figures.values()), index=list(self.figures))
+
+
+def detection_report(
+    y_true,
+    y_score,
+    *,
+    threshold=0.5,
+    pos_label=None,
+    groups=None,
+    n_bootstraps=1000,
+    confidence_level=0.95,
+    random_state=0,
+):
+    """Measure a detector: eleven figures, each with a percentile bootstrap interval.
+
+    The paper's eight [1]_ come first: precision, recall, F1, accuracy, AP (average
+    precision), AUC (under the ROC curve), FPR and FNR (false-positive and false-negative
+    rate). Then EER, the error rate where FPR = FNR on the linearly joined ROC curve; MCC,
+    Matthews' correlation; and ECE, the expected calibration error [2]_ of the score read
+    as P(fake), over ten bins of equal width as in
+    :func:`sklearn.calibration.calibration_curve`. ECE is NaN unless all scores lie in
+    [0, 1]; its interval lies high, even above its value, since noise in a bin only adds to
+    it. A ratio with denominator 0 counts as 0: precision when nothing is called fake.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_samples,)
+        Labels of two classes, both present.
+    y_score : array-like of shape (n_samples,)
+        Scores; larger means more fake. Finite.
+    threshold : float, default=0.5
+        Scores at or above it are called fake. Use 0 for most ``decision_function``
+        scores, or :func:`choose_threshold` on validation scores, never on these.
+    pos_label : label, default=None
+        The label of fakes. None: 1 where the labels are {0, 1}, else ``"fake"``.
+    groups : array-like of shape (n_samples,), default=None
+        Items of one group (photograph, person, video) are drawn together [3]_. Without
+        it, intervals of dependent items are too narrow.
+    n_bootstraps : int, default=1000
+        Resamples. 0 leaves the intervals NaN.
+    confidence_level : float, default=0.95
+        In (0, 1).
+    random_state : int, RandomState or None, default=0
+        Seed of the resampling.
+
+    Returns
+    -------
+    DetectionReport
+        The figures and how they were made. A resample that holds one class only is
+        drawn again, and ``n_redrawn`` counts them.
+
+    Raises
+    ------
+    ValueError
+        For one class only, more than two, a score that is not finite (its index is
+        named), one group only, or lengths that differ.
+
+    References
+    ----------
+    .. [1] R. Wang et al., "FakeSpotter: A Simple yet Robust Baseline for Spotting
+       AI-Synthesized Fake Faces", IJCAI 2020, arXiv:1909.06122, Table 2.
+    .. [2] M. P. Naeini et al., "Obtaining Well Calibrated Probabilities Using Bayesian
+       Binning", AAAI 2015.
+    .. [3] C. A. Field and A. H. Welsh, "Bootstrapping clustered data", JRSS B 69, 2007.
+
+    Examples
+    --------
+    >>> from skfakespotter.evaluation._metrics import detection_report
+    >>> labels = ["real", "real", "fake", "fake"]
+    >>> print(detection_report(labels, [0.1, 0.6, 0.4, 0.9], n_bootstraps=200))
+    4 items (2 fake), threshold 0.5
+    95 % intervals from 200 resamples (... redrawn)
+    <BLANKLINE>
+    figure       value     low    high
+    precision    0.500   0.000   1.000
+    ...
+    """
+    fake, score = _check_scores(y_true, y_score, pos_label)
+    check_scalar(threshold, "threshold", Real)
+    check_scalar(n_bootstraps, "n_bootstraps", Integral, min_val=0)
+    check_scalar(
+        confidence_level,
+        "confidence_level",
+        Real,
+        min_val=0,
+        max_val=1,
+        include_boundaries="neither",
+    )
+    if np.isnan(threshold):
+        raise ValueError("threshold is NaN: expected a number.")
+    check_consistent_length(y_true, groups)
+    group = number_groups(groups, len(fake))
+    (values,) = weighted_figures(fake, score, threshold, np.ones((1, len(fake))))
+    low, high, n_redrawn = _intervals(
+        fake, score, threshold, resample(fake, group, n_bootstraps, random_state), confidence_level
+    )
+    ends = zip(values.tolist(), low.tolist(), high.tolist(), strict=True)
+    return DetectionReport(
+        figures={name: Figure(*end) for name, end in zip(FIGURES, ends, strict=True)},
+        threshold=float(threshold),
+        n_samples=len(fake),
+        n_positive=int(fake.sum()),
+        n_groups=int(group.max()) + 1,
+        n_bootstraps=int(n_bootstraps),
+        n_redrawn=n_redrawn,
+        confidence_level=float(confidence_level),
+    )
+
+
+def choose_threshold(y_true, y_score, *, max_fpr=0.05, pos_label=None):
+    """Choose the threshold that keeps false alarms at or under a rate on validation scores.
+
+    Give it scores of items that were used neither to fit the detector nor to report on
+    it. A threshold chosen on test labels makes every figure at that threshold too good.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_samples,)
+        Labels of the validation items.
+    y_score : array-like of shape (n_samples,)
+        Their scores; larger means more fake. Finite.
+    max_fpr : float, default=0.05
+        Largest share of real items that may be called fake, in [0, 1].
+    pos_label : label, default=None
+        The label of fakes; see :func:`detection_report`.
+
+    Returns
+    -------
+    float
+        The smallest of the scores at which the false-positive rate of the rule
+        ``score >= threshold`` is at most ``max_fpr``; infinity (call nothing fake)
+        where the rate at the highest score is over it already.
+
+    Raises
+    ------
+    ValueError
+        For one class only, more than two, or a score that is not finite.
+
+    Examples
+    --------
+    >>> from skfakespotter.evaluation._metrics import choose_threshold
+    >>> choose_threshold([0, 0, 1, 1], [0.1, 0.6, 0.4, 0.9], max_fpr=0.0)
+    0.9
+    >>> choose_threshold([0, 0, 1, 1], [0.1, 0.6, 0.4, 0.9], max_fpr=0.5)
+    0.4
+    """
+    check_scalar(max_fpr, "max_fpr", Real, min_val=0, max_val=1)
+    fake, score = _check_scores(y_true, y_score, pos_label)
+    fpr, _, thresholds = roc_curve(fake, score, drop_intermediate=False)
+    return float(thresholds[fpr <= max_fpr][-1])
+
+
+def positive_label(y, pos_label=None):
+    """Say which of two labels means fake.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_samples,)
+        Labels.
+    pos_label : label, default=None
+        The label of fakes. None: 1 where the labels are {0, 1}, else ``"fake"``.
+
+    Returns
+    -------
+    label
+        ``pos_label``, 1 or ``"fake"``.
+
+    Raises
+    ------
+    ValueError
+        When ``y`` does not hold two labels, or which one means fake is not clear.
+
+    Examples
+    --------
+    >>> from skfakespotter.evaluation._metrics import positive_label
+    >>> positive_label(["real", "fake", "fake"])
+    'fake'
+    """
+    labels = unique_labels(y).tolist()
+    if len(labels) != 2:
+        shown = f"{labels[:5]}"[:-1] + (", ...]" if len(labels) > 5 else "]")
+        raise ValueError(f"labels are {shown}: expected two classes, real and fake.")
+    if pos_label is None and set(labels) == {0, 1}:
+        return 1
+    wanted = "fake" if pos_label is None else pos_label
+    if wanted not in labels:
+        raise ValueError(
+            f"pos_label={pos_label!r} and labels {labels}: pass the label of fakes as pos_label "
+            "(None stands for 1 where the labels are {0, 1}, else for 'fake')."
+        )
+    return wanted
+
+
+def _check_scores(y_true, y_score, pos_label):
+    y_true, score = column_or_1d(y_true), np.asarray(y_score, dtype=np.float64)
+    if score.ndim != 1:
+        raise ValueError(
+            f"y_score has shape {score.shape}: expected (n_samples,), one score of fakeness "
+            "an item, such as predict_proba(X)[:, 1]."
+        )
+    check_consistent_length(y_true, score)
+    bad = np.flatnonzero(~np.isfinite(score))
+    if len(bad):
+        raise ValueError(f"y_score[{bad[0]}] is {score[bad[0]]}: expected finite numbers.")
+    return y_true == positive_label(y_true, pos_label), score
+
+
+def _intervals(fake, score, threshold, resamples, confidence_level):
+    """Low and high ends of all figures, and the number of resamples drawn again."""
+    figures, n_redrawn = [], 0
+    for weights, lacking in resamples:
+        figures.append(weighted_figures(fake, score, threshold, weights))
+        n_redrawn += lacking
+    if not figures:
+        return *np.full((2, len(FIGURES)), np.nan), n_redrawn
+    tail = (1 - confidence_level) / 2
+    return *np.quantile(np.concatenate(figures), [tail, 1 - tail], axis=0), n_redrawn

@@ -1,0 +1,252 @@
+"""Display of robustness curves: one panel an attack, score against intensity."""
+
+from itertools import groupby
+
+import numpy as np
+
+from skfakespotter._style import STYLES, make_axes
+
+_UNITS = {
+    "jpeg": ("JPEG compression", "quality"),
+    "blur": ("Gaussian blur", "sigma (pixels)"),
+    "resize": ("Resizing, down and back", "scale"),
+    "noise": ("Gaussian noise", "variance"),
+    "jpeg50+blur": ("JPEG at quality 50, then blur", "sigma (pixels)"),
+    "resize0.5+jpeg": ("Half size, then JPEG", "quality"),
+}
+_SCORES = {"roc_auc": "AUC", "average_precision": "AP", "f1": "F1"}
+_N_COLUMNS = 4
+
+
+class RobustnessDisplay:
+    """Score of a detector against the intensity of each attack.
+
+    Small multiples: one panel an attack, from weak (left) to strong (right), the ticks at equal
+    distances and labelled with the intensities. The dashed line is the score on the pictures
+    as they came. Make it with :meth:`from_estimator` or :meth:`from_curve`.
+
+    Parameters
+    ----------
+    attack : array-like of shape (n_rows,) of str
+        Name of the attack; rows of one attack follow each other, weak to strong.
+    intensity : array-like of shape (n_rows,)
+        Tick labels.
+    score : array-like of shape (n_rows,)
+        Score under the attack.
+    clean_score : float
+        Score without attack.
+    score_low, score_high : array-like of shape (n_rows,), default=None
+        Ends of the intervals.
+    estimator_name : str, default=None
+        Legend entry.
+    scoring : str, default=None
+        Label of the vertical axis.
+
+    Attributes
+    ----------
+    axes_ : ndarray of matplotlib Axes, shape (n_attacks,)
+        The panels.
+    figure_ : matplotlib Figure
+        What holds them.
+    lines_ : list of matplotlib Line2D
+        The curves, one a panel.
+
+    See Also
+    --------
+    skfakespotter.robustness_curve : Computes what is drawn.
+
+    Examples
+    --------
+    >>> from skfakespotter.evaluation import RobustnessDisplay
+    >>> display = RobustnessDisplay(
+    ...     attack=["jpeg", "jpeg"], intensity=[90, 10], score=[0.95, 0.9], clean_score=0.96
+    ... )
+    >>> _ = display.plot()
+    >>> len(display.axes_)
+    1
+    """
+
+    def __init__(
+        self,
+        *,
+        attack,
+        intensity,
+        score,
+        clean_score,
+        score_low=None,
+        score_high=None,
+        estimator_name=None,
+        scoring=None,
+    ):
+        self.attack = attack
+        self.intensity = intensity
+        self.score = score
+        self.clean_score = clean_score
+        self.score_low = score_low
+        self.score_high = score_high
+        self.estimator_name = estimator_name
+        self.scoring = scoring
+
+    @classmethod
+    def from_estimator(cls, estimator, X, y, *, ax=None, name=None, **parameters):
+        """Score a fitted estimator under attacks and draw it.
+
+        Parameters
+        ----------
+        estimator : fitted classifier
+            Takes pictures.
+        X : sequence of pictures
+            Pictures that it was not trained on.
+        y : array-like of shape (n,)
+            Labels.
+        ax : array of matplotlib Axes, default=None
+            ``display.axes_`` of an earlier drawing, to compare estimators.
+        name : str, default=None
+            Legend entry. None: the name of the estimator's class.
+        **parameters : dict
+            To :func:`skfakespotter.robustness_curve`.
+
+        Returns
+        -------
+        RobustnessDisplay
+            The drawing.
+        """
+        # the one import against the grain: displays show results, this one also asks for one
+        from skfakespotter.evaluation._robustness import robustness_curve
+
+        curve = robustness_curve(estimator, X, y, **parameters)
+        return cls.from_curve(curve, ax=ax, name=name or type(estimator).__name__)
+
+    @classmethod
+    def from_curve(cls, curve, *, ax=None, name=None, **line_kwargs):
+        """Draw a result of ``robustness_curve`` or ``robustness_cross_val``.
+
+        Parameters
+        ----------
+        curve : RobustnessCurve
+            The result.
+        ax : array of matplotlib Axes, default=None
+            ``display.axes_`` of an earlier drawing, to compare.
+        name : str, default=None
+            Legend entry.
+        **line_kwargs : dict
+            To :meth:`matplotlib.axes.Axes.plot`, for the curves.
+
+        Returns
+        -------
+        RobustnessDisplay
+            The drawing.
+        """
+        names = ("attack", "intensity", "score", "score_low", "score_high")
+        display = cls(
+            **{name: curve.columns.get(name) for name in names},
+            clean_score=curve.clean_score,
+            estimator_name=name,
+            scoring=curve.scoring,
+        )
+        return display.plot(ax, **line_kwargs)
+
+    def plot(self, ax=None, *, name=None, **line_kwargs):
+        """Draw the panels.
+
+        Parameters
+        ----------
+        ax : array of matplotlib Axes, default=None
+            One for each attack, such as ``axes_`` of an earlier display of the same attacks
+            and intensities. None makes a figure.
+        name : str, default=None
+            Legend entry. None: ``estimator_name``.
+        **line_kwargs : dict
+            To :meth:`matplotlib.axes.Axes.plot`, for the curves.
+
+        Returns
+        -------
+        RobustnessDisplay
+            This object.
+
+        Raises
+        ------
+        ImportError
+            When matplotlib is not installed.
+        ValueError
+            When ``ax`` shows other attacks or intensities.
+        """
+        panels = [
+            (attack, [row for row, _ in rows])
+            for attack, rows in groupby(enumerate(self.attack), key=lambda item: item[1])
+        ]
+        axes = _new_axes(len(panels)) if ax is None else np.atleast_1d(ax).ravel()
+        self._check_axes(axes, panels)
+        name = name if name is not None else self.estimator_name
+        colour, marker = STYLES[_n_drawn(axes[0]) % len(STYLES)]
+        style = {"color": colour, "marker": marker, "markersize": 5, "label": name, **line_kwargs}
+        self.lines_ = [
+            self._draw(panel, attack, rows, style)
+            for panel, (attack, rows) in zip(axes, panels, strict=True)
+        ]
+        self.axes_, self.figure_ = axes, axes[0].figure
+        if scoring := self.scoring:
+            for panel in axes[::_N_COLUMNS]:
+                panel.set_ylabel(_SCORES.get(scoring, scoring))
+        _draw_legend(axes[0])
+        return self
+
+    def _draw(self, axes, attack, rows, style):
+        place = np.arange(len(rows))
+        (line,) = axes.plot(place, np.asarray(self.score)[rows], gid="robustness", **style)
+        axes.axhline(self.clean_score, color=line.get_color(), linestyle="--", linewidth=1)
+        if self.score_low is not None:
+            low, high = np.asarray(self.score_low)[rows], np.asarray(self.score_high)[rows]
+            axes.fill_between(place, low, high, color=line.get_color(), alpha=0.15, linewidth=0)
+        title, unit = _UNITS.get(attack, (attack, "intensity"))
+        axes.set_title(title, fontsize="medium")
+        axes.set_xlabel(f"{unit}, weak to strong")
+        axes.set_xticks(place, [_label(self.intensity[row]) for row in rows])
+        axes.grid(axis="y", alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+        return line
+
+    def _check_axes(self, axes, panels):
+        if len(axes) != len(panels):
+            raise ValueError(f"ax holds {len(axes)} axes: expected {len(panels)}, one an attack.")
+        for panel, (attack, rows) in zip(axes, panels, strict=True):
+            shown = [tick.get_text() for tick in panel.get_xticklabels()]
+            wanted = [_label(self.intensity[row]) for row in rows]
+            if _n_drawn(panel) and shown != wanted:
+                raise ValueError(
+                    f"ax shows the intensities {shown} where {attack!r} has {wanted}: draw "
+                    "curves of the same attacks together."
+                )
+
+
+def _new_axes(n_panels):
+    n_columns = min(n_panels, _N_COLUMNS)
+    n_rows = -(-n_panels // n_columns)
+    shape = {"n_rows": n_rows, "n_columns": n_columns, "sharey": True, "squeeze": False}
+    axes = make_axes((3.1 * n_columns, 3.0 * n_rows), **shape).ravel()
+    for spare in axes[n_panels:]:
+        spare.remove()
+    return axes[:n_panels]
+
+
+def _draw_legend(axes):
+    from matplotlib.lines import Line2D
+
+    handles, _ = axes.get_legend_handles_labels()
+    handles.append(Line2D([], [], color="0.4", linestyle="--", linewidth=1, label="not attacked"))
+    figure = axes.figure
+    if figure.get_layout_engine() is None:  # nothing makes room outside the panels
+        axes.legend(handles=handles, loc="best", frameon=False, fontsize="small")
+        return
+    for earlier in list(figure.legends):
+        earlier.remove()
+    columns = min(len(handles), 4)
+    figure.legend(handles=handles, loc="outside upper center", ncols=columns, frameon=False)
+
+
+def _n_drawn(axes):
+    return sum(line.get_gid() == "robustness" for line in axes.lines)
+
+
+def _label(intensity):
+    return f"{intensity:g}" if isinstance(intensity, (int, float)) else str(intensity)

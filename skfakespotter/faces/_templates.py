@@ -1,0 +1,246 @@
+"""Alignment: each template shows a face as one family of networks was trained to see it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from skfakespotter.faces._detectors import landmarks, load_dlib
+
+# The five points of a face are the centres of the eye on the picture's left and of the one on
+# its right, the tip of the nose, and the left and right corner of the mouth. Among the 68
+# landmarks of the iBUG scheme an eye is six points; the others are one point each.
+_EYES, _NOSE_TIP, _MOUTH_CORNERS = (slice(36, 42), slice(42, 48)), 30, (48, 54)
+
+
+@dataclass(frozen=True)
+class Template:
+    """How a face lies in the crop.
+
+    Attributes
+    ----------
+    name : str
+        What to call it.
+    height, width : int
+        Of the crop in pixels.
+    points : tuple of 5 (float, float), or None
+        Where the eye centres, nose tip and mouth corners lie: x, y in pixels, the centre of
+        the upper left pixel being (0, 0). None: another rule, see ``crop_face``.
+    """
+
+    name: str
+    height: int
+    width: int
+    points: tuple | None = None
+
+
+_ARCFACE = (
+    (38.2946, 51.6963),
+    (73.5318, 51.5014),
+    (56.0252, 71.7366),
+    (41.5493, 92.3655),
+    (70.7299, 92.2041),
+)
+_SPHEREFACE = (
+    (30.2946, 51.6963),
+    (65.5318, 51.5014),
+    (48.0252, 71.7366),
+    (33.5493, 92.3655),
+    (62.7299, 92.2041),
+)
+TEMPLATES = {
+    template.name: template
+    for template in (
+        Template("dlib", 150, 150),
+        Template("arcface", 112, 112, _ARCFACE),
+        # published for MATLAB, which calls the centre of the upper left pixel (1, 1)
+        Template("sphereface", 112, 96, tuple((x - 1, y - 1) for x, y in _SPHEREFACE)),
+        Template("vggface2", 256, 256),
+    )
+}
+VGGFACE2_SIDE = 1.3  # the face box is enlarged by this factor
+
+
+def crop_face(image, face, *, template="dlib", size=None, padding=0.25):
+    """Cut one face out of a picture, in the place where a network expects it.
+
+    Parameters
+    ----------
+    image : ndarray of shape (h, w, 3), uint8
+        RGB.
+    face : Face
+        From :func:`skfakespotter.faces.find_faces`.
+    template : {"dlib", "arcface", "sphereface", "vggface2"}, default="dlib"
+        Where the face lies. "dlib": upright, by dlib's own function. "arcface": 112x112,
+        and "sphereface": 112 high and 96 wide, five points at published places, as nearly as
+        a rotation, scale and shift allows. "vggface2": the square about the face box,
+        enlarged by 1.3, not rotated, 256x256.
+    size : int, default=None
+        Height of the crop in pixels, its width in proportion; None takes the template's.
+    padding : float, default=0.25
+        Of "dlib" alone: room around the face, as a fraction of its size.
+
+    Returns
+    -------
+    ndarray of shape (h', w', 3), uint8
+        RGB; black where the crop reaches beyond the picture.
+
+    References
+    ----------
+    J. Deng et al., "ArcFace", CVPR 2019. W. Liu et al., "SphereFace", CVPR 2017.
+    Q. Cao et al., "VGGFace2", FG 2018, section 5.
+
+    Examples
+    --------
+    >>> from skimage.data import astronaut
+    >>> from skfakespotter.faces._templates import crop_face
+    >>> from skfakespotter.faces._detectors import find_faces
+    >>> crop_face(astronaut(), find_faces(astronaut())[0], template="sphereface").shape
+    (112, 96, 3)
+    """
+    height, width = crop_size(template, size)
+    image = np.ascontiguousarray(image)  # all that dlib takes
+    if template == "dlib":
+        return _dlib_chip(image, face, height, padding)
+    if template == "vggface2":
+        return warp(image, _box_transform(face.box, height), (height, width))
+    reference = TEMPLATES[template]
+    # pixel centres lie on whole numbers, so a change of size is about the corner (-0.5, -0.5)
+    target = (np.add(reference.points, 0.5) * (height / reference.height)) - 0.5
+    return warp(image, similarity(five_points(image, face), target), (height, width))
+
+
+def crop_size(template, size=None):
+    """Give the height and width of a crop in pixels.
+
+    Parameters
+    ----------
+    template : str
+        A name in ``TEMPLATES``.
+    size : int, default=None
+        Height; None takes the template's.
+
+    Returns
+    -------
+    (int, int)
+        Height and width.
+
+    Examples
+    --------
+    >>> from skfakespotter.faces._templates import crop_size
+    >>> crop_size("sphereface", 224)
+    (224, 192)
+    """
+    height, width = TEMPLATES[template].height, TEMPLATES[template].width
+    return (height, width) if size is None else (int(size), round(size * width / height))
+
+
+def five_points(image, face):
+    """Find the eye centres, the nose tip and the mouth corners of a face.
+
+    Parameters
+    ----------
+    image : ndarray of shape (h, w, 3), uint8
+        RGB.
+    face : Face
+        From :func:`skfakespotter.faces.find_faces`.
+
+    Returns
+    -------
+    ndarray of shape (5, 2)
+        x, y in pixels. An eye's centre is the mean of its outline.
+    """
+    points = np.array(landmarks(image, face.box, 68))
+    eyes = [points[eye].mean(0) for eye in _EYES]
+    return np.stack([*eyes, points[_NOSE_TIP], *points[list(_MOUTH_CORNERS)]])
+
+
+def similarity(source, target):
+    r"""Find the rotation, scale and shift that takes points nearest to others.
+
+    It minimises :math:`\sum_i \|s R x_i + t - y_i\|^2` (Umeyama, equations 40 to 42).
+
+    Parameters
+    ----------
+    source, target : array-like of shape (n, 2)
+        Points x and y, in order.
+
+    Returns
+    -------
+    ndarray of shape (2, 3)
+        ``[s R | t]``, to be applied to the column (x, y, 1).
+
+    References
+    ----------
+    S. Umeyama, "Least-Squares Estimation of Transformation Parameters Between Two Point
+    Patterns", PAMI 13(4), 1991.
+
+    Examples
+    --------
+    >>> from skfakespotter.faces._templates import similarity
+    >>> found = similarity([[0, 0], [1, 0], [0, 1]], [[5, 5], [7, 5], [5, 7]])
+    >>> found.round(6) + 0.0  # without a minus before zeros
+    array([[2., 0., 5.],
+           [0., 2., 5.]])
+    """
+    source, target = np.asarray(source, float), np.asarray(target, float)
+    centre, goal = source.mean(0), target.mean(0)
+    covariance = (target - goal).T @ (source - centre) / len(source)
+    u, singular, vt = np.linalg.svd(covariance)
+    signs = np.array([1.0, np.sign(np.linalg.det(u @ vt))])  # a mirror image is no rotation
+    linear = (u * signs) @ vt * (singular @ signs / source.var(0).sum())
+    return np.column_stack([linear, goal - linear @ centre])
+
+
+def warp(image, matrix, size):
+    """Apply an affine map to a picture.
+
+    Parameters
+    ----------
+    image : ndarray of shape (h, w, 3), uint8
+        RGB.
+    matrix : ndarray of shape (2, 3)
+        From pixels (x, y, 1) of the picture to those of the result; pixel centres lie on
+        whole numbers.
+    size : (int, int)
+        Height and width of the result.
+
+    Returns
+    -------
+    ndarray of shape (size[0], size[1], 3), uint8
+        Bicubic; reduced by averaging beforehand where it becomes smaller than a half.
+    """
+    picture = Image.fromarray(image)
+    # Pillow wants the inverse map, with pixel centres at halves
+    whole = np.vstack([matrix, [0.0, 0.0, 1.0]])
+    inverse = _shift(0.5) @ np.linalg.inv(whole) @ _shift(-0.5)
+    factor = round(np.sqrt(np.linalg.det(inverse[:2, :2])) - 0.499)  # whole, rounded down
+    if factor > 1:
+        picture = picture.reduce(factor)
+        inverse = np.diag([1 / factor, 1 / factor, 1.0]) @ inverse
+    warped = picture.transform(
+        (size[1], size[0]),
+        Image.Transform.AFFINE,
+        tuple(inverse[:2].ravel()),
+        Image.Resampling.BICUBIC,
+    )
+    return np.asarray(warped)
+
+
+def _dlib_chip(image, face, size, padding):
+    dlib = load_dlib()
+    points = dlib.points([dlib.point(round(x), round(y)) for x, y in face.landmarks])
+    box = dlib.rectangle(*(round(edge) for edge in face.box))
+    return dlib.get_face_chip(image, dlib.full_object_detection(box, points), size, padding)
+
+
+def _box_transform(box, size):
+    """Map the square about the box, enlarged, to ``size`` pixels."""
+    left, top, right, bottom = box
+    scale = size / (VGGFACE2_SIDE * max(right - left, bottom - top))
+    centre = np.array([left + right, top + bottom]) / 2
+    return np.column_stack([np.eye(2) * scale, (size - 1) / 2 - scale * centre])
+
+
+def _shift(distance):
+    return np.array([[1.0, 0.0, distance], [0.0, 1.0, distance], [0.0, 0.0, 1.0]])

@@ -1,0 +1,263 @@
+"""Augmentation: training on pictures and on perturbed copies of them."""
+
+from numbers import Integral
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+from PIL import Image
+from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
+from sklearn.utils import (
+    _safe_indexing,
+    check_consistent_length,
+    check_random_state,
+    check_scalar,
+    gen_batches,
+)
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted
+
+from skfakespotter.images import check_images
+from skfakespotter.perturbations._levels import BATCH_SIZE, check_attacks, naming
+
+
+def augment(X, y, *, attacks=None, n_copies=1, groups=None, random_state=0, folder=None):
+    """Append perturbed copies of the pictures.
+
+    Each picture gets ``n_copies`` different perturbations, drawn with equal chances from all
+    attacks and intensities, whatever its class. A copy belongs to the group of its picture:
+    split by ``groups``, or a copy of a training picture ends up among the test pictures.
+    Inside cross-validation use :class:`AugmentedClassifier`.
+
+    Parameters
+    ----------
+    X : sequence of pictures, or ndarray of shape (n, h, w, 3)
+        The originals.
+    y : array-like of shape (n,)
+        Labels.
+    attacks : dict or None, default=None
+        See :func:`skfakespotter.perturbations.check_attacks`.
+    n_copies : int, default=1
+        Copies of each picture; at most the number of attacks times intensities.
+    groups : array-like of shape (n,), default=None
+        Which pictures belong together.
+    random_state : int, RandomState instance or None, default=0
+        Draws the perturbations, and seeds noise that has no seed.
+    folder : path, default=None
+        Write the copies there, as lossless PNG files, and give their paths, so that they do
+        not fill the memory. None keeps them as arrays.
+
+    Returns
+    -------
+    X : list of pictures, or ndarray of shape (n * (1 + n_copies), h, w, 3)
+        The originals in their order, then the first copies in that order, and so on.
+    y : ndarray of shape (n * (1 + n_copies),)
+        Labels.
+    groups : ndarray of shape (n * (1 + n_copies),)
+        Only when ``groups`` is given.
+
+    Raises
+    ------
+    ImageError
+        When a picture cannot be used; it names the original.
+    TypeError, ValueError
+        When a parameter is out of its range, or lengths differ.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skfakespotter.perturbations import augment
+    >>> X, y, groups = augment(np.zeros((2, 20, 20, 3), np.uint8), [0, 1], groups=["a", "b"])
+    >>> X.shape, y.tolist(), groups.tolist()
+    ((4, 20, 20, 3), [0, 1, 0, 1], ['a', 'b', 'a', 'b'])
+    """
+    X, y = check_images(X), np.asarray(y)
+    check_consistent_length(X, y, groups)
+    random_state = check_random_state(random_state)
+    seed = int(random_state.randint(2**31))
+    pool = [t for levels in check_attacks(attacks, seed).values() for _, t in levels]
+    check_scalar(n_copies, "n_copies", Integral, min_val=1, max_val=len(pool))
+    drawn = random_state.random_sample((len(X), len(pool))).argsort(axis=1)[:, :n_copies]
+    copies = _perturbed_copies(X, pool, drawn.T, folder)
+    X = np.stack([*X, *copies]) if isinstance(X, np.ndarray) and folder is None else [*X, *copies]
+    y = np.tile(y, 1 + n_copies)
+    return (X, y) if groups is None else (X, y, np.tile(np.asarray(groups), 1 + n_copies))
+
+
+class AugmentedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
+    """Classifier trained on the pictures and on perturbed copies of them.
+
+    The copies are made inside ``fit``, from the pictures that ``fit`` is given: in
+    ``cross_val_score`` and ``GridSearchCV`` no copy of a test picture is trained on. (A search
+    inside ``estimator`` would split copies from their originals: put the search outside.)
+    Prediction uses the pictures as they come.
+
+    Parameters
+    ----------
+    estimator : classifier
+        Takes pictures: a pipeline such as the one of ``make_fakespotter``.
+    attacks : dict or None, default=None
+        See :func:`skfakespotter.perturbations.check_attacks`. None draws from the levels that
+        ``robustness_curve`` tests; to measure robustness to perturbations never seen, train
+        with others.
+    n_copies : int, default=1
+        Perturbed copies of each picture; at most the number of attacks times intensities.
+    random_state : int, RandomState instance or None, default=None
+        Draws the perturbation of each copy.
+
+    Attributes
+    ----------
+    estimator_ : classifier
+        The fitted clone.
+    classes_ : ndarray of shape (n_classes,)
+        Labels.
+
+    See Also
+    --------
+    augment : The same for arrays of pictures, outside an estimator.
+
+    Notes
+    -----
+    While ``fit`` runs, the copies are PNG files in a folder of :mod:`tempfile` (about as large
+    as the pictures as PNG, times ``n_copies``; ``TMPDIR`` says where), so that the memory does
+    not have to hold them; when ``X`` is one array they are kept in memory, as one array.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import FunctionTransformer
+    >>> from skfakespotter.perturbations import AugmentedClassifier
+    >>> mean = FunctionTransformer(lambda X: np.asarray(X).mean(axis=(1, 2)) / 255)
+    >>> X = np.full((8, 20, 20, 3), 100, np.uint8)
+    >>> X[4:] += 50
+    >>> y = np.repeat(["real", "fake"], 4)
+    >>> model = AugmentedClassifier(make_pipeline(mean, LogisticRegression()), random_state=0)
+    >>> model.fit(X, y).score(X, y)
+    1.0
+    """
+
+    def __init__(self, estimator, *, attacks=None, n_copies=1, random_state=None):
+        self.estimator = estimator
+        self.attacks = attacks
+        self.n_copies = n_copies
+        self.random_state = random_state
+
+    def fit(self, X, y):
+        """Make the copies and fit a clone of the estimator.
+
+        Parameters
+        ----------
+        X : sequence of pictures, or ndarray of shape (n, h, w, 3)
+            Pictures.
+        y : array-like of shape (n,)
+            Labels.
+
+        Returns
+        -------
+        self : object
+            The fitted classifier.
+
+        Raises
+        ------
+        ImageError
+            When a picture, or a copy of it, cannot be used. A strong perturbation hides a face
+            now and then: ``FaceAligner(on_missing="center")`` trains on such copies too.
+        """
+        X = check_images(X)
+        parameters = {"n_copies": self.n_copies, "random_state": self.random_state}
+        with TemporaryDirectory(prefix="augment-") as folder:
+            folder = None if isinstance(X, np.ndarray) else folder
+            X_all, y_all = augment(X, y, attacks=self.attacks, folder=folder, **parameters)
+            with naming(X, np.tile(np.arange(len(X)), 1 + self.n_copies), "picture or a copy"):
+                self.estimator_ = clone(self.estimator).fit(X_all, y_all)
+        return self
+
+    @property
+    def classes_(self):
+        """Labels, as the fitted estimator has them."""
+        check_is_fitted(self)
+        return self.estimator_.classes_
+
+    def predict(self, X):
+        """Predict the label of each picture.
+
+        Parameters
+        ----------
+        X : sequence of pictures
+            Pictures, as they come.
+
+        Returns
+        -------
+        ndarray of shape (n,)
+            Labels.
+        """
+        check_is_fitted(self)
+        return self.estimator_.predict(X)
+
+    @available_if(lambda self: hasattr(self._delegate(), "predict_proba"))
+    def predict_proba(self, X):
+        """Give the probability of each class.
+
+        Parameters
+        ----------
+        X : sequence of pictures
+            Pictures, as they come.
+
+        Returns
+        -------
+        ndarray of shape (n, n_classes)
+            Probabilities, columns as ``classes_``.
+        """
+        check_is_fitted(self)
+        return self.estimator_.predict_proba(X)
+
+    @available_if(lambda self: hasattr(self._delegate(), "decision_function"))
+    def decision_function(self, X):
+        """Give the signed distance from the boundary, positive for ``classes_[1]``.
+
+        Parameters
+        ----------
+        X : sequence of pictures
+            Pictures, as they come.
+
+        Returns
+        -------
+        ndarray of shape (n,)
+            Scores.
+        """
+        check_is_fitted(self)
+        return self.estimator_.decision_function(X)
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "estimator_")
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.input_tags.string = True
+        return tags
+
+    def _delegate(self):
+        return getattr(self, "estimator_", self.estimator)
+
+
+def _perturbed_copies(X, pool, drawn, folder):
+    copies = np.empty(drawn.shape, dtype=object)
+    for number, transformer in enumerate(pool):
+        places = np.argwhere(drawn == number)
+        for batch in gen_batches(len(places), BATCH_SIZE) if len(places) else ():
+            rows = places[batch, 1]
+            with naming(X, rows):
+                images = transformer.transform(_safe_indexing(X, rows))
+            for (copy, row), image in zip(places[batch], images, strict=True):
+                if folder is not None:
+                    image = _save(image, Path(folder, f"{row}-{copy}.png"))
+                copies[copy, row] = image
+    return list(copies.ravel())
+
+
+def _save(image, path):
+    Image.fromarray(image).save(path, compress_level=1)  # fast; the copies are short-lived
+    return path

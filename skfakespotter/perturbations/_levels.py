@@ -1,0 +1,177 @@
+"""Attacks: perturbations by name and intensity, and how a failed picture is named."""
+
+import os
+from collections.abc import Mapping
+from contextlib import contextmanager
+
+from sklearn.base import clone
+from sklearn.pipeline import make_pipeline
+
+from skfakespotter.images import ImageError
+from skfakespotter.perturbations._transformers import (
+    GaussianBlur,
+    GaussianNoise,
+    JPEGCompression,
+    Resize,
+)
+
+BATCH_SIZE = 128  # pictures held at a time
+
+# Parameter that sets the intensity, and its five levels from weak to strong.
+ATTACKS = {
+    "jpeg": ("quality", (90, 70, 50, 30, 10)),
+    "blur": ("sigma", (0.5, 0.75, 1.0, 2.0, 4.0)),
+    "resize": ("scale", (0.9, 0.75, 0.6, 0.5, 0.35)),
+    "noise": ("variance", (0.0005, 0.001, 0.002, 0.005, 0.01)),
+}
+
+
+def paper_attacks(*, combined=False, random_state=0):
+    """Give the paper's four attacks at five intensities each, weak to strong.
+
+    The paper names the attacks and counts the intensities but does not list them all; the
+    levels are this package's.
+
+    ======== ====================================== =============================== ===========
+    attack   transformer                            intensities                     unit
+    ======== ====================================== =============================== ===========
+    jpeg     :class:`JPEGCompression`               90, 70, 50, 30, 10              quality
+    blur     :class:`GaussianBlur`, 3x3 kernel      0.5, 0.75, 1, 2, 4              sigma (px)
+    resize   :class:`Resize`, bicubic               0.9, 0.75, 0.6, 0.5, 0.35       scale
+    noise    :class:`GaussianNoise`                 0.0005, 0.001, 0.002, 0.005, .01 variance
+    ======== ====================================== =============================== ===========
+
+    With its 3x3 kernel the blur saturates: beyond sigma 2 little is left to lose.
+
+    Parameters
+    ----------
+    combined : bool, default=False
+        Add two chains: "jpeg50+blur" (JPEG at quality 50, then the five blurs) and
+        "resize0.5+jpeg" (half size and back, then the five JPEG qualities).
+    random_state : int, default=0
+        Seed of the noise.
+
+    Returns
+    -------
+    dict of str to list of (float, transformer)
+        Each attack's intensities and transformers.
+
+    References
+    ----------
+    .. [1] R. Wang et al., "FakeSpotter", IJCAI 2020, section 4.4 (arXiv 1909.06122).
+
+    Examples
+    --------
+    >>> from skfakespotter.perturbations import paper_attacks
+    >>> paper_attacks()["jpeg"][0]
+    (90, JPEGCompression(quality=90))
+    """
+    single = {
+        "jpeg": JPEGCompression(),
+        "blur": GaussianBlur(),
+        "resize": Resize(),
+        "noise": GaussianNoise(random_state=random_state),
+    }
+    grids = {
+        name: [(level, clone(single[name]).set_params(**{parameter: level})) for level in levels]
+        for name, (parameter, levels) in ATTACKS.items()
+    }
+    if combined:
+        for label, first, second in (
+            ("jpeg50+blur", JPEGCompression(50), "blur"),
+            ("resize0.5+jpeg", Resize(0.5), "jpeg"),
+        ):
+            grids[label] = [(level, make_pipeline(clone(first), t)) for level, t in grids[second]]
+    return grids
+
+
+def check_attacks(attacks, random_state=0):
+    """Bring what a user calls attacks into one form.
+
+    Parameters
+    ----------
+    attacks : None or dict
+        None: :func:`paper_attacks`. Else name -> list, weak to strong, of transformers or of
+        (intensity, transformer) pairs. A transformer without a pair is labelled with the
+        parameter that sets its intensity, another one with its position from 1.
+    random_state : int, default=0
+        Seed for every ``random_state`` parameter that is None, so that the noise is paired.
+
+    Returns
+    -------
+    dict of str to list of (intensity, transformer)
+        Copies; the transformers that came are left as they were.
+
+    Raises
+    ------
+    TypeError
+        When the structure is another.
+    ValueError
+        When one attack has the same intensity twice.
+
+    Examples
+    --------
+    >>> from skfakespotter.perturbations import check_attacks
+    >>> from skfakespotter.perturbations import GaussianNoise
+    >>> check_attacks({"noise": [GaussianNoise(0.01)]}, random_state=7)
+    {'noise': [(0.01, GaussianNoise(random_state=7, variance=0.01))]}
+    """
+    if attacks is None:
+        return paper_attacks(random_state=random_state)
+    if not isinstance(attacks, Mapping) or not attacks:
+        raise TypeError(
+            f"attacks is {attacks!r}: expected None or a dict, name -> list of transformers."
+        )
+    return {
+        str(name): _check_levels(name, levels, random_state) for name, levels in attacks.items()
+    }
+
+
+@contextmanager
+def naming(X, rows, what=None):
+    """Let an ``ImageError`` about item ``i`` of a batch name picture ``rows[i]`` of ``X``."""
+    try:
+        yield
+    except ImageError as error:
+        if error.index is not None:
+            error.index = int(rows[error.index])
+            picture = X[error.index]
+            error.path = os.fspath(picture) if isinstance(picture, (str, os.PathLike)) else None
+        error.reason += f" ({what})" if what else ""
+        error.args = (error.reason, error.index, error.path)
+        raise
+
+
+def _check_levels(name, levels, random_state):
+    if not isinstance(levels, (list, tuple)) or not levels:
+        raise TypeError(f"attacks[{name!r}] is {levels!r}: expected a list of transformers.")
+    pairs = []
+    for position, level in enumerate(levels, start=1):
+        intensity, transformer = level if isinstance(level, tuple) else (None, level)
+        if not hasattr(transformer, "transform"):
+            raise TypeError(
+                f"attacks[{name!r}] holds {level!r}: expected a transformer or a pair "
+                "(intensity, transformer)."
+            )
+        transformer = _seed(clone(transformer), random_state)
+        if intensity is None:
+            parameters = transformer.get_params()
+            own = [parameters[p] for p, _ in ATTACKS.values() if p in parameters]
+            intensity = own[0] if own else position
+        if intensity in [known for known, _ in pairs]:
+            raise ValueError(
+                f"attacks[{name!r}] has the intensity {intensity!r} twice: pass pairs "
+                "(intensity, transformer) with labels that differ."
+            )
+        pairs.append((intensity, transformer))
+    return pairs
+
+
+def _seed(transformer, random_state):
+    """Set every ``random_state`` that is None."""
+    unseeded = [
+        name
+        for name, value in transformer.get_params().items()
+        if name.split("__")[-1] == "random_state" and value is None
+    ]
+    return transformer.set_params(**dict.fromkeys(unseeded, random_state))

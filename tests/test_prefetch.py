@@ -1,0 +1,251 @@
+"""Work done ahead, in threads and processes, and faces found while the network computes."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.model_selection import GridSearchCV
+from sklearn.svm import SVC
+
+from skfakespotter import (
+    FaceAligner,
+    ImageError,
+    NeuronCoverageTransformer,
+    make_fakespotter,
+)
+from skfakespotter._prefetch import (
+    in_processes,
+    in_this_process,
+    iter_images,
+    process_count,
+    work_ahead,
+)
+from skfakespotter.cache import CoverageCache
+from skfakespotter.coverage._monitor import NeuronMonitor
+from skfakespotter.faces._lazy import LazyFace
+
+
+def square(n):
+    return n * n
+
+
+def where(n):
+    return os.getpid()
+
+
+def die_once(n, folder):
+    if n == 3 and not os.path.exists(f"{folder}/died"):
+        open(f"{folder}/died", "w").close()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return n * n
+
+
+def fail(n):
+    raise ImageError("is bad", n, "a.jpg")
+
+
+def test_a_bounded_number_of_steps_ahead():
+    started, lock = [], threading.Lock()
+
+    def note(n):
+        with lock:
+            started.append(n)
+        return n
+
+    with ThreadPoolExecutor(2) as pool:
+        results = work_ahead(lambda n: pool.submit(note, n), range(50), depth=5)
+        for n, result in enumerate(results):
+            assert n == result
+            time.sleep(0.001)
+            assert max(started) <= n + 5
+
+
+def test_processes_work_in_order_and_are_kept():
+    tasks = [(n,) for n in range(20)]
+    assert list(in_processes(square, tasks, 2, 4)) == [n * n for n in range(20)]
+    first = set(in_processes(where, tasks, 2, 4))
+    assert os.getpid() not in first
+    assert first & set(in_processes(where, tasks, 2, 4))  # the same workers
+
+
+def test_a_worker_that_dies_costs_nothing(tmp_path):
+    tasks = [(n, str(tmp_path)) for n in range(12)]
+    assert list(in_processes(die_once, tasks, 2, 4)) == [n * n for n in range(12)]
+    assert (tmp_path / "died").exists()
+    assert list(in_processes(square, [(5,)], 2, 4)) == [25]  # and the next call has workers
+
+
+def test_an_error_comes_out_as_it_is():
+    with pytest.raises(ImageError, match=r"X\[0\] \('a.jpg'\): is bad"):
+        list(in_processes(fail, [(0,), (1,)], 2, 4))
+
+
+def test_process_count():
+    assert process_count(None) == 0
+    assert process_count(2) == 2
+    assert process_count(-1) == joblib.cpu_count()
+    with pytest.raises(ValueError, match="n_jobs is 0: expected None, a number"):
+        process_count(0)
+    with in_this_process():
+        assert process_count(2) == 0
+    assert process_count(2) == 2
+    counts = joblib.Parallel(2)(joblib.delayed(process_count)(2) for _ in range(2))
+    assert counts == [0, 0]  # no processes within parallel work
+
+
+# ---- faces found when they are looked at -----------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def portraits(tmp_path_factory):
+    """Forty files of one photograph at different sizes and tones, and the photograph."""
+    from skimage.data import astronaut
+
+    photo, paths = Image.fromarray(astronaut()), []
+    folder = tmp_path_factory.mktemp("portraits")
+    for i in range(40):
+        side = 300 + 5 * i
+        paths.append(str(folder / f"{i}.jpg"))
+        photo.resize((side, side)).point(lambda v, i=i: min(255, v + i)).save(paths[-1])
+    return paths
+
+
+@pytest.fixture(scope="module")
+def chips(portraits):
+    return FaceAligner().transform(portraits)
+
+
+@pytest.mark.parametrize("n_jobs", [None, 1, 2])
+def test_lazy_faces_are_the_eager_ones(portraits, chips, n_jobs):
+    faces = FaceAligner(lazy=True, n_jobs=n_jobs).transform(portraits)
+    assert [type(face) for face in faces] == [LazyFace] * 40
+    assert np.array_equal(np.asarray(faces[7]), chips[7])
+    assert all(map(np.array_equal, iter_images(faces), chips))
+    assert repr(faces[0]) == f"LazyFace({portraits[0]!r})"
+
+
+def test_nothing_is_opened_before_it_is_looked_at():
+    (face,) = FaceAligner(lazy=True).transform(["no/such/file.jpg"])
+    with pytest.raises(ImageError, match="no such file"):
+        np.asarray(face)
+
+
+@pytest.mark.parametrize("n_jobs", [None, 2])
+def test_a_picture_without_a_face_is_named(portraits, tmp_path, n_jobs):
+    Image.new("RGB", (200, 200)).save(tmp_path / "black.jpg")
+    mixed = [*portraits[:11], str(tmp_path / "black.jpg")]
+    faces = FaceAligner(lazy=True, n_jobs=n_jobs).transform(mixed)
+    with pytest.raises(ImageError, match=r"X\[11\] \('.*black.jpg'\): has no face"):
+        NeuronCoverageTransformer("toy_image").fit(faces)
+    centred = FaceAligner(lazy=True, on_missing="center", n_jobs=n_jobs).transform(mixed)
+    assert NeuronCoverageTransformer("toy_image").fit_transform(centred).shape == (12, 3)
+
+
+@pytest.mark.parametrize("cache", [None, "memory"])
+@pytest.mark.parametrize("n_jobs", [None, 2])
+def test_coverage_of_lazy_faces(portraits, chips, cache, n_jobs):
+    faces = FaceAligner(lazy=True, n_jobs=n_jobs).transform(portraits)
+    expected = NeuronCoverageTransformer("toy_image", batch_size=8).fit(chips)
+    lazy = NeuronCoverageTransformer("toy_image", batch_size=8, cache=cache)
+    assert np.abs(lazy.fit_transform(faces) - expected.transform(chips)).sum() <= 1
+    assert np.abs(lazy.transform(faces) - expected.transform(chips)).sum() <= 1
+
+
+def test_fit_transform_looks_at_each_face_once(portraits, monkeypatch):
+    """But for the few whose sums place the window; each crosses the network as often."""
+    looks, passed = [], []
+    look, collect = LazyFace.__array__, NeuronMonitor._collect
+    monkeypatch.setattr(
+        LazyFace, "__array__", lambda self, *a, **k: looks.append(self) or look(self, *a, **k)
+    )
+    monkeypatch.setattr(
+        NeuronMonitor, "_collect", lambda m, n, x, s: passed.append(len(x)) or collect(m, n, x, s)
+    )
+    faces = FaceAligner(lazy=True).transform(portraits)
+    coverage = NeuronCoverageTransformer("toy_image")
+    once = coverage.fit_transform(faces)
+    assert len(looks) <= 50
+    assert sum(passed) <= 50
+    assert np.array_equal(coverage.transform(faces), once)
+
+
+def test_a_search_over_the_whole_detector_finds_each_face_once(portraits, monkeypatch):
+    """The aligner's output is new in every fit; the pictures' bytes tell that crops are known."""
+    looks, look = [], LazyFace.__array__
+    monkeypatch.setattr(
+        LazyFace, "__array__", lambda self, *a, **k: looks.append(self) or look(self, *a, **k)
+    )
+    detector = make_fakespotter("toy_image", cache=CoverageCache(), classifier=SVC())
+    search = GridSearchCV(detector, {"classifier__C": [0.1, 1, 10]}, cv=4)
+    search.fit(portraits, np.arange(40) % 2)
+    assert len(looks) <= 60  # uncached: 220
+    looks.clear()
+    assert search.predict(portraits).shape == (40,)
+    assert looks == []
+
+
+def test_another_picture_under_the_same_name_is_seen(portraits, tmp_path):
+    path = tmp_path / "face.jpg"
+    store = CoverageCache()
+    coverage = NeuronCoverageTransformer("toy_image", cache=store)
+    counts = []
+    for source in (portraits[0], portraits[39]):
+        path.write_bytes(Path(source).read_bytes())
+        faces = FaceAligner(lazy=True).transform([str(path)])
+        if not counts:
+            coverage.fit(FaceAligner(lazy=True).transform(portraits))
+        counts.append(coverage.transform(faces))
+    assert not np.array_equal(counts[0], counts[1])
+    assert len(store) == 40
+
+
+def test_a_file_that_changes_while_it_is_looked_at_is_not_remembered(portraits, tmp_path):
+    path = tmp_path / "face.jpg"
+    path.write_bytes(Path(portraits[1]).read_bytes())
+    (face,) = FaceAligner(lazy=True).transform([str(path)])
+    assert face.key("a form") is None
+    path.write_bytes(Path(portraits[2]).read_bytes())
+    face.remember("a form", b"key of which?")
+    assert face.key("a form") is None
+
+
+def test_other_options_are_other_crops(portraits):
+    (face,), (other,) = (
+        FaceAligner(lazy=True, padding=padding).transform(portraits[:1]) for padding in (0.25, 0.5)
+    )
+    assert face.key("form") is None
+    face.remember("form", b"key")
+    assert face.key("form") == b"key"
+    assert face.key("other form") is other.key("form") is None
+    assert FaceAligner(lazy=True).transform(portraits[:1])[0].key("form") == b"key"
+
+
+def test_detector_from_files(portraits):
+    y = np.arange(40) % 2
+    detector = make_fakespotter("toy_image", random_state=0)
+    assert detector["align"].lazy
+    detector.set_params(align__n_jobs=2)
+    scores = detector.fit(portraits, y).predict_proba(portraits)
+    assert np.abs(detector.predict_proba(portraits[5:9]) - scores[5:9]).max() < 1e-6
+
+
+def test_a_script_without_a_guard_ends(portraits):
+    """Processes that multiprocessing would start by running the script again."""
+    script = (
+        "from skfakespotter import FaceAligner, NeuronCoverageTransformer\n"
+        f"faces = FaceAligner(lazy=True, n_jobs=2).transform({portraits[:20]!r})\n"
+        "print(NeuronCoverageTransformer('toy_image').fit_transform(faces).shape)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=120
+    )
+    assert done.stdout == "(20, 3)\n", done.stderr
