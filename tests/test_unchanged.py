@@ -1,4 +1,4 @@
-"""Thresholds, counts and scores of the package before its core was rebuilt, as numbers in a file."""
+"""Thresholds, counts and scores of the package before its core was rebuilt, from a file."""
 
 import json
 from pathlib import Path
