@@ -56,8 +56,8 @@ class Backbone:
         the network's channel order.
     channel_order : "RGB" or "BGR", default="RGB"
         Order in which the network takes the channels.
-    licence, source : str, default=""
-        Licence and origin of the weights.
+    license, source : str, default=""
+        License and origin of the weights.
 
     Attributes
     ----------
@@ -84,14 +84,14 @@ class Backbone:
         mean=0.0,
         scale=1.0,
         channel_order="RGB",
-        licence="",
+        license="",
         source="",
     ):
         if channel_order not in ("RGB", "BGR"):
             raise ValueError(f"channel_order is {channel_order!r}: expected 'RGB' or 'BGR'.")
         self.name, self.module, self.input_size = name, module, input_size
         self.mean, self.scale, self.channel_order = mean, scale, channel_order
-        self.licence, self.source, self.crop = licence, source, crop
+        self.license, self.source, self.crop = license, source, crop
         self.template = template
         self.recipe = None  # (spec, weights) once load_backbone made it
         self._on_device, self._folded, self._rows = {}, {}, {}

@@ -102,7 +102,7 @@ def load_backbone(backbone, *, weights=None):
     Returns
     -------
     Backbone
-        With ``module``, ``preprocess``, ``input_size``, ``licence``, ``source`` and
+        With ``module``, ``preprocess``, ``input_size``, ``license``, ``source`` and
         ``fingerprint``.
 
     Raises

@@ -96,7 +96,7 @@ def dlib_backbone(weights=None):
         mean=MEAN,
         scale=SCALE,
         template="dlib",
-        licence="CC0-1.0",
+        license="CC0-1.0",
         source="dlib_face_recognition_resnet_model_v1.dat (PyPI: face_recognition_models)",
     )
 

@@ -62,7 +62,7 @@ def onnx_backbone(
     scale=127.5,
     channel_order="RGB",
     template="arcface",
-    licence="",
+    license="",
 ):
     """Build a backbone from an ONNX file.
 
@@ -85,7 +85,7 @@ def onnx_backbone(
         Order in which the network takes the channels.
     template : str, default="arcface"
         The alignment that it was trained with.
-    licence : str, default=""
+    license : str, default=""
         Of the weights.
 
     Returns
@@ -120,7 +120,7 @@ def onnx_backbone(
         scale=scale,
         channel_order=channel_order,
         template=template,
-        licence=licence,
+        license=license,
         source=os.fspath(path),
     )
 

@@ -339,7 +339,7 @@ def _backbone(architecture, weights):
         mean=MEAN_BGR,
         channel_order="BGR",
         template="vggface2",
-        licence="not stated in the weight files; see the source",
+        license="not stated in the weight files; see the source",
         source=SOURCE,
     )
 

@@ -107,7 +107,7 @@ def test_layers_and_units_of_dlibs_network():
     assert sum(per_layer) == 619_840
     assert sum(monitor.n_channels.values()) == 3_680
     assert repr(backbone) == "<Backbone 'dlib': 30 conv and fc layers, input (150, 150)>"
-    assert backbone.licence == "CC0-1.0"
+    assert backbone.license == "CC0-1.0"
 
 
 def test_random_weights_are_seeded_and_leave_the_rng_alone():
@@ -495,7 +495,7 @@ def test_fingerprint_tells_weights_and_input_format_apart():
     with torch.no_grad():
         nudged.module.bias[3] += 1e-6
     assert nudged.fingerprint not in prints
-    renamed = Backbone("other", tiny().module, input_size=(32, 32), licence="x", source="y")
+    renamed = Backbone("other", tiny().module, input_size=(32, 32), license="x", source="y")
     assert renamed.fingerprint == tiny().fingerprint
 
 
