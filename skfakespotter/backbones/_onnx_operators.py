@@ -13,6 +13,9 @@ class UnsupportedError(ValueError):
     """An operator, or a variant of one, that is not written out here."""
 
 
+LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+
+
 def make_layer(operator, inputs, attributes, constants):
     """Make a torch layer of a convolution or of a product with constant weights.
 
@@ -32,14 +35,16 @@ def make_layer(operator, inputs, attributes, constants):
     (torch.nn.Module, list of str) or (None, None)
         The layer and the inputs it is still to be given; None for any other node.
     """
-    if operator not in ("Conv", "Gemm", "MatMul") or inputs[1] not in constants:
-        if operator in ("Conv", "Gemm"):
+    if operator not in LAYERS or inputs[1] not in constants:
+        if operator in LAYERS and operator != "MatMul":
             raise UnsupportedError("its weights are not constant")
         return None, None
     weight = constants[inputs[1]]
     bias = constants[inputs[2]] if len(inputs) > 2 and inputs[2] else None
     if operator == "Conv":
         return _convolution(attributes, weight, bias), inputs[:1]
+    if operator == "ConvTranspose":
+        return _transposed_convolution(attributes, weight, bias), inputs[:1]
     if operator == "Gemm":
         if attributes.get("transA", 0):
             raise UnsupportedError("transA")
@@ -71,6 +76,31 @@ def _convolution(attributes, weight, bias):
         )
     _assign(layer, weight, bias)
     return layer if before is None else nn.Sequential(nn.ZeroPad2d(before), layer)
+
+
+def _transposed_convolution(attributes, weight, bias):
+    if weight.ndim != 4:
+        raise UnsupportedError(f"kernel of shape {tuple(weight.shape)}")
+    if "output_shape" in attributes:
+        raise UnsupportedError("output_shape")
+    before, padding = _padding(attributes)
+    if before is not None:
+        raise UnsupportedError("uneven padding")
+    groups = attributes.get("group", 1)
+    with torch.device("meta"):
+        layer = nn.ConvTranspose2d(
+            weight.shape[0],
+            weight.shape[1] * groups,
+            tuple(weight.shape[2:]),
+            tuple(attributes.get("strides", (1, 1))),
+            padding,
+            tuple(attributes.get("output_padding", (0, 0))),
+            groups,
+            bias is not None,
+            tuple(attributes.get("dilations", (1, 1))),
+        )
+    _assign(layer, weight, bias)
+    return layer
 
 
 def _linear(weight, bias):

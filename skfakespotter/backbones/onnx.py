@@ -140,18 +140,26 @@ class _Step:
 class OnnxNetwork(nn.Module):
     """An ONNX graph, run node by node; convolutions and Gemms are torch layers.
 
+    The sizes that the file states for its input and outputs bind nobody: a graph of
+    convolutions alone takes pictures of any size, whatever the file says.
+
     Parameters
     ----------
     path : path
         The file.
+    all_outputs : bool, default=False
+        Return a tuple of all the graph's outputs; otherwise the first one alone.
     """
 
-    def __init__(self, path):
+    def __init__(self, path, all_outputs=False):
         super().__init__()
         model = _read(path)
         self._digest = hashlib.sha256(model.SerializeToString()).hexdigest()
         self._input, batch, self.input_size = _input_of(model.graph, path)
-        self._output = model.graph.output[0].name
+        self._outputs = [value.name for value in model.graph.output]
+        self._all_outputs = all_outputs
+        if not all_outputs:
+            del self._outputs[1:]
         self._constants, self._buffer_names, self._steps = {}, {}, []
         self._load_constants(model.graph)
         for number, node in enumerate(model.graph.node):
@@ -163,7 +171,7 @@ class OnnxNetwork(nn.Module):
         self.requires_grad_(False).eval()
 
     def forward(self, x):
-        """Map (n, 3, h, w) to the graph's first output."""
+        """Map (n, 3, h, w) to the graph's first output, or to the tuple of all."""
         values = {self._input: x}
         for step in self._steps:
             given = [self._value(name, values) if name else None for name in step.inputs]
@@ -173,7 +181,8 @@ class OnnxNetwork(nn.Module):
                 values[step.output] = self.get_submodule(step.layer)(*given)
             for name in step.finished:
                 values.pop(name, None)
-        return values[self._output]
+        found = tuple(self._value(name, values) for name in self._outputs)
+        return found if self._all_outputs else found[0]
 
     def extra_repr(self):
         """Tell apart graphs with the same layers, for the fingerprint's sake."""
@@ -222,7 +231,7 @@ class OnnxNetwork(nn.Module):
     def _finish(self):
         """Make buffers of the constants in use, and free every value after its last use."""
         self._merge_biases()
-        used = {name for step in self._steps for name in step.inputs}
+        used = {name for step in self._steps for name in step.inputs}.union(self._outputs)
         self._constants = {k: v for k, v in self._constants.items() if k in used}
         for number, (name, tensor) in enumerate(self._constants.items()):
             if tensor.is_floating_point():  # whole numbers are shapes, which stay on the host
@@ -230,7 +239,7 @@ class OnnxNetwork(nn.Module):
                 self.register_buffer(f"constant_{number}", tensor)
         for name in self._buffer_names:
             del self._constants[name]
-        seen = {self._output}
+        seen = set(self._outputs)
         for step in reversed(self._steps):
             step.finished = tuple({*step.inputs, step.output} - seen)
             seen.update(step.inputs)
@@ -239,7 +248,7 @@ class OnnxNetwork(nn.Module):
         """Give a Linear made of MatMul the constant that the next node adds to it."""
         for step in [step for step in self._steps if step.operator == "MatMul" and step.layer]:
             users = [user for user in self._steps if step.output in user.inputs]
-            if len(users) != 1 or users[0].operator != "Add" or step.output == self._output:
+            if len(users) != 1 or users[0].operator != "Add" or step.output in self._outputs:
                 continue
             layer = self.get_submodule(step.layer)
             others = [name for name in users[0].inputs if name != step.output]
