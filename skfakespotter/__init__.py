@@ -1,21 +1,27 @@
 """Spot AI-synthesised faces by watching the neurons of a face-recognition network.
 
 Everything public is imported from here; a name's module is loaded when the name
-is first used, so that ``import skfakespotter`` does not import torch.
+is first used, so that ``import skfakespotter`` does not import torch. Type checkers and
+completion read the names in ``__init__.pyi`` (a test compares both lists).
 """
 
+from __future__ import annotations
+
 from importlib import import_module
+from typing import Any
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "AuditReport": "leakage",
     "AugmentedClassifier": "perturbations",
+    "Backbone": "backbones",
     "CheapCues": "baselines",
     "CooccurrenceMatrices": "baselines",
     "CoverageCache": "cache",
     "DetectionReport": "evaluation",
     "FaceAligner": "faces",
+    "FaceRecord": "faces",
     "FakeSpotterClassifier": "classifier",
     "GaussianBlur": "perturbations",
     "GaussianNoise": "perturbations",
@@ -30,6 +36,7 @@ _HOMES = {
     "ScoreMatrixDisplay": "evaluation",
     "SpectrumCNNClassifier": "baselines",
     "TrainingSizeDisplay": "evaluation",
+    "VideoScorer": "video",
     "audit": "leakage",
     "augment": "perturbations",
     "choose_threshold": "evaluation",
@@ -56,7 +63,7 @@ _HOMES = {
 __all__ = ["__version__", *_HOMES]
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(f".{_HOMES[name]}", __name__), name)
@@ -64,5 +71,5 @@ def __getattr__(name):
     return value
 
 
-def __dir__():
-    return sorted([*globals(), *_HOMES])
+def __dir__() -> list[str]:
+    return sorted(__all__)

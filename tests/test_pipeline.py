@@ -219,17 +219,3 @@ def test_other_weights_after_loading_are_refused(tmp_path, pictures):
     loaded = joblib.load(tmp_path / "coverage.joblib")
     with pytest.raises(ValueError, match=r"'swapped' has the fingerprint .* was fitted on"):
         loaded.transform(pictures[0])
-
-
-def test_importing_the_package_does_not_import_torch():
-    code = "import sys, skfakespotter; dir(skfakespotter); assert 'torch' not in sys.modules"
-    subprocess.run([sys.executable, "-c", code], check=True)
-
-
-def test_every_public_name_exists():
-    import skfakespotter
-
-    for name in skfakespotter.__all__:
-        assert getattr(skfakespotter, name) is not None
-    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
-        _ = skfakespotter.nothing

@@ -197,7 +197,7 @@ def _read_safetensors(path):
         from safetensors.torch import load_file
     except ImportError as error:
         raise ImportError(
-            f"{path}: reading it needs safetensors: pip install safetensors"
+            f'{path}: reading it needs safetensors: pip install "skfakespotter[safetensors]"'
         ) from error
     return load_file(path)
 

@@ -59,5 +59,5 @@ def make_frame(data, **options):
     try:
         from pandas import DataFrame
     except ImportError as error:
-        raise ImportError("to_frame needs pandas: pip install pandas") from error
+        raise ImportError('to_frame needs pandas: pip install "skfakespotter[pandas]"') from error
     return DataFrame(data, **options)

@@ -254,7 +254,7 @@ class TestOptionalFormats:
         ("name", "head", "package", "hint"),
         [
             ("net.h5", b"\x89HDF\r\n\x1a\n", "h5py", r"skfakespotter\[h5\]"),
-            ("net.safetensors", b"\0" * 9, "safetensors.torch", "pip install safetensors"),
+            ("net.safetensors", b"\0" * 9, "safetensors.torch", r"skfakespotter\[safetensors\]"),
         ],
     )
     def test_missing_package(self, tmp_path, monkeypatch, name, head, package, hint):

@@ -228,7 +228,7 @@ def test_report_shows_itself():
 
 def test_pandas_is_asked_for_by_name(monkeypatch):
     monkeypatch.setitem(sys.modules, "pandas", None)
-    with pytest.raises(ImportError, match="pip install pandas"):
+    with pytest.raises(ImportError, match=r"skfakespotter\[pandas\]"):
         detection_report(LABELS, SCORES, n_bootstraps=0).to_frame()
 
 

@@ -404,7 +404,7 @@ def test_results_save_without_loss_and_draw_themselves(name, tmp_path, monkeypat
     with monkeypatch.context() as without:
         without.setitem(sys.modules, "pandas", None)
         result.to_csv(tmp_path / "result.csv")
-        with pytest.raises(ImportError, match="pip install pandas"):
+        with pytest.raises(ImportError, match=r"skfakespotter\[pandas\]"):
             result.to_frame()
     with open(tmp_path / "result.csv", newline="") as file:
         header, *rows = csv.reader(file)

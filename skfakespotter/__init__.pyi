@@ -1,0 +1,49 @@
+"""What `__init__.py` loads lazily, in the words of type checkers and completion."""
+
+from skfakespotter.backbones import Backbone as Backbone
+from skfakespotter.backbones import list_backbones as list_backbones
+from skfakespotter.backbones import load_backbone as load_backbone
+from skfakespotter.backbones import register_backbone as register_backbone
+from skfakespotter.baselines import CheapCues as CheapCues
+from skfakespotter.baselines import CooccurrenceMatrices as CooccurrenceMatrices
+from skfakespotter.baselines import LogSpectrum as LogSpectrum
+from skfakespotter.baselines import SaturationStatistics as SaturationStatistics
+from skfakespotter.baselines import SpectrumCNNClassifier as SpectrumCNNClassifier
+from skfakespotter.baselines import make_baseline as make_baseline
+from skfakespotter.cache import CoverageCache as CoverageCache
+from skfakespotter.classifier import FakeSpotterClassifier as FakeSpotterClassifier
+from skfakespotter.datasets import load_coverage_sample as load_coverage_sample
+from skfakespotter.datasets import load_folders as load_folders
+from skfakespotter.datasets import make_pictures as make_pictures
+from skfakespotter.evaluation import DetectionReport as DetectionReport
+from skfakespotter.evaluation import RobustnessDisplay as RobustnessDisplay
+from skfakespotter.evaluation import ScoreIntervalDisplay as ScoreIntervalDisplay
+from skfakespotter.evaluation import ScoreMatrixDisplay as ScoreMatrixDisplay
+from skfakespotter.evaluation import TrainingSizeDisplay as TrainingSizeDisplay
+from skfakespotter.evaluation import choose_threshold as choose_threshold
+from skfakespotter.evaluation import cross_generator as cross_generator
+from skfakespotter.evaluation import detection_learning_curve as detection_learning_curve
+from skfakespotter.evaluation import detection_report as detection_report
+from skfakespotter.evaluation import leave_one_generator_out as leave_one_generator_out
+from skfakespotter.evaluation import robustness_cross_val as robustness_cross_val
+from skfakespotter.evaluation import robustness_curve as robustness_curve
+from skfakespotter.evaluation import within_pair as within_pair
+from skfakespotter.faces import FaceAligner as FaceAligner
+from skfakespotter.faces import FaceRecord as FaceRecord
+from skfakespotter.images import ImageError as ImageError
+from skfakespotter.leakage import AuditReport as AuditReport
+from skfakespotter.leakage import audit as audit
+from skfakespotter.leakage import normalise as normalise
+from skfakespotter.perturbations import AugmentedClassifier as AugmentedClassifier
+from skfakespotter.perturbations import GaussianBlur as GaussianBlur
+from skfakespotter.perturbations import GaussianNoise as GaussianNoise
+from skfakespotter.perturbations import JPEGCompression as JPEGCompression
+from skfakespotter.perturbations import Resize as Resize
+from skfakespotter.perturbations import augment as augment
+from skfakespotter.perturbations import paper_attacks as paper_attacks
+from skfakespotter.pipeline import make_fakespotter as make_fakespotter
+from skfakespotter.transformer import NeuronCoverageTransformer as NeuronCoverageTransformer
+from skfakespotter.transformer import merge_transformers as merge_transformers
+from skfakespotter.video import VideoScorer as VideoScorer
+
+__version__: str

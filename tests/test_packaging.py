@@ -1,0 +1,71 @@
+"""What the package says of itself agrees with what it does."""
+
+import ast
+import configparser
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+import skfakespotter
+
+ROOT = Path(__file__).parents[1]
+# where the name to import is not the name to install
+DISTRIBUTIONS = {"PIL": "pillow", "dlib": "dlib-bin", "sklearn": "scikit-learn"}
+
+
+@pytest.fixture(scope="module")
+def setup():
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    return config
+
+
+def _names(requirements):
+    return {re.split(r"[\[<>=!~ ;]", line)[0] for line in requirements.split("\n") if line}
+
+
+def _imported():
+    """Map each package of others that the source imports to one of the files that do."""
+    found = {}
+    for path in Path(skfakespotter.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            modules = []
+            if isinstance(node, ast.Import):
+                modules = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                modules = [node.module]
+            for module in modules:
+                found[module.split(".")[0]] = path.name
+    own = {*sys.stdlib_module_names, "skfakespotter"}
+    return {DISTRIBUTIONS.get(name, name): path for name, path in found.items() if name not in own}
+
+
+def test_whatever_is_imported_is_declared(setup):
+    declared = _names(setup["options"]["install_requires"])
+    for requirements in setup["options.extras_require"].values():
+        declared |= _names(requirements)
+    imported = _imported()
+    assert {"torch", "filelock", "pillow"} <= set(imported)
+    undeclared = {name: path for name, path in imported.items() if name not in declared}
+    assert not undeclared
+
+
+def test_whatever_is_declared_is_imported(setup):
+    assert _names(setup["options"]["install_requires"]) <= set(_imported())
+
+
+def test_extras_named_in_messages_exist(setup):
+    source = "".join(p.read_text() for p in Path(skfakespotter.__file__).parent.rglob("*.py"))
+    named = set(re.findall(r"skfakespotter\[(\w+)\]", source))
+    assert named
+    assert named <= set(setup["options.extras_require"])
+
+
+def test_constraints_hold_every_direct_requirement(setup):
+    pinned = {line.split("==")[0].lower() for line in (ROOT / "constraints.txt").read_text().splitlines()}
+    wanted = _names(setup["options"]["install_requires"])
+    for requirements in setup["options.extras_require"].values():
+        wanted |= {name for name in _names(requirements) if not name.startswith("%")}
+    assert {name.lower() for name in wanted} <= pinned
