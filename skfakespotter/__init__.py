@@ -46,6 +46,7 @@ _HOMES = {
     "leave_one_generator_out": "evaluation",
     "list_backbones": "backbones",
     "load_backbone": "backbones",
+    "load_clips": "video",
     "load_coverage_sample": "datasets",
     "load_folders": "datasets",
     "make_baseline": "baselines",

@@ -1,5 +1,6 @@
 """Clips: frames, the faces followed through them, and one verdict each."""
 
+from skfakespotter.video._datasets import load_clips
 from skfakespotter.video._frames import Frame, VideoError, iter_frames
 from skfakespotter.video._plot import ClipScoreDisplay
 from skfakespotter.video._results import ClipReport, ClipScore, TrackScore, clip_report
@@ -20,4 +21,5 @@ __all__ = [
     "contact_sheet",
     "follow_faces",
     "iter_frames",
+    "load_clips",
 ]
