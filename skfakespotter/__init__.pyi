@@ -45,5 +45,6 @@ from skfakespotter.pipeline import make_fakespotter as make_fakespotter
 from skfakespotter.transformer import NeuronCoverageTransformer as NeuronCoverageTransformer
 from skfakespotter.transformer import merge_transformers as merge_transformers
 from skfakespotter.video import VideoScorer as VideoScorer
+from skfakespotter.video import load_clips as load_clips
 
 __version__: str
