@@ -12,8 +12,12 @@ demo: $(VENV)/demo  ## run the main job on the embedded data
 test: $(VENV)/test  ## pass the tests
 	$(BIN)/python -m pytest
 
-lint: $(VENV)/test  ## check the style
-	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+lint: $(VENV)/test  ## check style, types, and who imports whom
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/python tools/annotations.py skfakespotter
+	$(BIN)/mypy
 
 format: $(VENV)/test  ## put the style right
 	$(BIN)/ruff check --fix . && $(BIN)/ruff format .
