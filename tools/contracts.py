@@ -1,6 +1,7 @@
 """A contract of ours for import-linter; pyproject.toml lists the contracts."""
 
 from graphlib import CycleError, TopologicalSorter
+from itertools import pairwise
 
 from importlinter import Contract, ContractCheck, output
 
@@ -45,6 +46,6 @@ class NoCircles(Contract):
             What :meth:`check` returned.
         """
         circle = check.metadata["circle"]
-        for imported, importer in zip(circle, circle[1:], strict=False):
+        for imported, importer in pairwise(circle):
             output.print_error(f"- {importer} imports {imported}", bold=False)
         output.new_line()
