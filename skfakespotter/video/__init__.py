@@ -1,7 +1,8 @@
 """Clips: frames, the faces followed through them, and one verdict each."""
 
 from skfakespotter.video._datasets import load_clips
-from skfakespotter.video._frames import Frame, VideoError, iter_frames
+from skfakespotter.video._errors import VideoError
+from skfakespotter.video._frames import Frame, iter_frames
 from skfakespotter.video._plot import ClipScoreDisplay
 from skfakespotter.video._results import ClipReport, ClipScore, TrackScore, clip_report
 from skfakespotter.video._scorer import VideoScorer

@@ -8,7 +8,8 @@ import numpy as np
 
 from skfakespotter._progress import track as show_progress
 from skfakespotter.images import check_images
-from skfakespotter.video._frames import VideoError, read_frames
+from skfakespotter.video._errors import VideoError
+from skfakespotter.video._frames import read_frames
 from skfakespotter.video._tracks import follow_faces
 
 

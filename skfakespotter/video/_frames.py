@@ -1,39 +1,22 @@
 """Frames: a clip on disk becomes upright uint8 RGB pictures with their times, one by one."""
 
+from __future__ import annotations
+
 import os
+import re
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from numbers import Integral, Real
 
 import numpy as np
-from PIL import Image
+from numpy.typing import NDArray
 
-from skfakespotter.images import ImageError
-
-
-class VideoError(ImageError):
-    """A clip that cannot be used, with its place in the input.
-
-    Parameters
-    ----------
-    reason : str
-        What is wrong with the clip and what was expected.
-    index : int, default=None
-        Position in the input.
-    path : str, default=None
-        File.
-
-    Examples
-    --------
-    >>> from skfakespotter.video import VideoError
-    >>> str(VideoError("holds no frame that can be decoded", path="a.mp4"))
-    "clip ('a.mp4'): holds no frame that can be decoded"
-    """
-
-    def __str__(self):
-        text = super().__str__()
-        return text if self.index is not None else text.replace("picture", "clip", 1)
+from skfakespotter._typing import Path
+from skfakespotter.images import SUFFIXES, ImageError, load_image
+from skfakespotter.video._decoding import RATE, decode, to_rgb
+from skfakespotter.video._errors import VideoError
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,13 +35,16 @@ class Frame:
 
     index: int
     time: float
-    image: np.ndarray
+    image: NDArray[np.uint8]
 
 
-def iter_frames(path, *, every=1, max_frames=None):
+def iter_frames(
+    path: Path, *, every: int | float = 1, burst: int = 1, max_frames: int | None = None
+) -> Iterator[Frame]:
     """Decode a clip lazily, one frame in memory at a time.
 
-    Times are the clip's own time stamps, so that a variable frame rate is kept. The rotation
+    Times are the clip's own time stamps, so that a variable frame rate is kept; where they
+    start anew, as in recordings that were joined, the parts follow each other. The rotation
     and mirroring that a phone writes beside the pictures is applied. Only local files are
     opened, and a file that points to others (a playlist) cannot make the decoder fetch from
     the network. Pixels are taken as square.
@@ -66,12 +52,17 @@ def iter_frames(path, *, every=1, max_frames=None):
     Parameters
     ----------
     path : str or PathLike
-        The clip, in any format that FFmpeg reads.
+        The clip, in any format that FFmpeg reads, or a folder of its frames as pictures.
+        These come in the order of the numbers in their names, and have no times: 25 a second
+        are assumed.
     every : int or float, default=1
-        An int: give each ``every``-th frame, beginning with the first. A float: give the
+        An int: take each ``every``-th frame, beginning with the first. A float: take the
         first frame in each ``every`` seconds.
+    burst : int, default=1
+        Frames in a row that are taken each time: ``every=100, burst=28`` takes 28 consecutive
+        frames of each hundred.
     max_frames : int, default=None
-        Stop after this many frames were given.
+        Stop after this many frames.
 
     Yields
     ------
@@ -88,7 +79,7 @@ def iter_frames(path, *, every=1, max_frames=None):
     Warns
     -----
     UserWarning
-        When a clip is broken or truncated: all frames that decode have been given, and the
+        When a clip is broken or truncated: all frames that decode were yielded, and the
         warning names the path and the time of the last one. Damage that the decoder patches
         over without a word cannot be known.
 
@@ -98,14 +89,14 @@ def iter_frames(path, *, every=1, max_frames=None):
     >>> list(iter_frames("no/such/clip.mp4"))
     Traceback (most recent call last):
     ...
-    skfakespotter.video._frames.VideoError: clip ('no/such/clip.mp4'): no such file
+    skfakespotter.video._errors.VideoError: clip ('no/such/clip.mp4'): no such file
     """
-    check_sampling(every, max_frames)
-    problems = []
-    return _warn_of(problems, read_frames(path, every, max_frames, problems))
+    check_sampling(every, max_frames, burst)
+    problems: list[str] = []
+    return _warn_of(problems, read_frames(path, every, max_frames, problems, burst))
 
 
-def check_sampling(every, max_frames):
+def check_sampling(every: int | float, max_frames: int | None, burst: int = 1) -> None:
     """Check which frames are asked for; raise ValueError that names the parameter."""
     number = isinstance(every, Real) and not isinstance(every, bool)
     lowest = 1 if isinstance(every, Integral) else np.nextafter(0, 1)
@@ -116,16 +107,24 @@ def check_sampling(every, max_frames):
         )
     if max_frames is not None and not (isinstance(max_frames, Integral) and max_frames >= 1):
         raise ValueError(f"max_frames is {max_frames!r}: expected None or an int of at least 1.")
+    if not isinstance(burst, Integral) or isinstance(burst, bool) or burst < 1:
+        raise ValueError(f"burst is {burst!r}: expected an int of at least 1.")
 
 
-def read_frames(path, every, max_frames, problems):
+def read_frames(
+    path: Path,
+    every: int | float,
+    max_frames: int | None,
+    problems: list[str],
+    burst: int = 1,
+) -> Iterator[Frame]:
     """Yield frames as :func:`iter_frames` does, adding to ``problems`` instead of warning.
 
     Parameters
     ----------
-    path, every, max_frames
+    path, every, max_frames, burst
         As for :func:`iter_frames`.
-    problems : list
+    problems : list of str
         Gets a sentence when the clip turns out broken or truncated.
 
     Yields
@@ -134,11 +133,57 @@ def read_frames(path, every, max_frames, problems):
         The frames asked for.
     """
     path = os.fspath(path)
-    if not os.path.isfile(path):
-        kind = "is a folder; expected a clip" if os.path.isdir(path) else "no such file"
-        raise VideoError(kind, path=path)
-    for index, time, picture in islice(_sample(_decode(path, problems), every), max_frames):
-        yield Frame(index, time, _upright(picture))
+    if os.path.isdir(path):
+        decoded, convert = _pictures_of(path), load_frame
+    elif os.path.isfile(path):
+        decoded, convert = decode(path, problems), to_rgb
+    else:
+        raise VideoError("no such file", path=path)
+    for index, time, picture in islice(_sample(decoded, every, burst), max_frames):
+        yield Frame(index, time, convert(picture))
+
+
+def load_frame(path: str) -> NDArray[np.uint8]:
+    """Load a frame that was stored as a picture.
+
+    Parameters
+    ----------
+    path : str
+        The picture.
+
+    Returns
+    -------
+    ndarray of shape (h, w, 3), uint8
+        RGB.
+
+    Raises
+    ------
+    VideoError
+        When it cannot be read.
+    """
+    try:
+        return load_image(path)
+    except ImageError as error:
+        raise VideoError(f"holds a frame that {error.reason}", path=path) from error
+
+
+def _pictures_of(folder):
+    """List the frames in a folder: index, time, path."""
+    names = [
+        name
+        for name in os.listdir(folder)
+        if os.path.splitext(name)[1].lower() in SUFFIXES and not name.startswith(".")
+    ]
+    if not names:
+        raise VideoError("is a folder without pictures; expected a clip or its frames", path=folder)
+    for index, name in enumerate(sorted(names, key=_numbers)):
+        yield index, index / RATE, os.path.join(folder, name)
+
+
+def _numbers(name):
+    """Sort frame_2 before frame_10."""
+    parts = re.split(r"(\d+)", name)
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
 
 
 def _warn_of(problems, frames):
@@ -147,107 +192,14 @@ def _warn_of(problems, frames):
         warnings.warn(problem, UserWarning, stacklevel=2)
 
 
-def _sample(decoded, every):
-    """Pass on each n-th frame, or the first in each interval of seconds."""
-    last = -1
+def _sample(decoded, every, burst):
+    """Pass on each n-th frame, or the first in each interval of seconds, and its followers."""
+    last, left = -1, 0
     for index, time, picture in decoded:
         # the small number: 0.3 s / 0.1 s is just below 3 in floating point
         interval = index / every if isinstance(every, Integral) else time / every + 1e-6
         if int(interval) > last:
-            last = int(interval)
+            last, left = int(interval), burst
+        if left:
+            left -= 1
             yield index, time, picture
-
-
-def _decode(path, problems):
-    """Yield index, time and PyAV frame of all frames that decode."""
-    faults, n_packets, index, start, time = [], 0, 0, None, 0.0
-    with _open(path) as container:
-        stream = _stream(container, path)
-        for packet in _packets(container, stream, faults):
-            n_packets += packet.size > 0
-            for picture in _pictures(packet, faults):
-                stamp = index / (stream.average_rate or 25) if picture.pts is None else picture.time
-                start = stamp if start is None else start
-                time = float(stamp - start)
-                yield index, time, picture
-                index += 1
-        if index == 0:
-            cause = f" ({faults[0]})" if faults else ""
-            raise VideoError(f"holds no frame that can be decoded{cause}", path=path)
-        if faults or _is_short(container, stream, n_packets, time):
-            cause = faults[0] if faults else "it ends early"
-            problems.append(
-                f"{path!r} is broken or truncated: {index} frames decode, "
-                f"the last at {time:.2f} s ({cause})."
-            )
-
-
-def _open(path):
-    try:
-        import av
-    except ImportError as error:
-        raise ImportError(
-            'clips are decoded by PyAV: pip install "skfakespotter[video]"'
-        ) from error
-    try:
-        # playlists and references inside a file may name local files, never the network
-        return av.open(path, container_options={"protocol_whitelist": "file"})
-    except (av.FFmpegError, OSError) as error:
-        raise VideoError(f"cannot be read as a clip ({error.strerror})", path=path) from error
-
-
-def _stream(container, path):
-    """Give the first moving-picture stream, its decoder held to Pillow's limit on size."""
-    for stream in container.streams.video:
-        if not stream.disposition & stream.disposition.attached_pic:  # cover art of a song
-            if Image.MAX_IMAGE_PIXELS:
-                stream.codec_context.options = {"max_pixels": str(Image.MAX_IMAGE_PIXELS)}
-            return stream
-    raise VideoError("holds no video stream", path=path)
-
-
-def _packets(container, stream, faults):
-    try:
-        yield from container.demux(stream)
-    except (_error_type(), OSError) as error:
-        faults.append(error.strerror)
-
-
-def _pictures(packet, faults):
-    """Decode a packet; a damaged one, or a picture flagged as damaged, is noted and left out."""
-    try:
-        pictures = packet.decode()
-    except (_error_type(), OSError) as error:
-        faults.append(error.strerror)
-        return []
-    if any(picture.is_corrupt for picture in pictures):
-        faults.append("damaged pictures")
-    return [picture for picture in pictures if not picture.is_corrupt]
-
-
-def _error_type():
-    from av import FFmpegError
-
-    return FFmpegError
-
-
-def _is_short(container, stream, n_packets, time):
-    """Tell whether the clip holds less than its header says."""
-    if stream.frames:
-        return n_packets < stream.frames
-    if container.duration is None or len(container.streams) > 1:  # a sound track may be longer
-        return False
-    two_frames = 2 / (stream.average_rate or 25)
-    return time + two_frames < container.duration / 1e6  # microseconds
-
-
-def _upright(picture):
-    """Apply the display matrix [[a, b], [c, d]]: x' = a x + c y, y' = b x + d y."""
-    image = picture.to_ndarray(format="rgb24")
-    matrix = picture.side_data.get("DISPLAYMATRIX")
-    if matrix is None:
-        return image
-    a, b, _, c, d = np.frombuffer(bytes(matrix), np.int32)[:5].astype(np.int64)
-    if abs(b) > abs(a):
-        image, a, d = image.swapaxes(0, 1), c, b
-    return np.ascontiguousarray(image[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1])
