@@ -53,7 +53,7 @@ _HOMES = {
     "make_fakespotter": "pipeline",
     "make_pictures": "datasets",
     "merge_transformers": "transformer",
-    "normalise": "leakage",
+    "reencode_images": "leakage",
     "paper_attacks": "perturbations",
     "register_backbone": "backbones",
     "robustness_cross_val": "evaluation",

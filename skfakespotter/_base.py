@@ -1,5 +1,7 @@
 """Base of the transformers that take pictures and learn nothing."""
 
+from typing import ClassVar
+
 from sklearn.base import BaseEstimator, TransformerMixin
 
 from skfakespotter.images import check_images
@@ -8,8 +10,10 @@ from skfakespotter.images import check_images
 class StatelessPictureTransformer(TransformerMixin, BaseEstimator):
     """Checks in ``fit`` and tells scikit-learn so; ``transform`` works without ``fit``.
 
-    A subclass gives ``transform`` and, where it has parameters, ``_check_params()``.
+    A subclass has ``transform`` and, where it has parameters, ``_parameter_constraints``.
     """
+
+    _parameter_constraints: ClassVar[dict[str, list]] = {}
 
     def fit(self, X, y=None):
         """Check the parameters and that ``X`` holds pictures; nothing is learnt.
@@ -36,7 +40,8 @@ class StatelessPictureTransformer(TransformerMixin, BaseEstimator):
         return self
 
     def _check_params(self):
-        pass
+        """Check the parameters; a subclass adds what concerns two of them at once."""
+        self._validate_params()
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -1,6 +1,10 @@
-"""Style: colours and new axes that the displays share."""
+"""Style: colors and new axes that the displays share."""
 
-# Okabe and Ito's colours, which all kinds of colour vision tell apart, and markers for grey print
+from __future__ import annotations
+
+from typing import Any
+
+# Okabe and Ito's colors, which all kinds of color vision tell apart, and markers for gray print
 STYLES = (
     ("#0072B2", "o"),
     ("#D55E00", "s"),
@@ -12,7 +16,9 @@ STYLES = (
 BLUE = STYLES[0][0]
 
 
-def make_axes(size, *, n_rows=1, n_columns=1, **options):
+def make_axes(
+    size: tuple[float, float], *, n_rows: int = 1, n_columns: int = 1, **options: Any
+) -> Any:
     """Make a figure with axes, or say how to install matplotlib.
 
     Parameters
@@ -27,7 +33,7 @@ def make_axes(size, *, n_rows=1, n_columns=1, **options):
     Returns
     -------
     Axes or ndarray of Axes
-        What ``subplots`` gives.
+        What ``subplots`` returns.
 
     Raises
     ------

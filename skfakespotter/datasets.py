@@ -1,17 +1,27 @@
 """Data: folders of pictures, generated pictures, and a table of measured coverage."""
 
+from __future__ import annotations
+
 import json
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.ndimage import convolve1d, gaussian_filter  # scikit-learn depends on SciPy
+from numpy.typing import NDArray
+from scipy.ndimage import convolve1d, gaussian_filter
 from sklearn.utils import Bunch, check_random_state
 
+from skfakespotter import _typing
+from skfakespotter._typing import RandomState
 from skfakespotter.images import find_images
 
+if TYPE_CHECKING:
+    from skfakespotter.transformer import NeuronCoverageTransformer
 
-def load_folders(folder, *, real="real", fake="fake"):
+
+def load_folders(folder: _typing.Path, *, real: str = "real", fake: str = "fake") -> Bunch:
     """List the pictures of two folders with their labels, without opening any.
 
     Parameters
@@ -52,14 +62,20 @@ def load_folders(folder, *, real="real", fake="fake"):
     )
 
 
-def make_pictures(n_samples=100, *, size=150, strength=1.0, random_state=None):
+def make_pictures(
+    n_samples: int = 100,
+    *,
+    size: int = 150,
+    strength: float = 1.0,
+    random_state: RandomState = None,
+) -> tuple[NDArray, NDArray]:
     """Generate pictures that differ as those of a camera and of a generator do.
 
     Every picture shows random soft blobs. Class 0 passes through a camera: a Bayer mosaic,
     shot and read noise, bilinear demosaicing. Class 1 passes through a generator's last
     layer: it is made at half size and enlarged by a transposed convolution, whose uneven
     kernel leaves a faint grid, and has smooth noise instead of a sensor's. The pictures
-    make no claim to be faces: they serve to try out and test a whole pipeline anywhere.
+    make no claim to be faces: they serve to test a whole pipeline anywhere.
 
     Parameters
     ----------
@@ -108,8 +124,8 @@ def make_pictures(n_samples=100, *, size=150, strength=1.0, random_state=None):
 class CoverageSample(Bunch):
     """Measured coverage vectors; see :func:`load_coverage_sample`."""
 
-    def transformer(self, **params):
-        """Give the fitted transformer that the vectors were measured with.
+    def transformer(self, **params: Any) -> NeuronCoverageTransformer:
+        """Return the fitted transformer that the vectors were measured with.
 
         A classifier trained on the table joins it in a Pipeline that scores new pictures.
 
@@ -138,7 +154,12 @@ class CoverageSample(Bunch):
         return transformer
 
 
-def load_coverage_sample(granularity="layer", *, pair=None, split=None):
+def load_coverage_sample(
+    granularity: str = "layer",
+    *,
+    pair: str | Sequence[str] | None = None,
+    split: str | None = None,
+) -> CoverageSample:
     """Load coverage vectors that this package measured on real and GAN-made faces.
 
     The faces themselves cannot be shipped. They are aligned by :class:`FaceAligner` and
@@ -222,7 +243,7 @@ def load_coverage_sample(granularity="layer", *, pair=None, split=None):
     )
 
 
-def _chosen(columns, name, values):
+def _chosen(columns: dict[str, NDArray], name: str, values: str | Sequence[str] | None) -> NDArray:
     """Mark the rows whose column holds one of the values."""
     if values is None:
         return np.ones(len(columns[name]), bool)
@@ -233,15 +254,15 @@ def _chosen(columns, name, values):
     return np.isin(columns[name], values)
 
 
-def _scene(size, rng):
-    """Draw soft coloured blobs, values about 0.1 to 0.9, shape (size, size, 3)."""
+def _scene(size: int, rng: np.random.RandomState) -> NDArray:
+    """Draw soft colored blobs, values about 0.1 to 0.9, shape (size, size, 3)."""
     coarse = gaussian_filter(rng.normal(size=(size, size, 3)), (size / 10, size / 10, 0))
     fine = gaussian_filter(rng.normal(size=(size, size, 3)), (size / 50, size / 50, 0))
     blobs = coarse / coarse.std() + 0.4 * fine / fine.std()
     return np.clip(0.5 + 0.18 * blobs, 0.05, 0.95)
 
 
-def _photograph(size, strength, rng):
+def _photograph(size: int, strength: float, rng: np.random.RandomState) -> NDArray:
     """Mosaic, noise, and bilinear demosaicing of a scene."""
     scene = _scene(size, rng)
     mosaic = np.zeros((size, size, 3))
@@ -252,7 +273,7 @@ def _photograph(size, strength, rng):
     return _blur(raw) / _blur(mosaic)
 
 
-def _generate(size, strength, rng):
+def _generate(size: int, strength: float, rng: np.random.RandomState) -> NDArray:
     """Enlarge a scene of half the size by a transposed convolution with an uneven kernel."""
     sparse, filled = np.zeros((2, size, size, 3))
     sparse[::2, ::2], filled[::2, ::2] = _scene(size // 2, rng), 1
@@ -262,7 +283,7 @@ def _generate(size, strength, rng):
     return picture + 0.01 * strength * smooth
 
 
-def _blur(picture):
+def _blur(picture: NDArray) -> NDArray:
     """Convolve rows and columns with (1, 2, 1) / 4: bilinear interpolation on a grid of 2."""
     kernel = np.array([0.25, 0.5, 0.25])
     for axis in (0, 1):

@@ -5,7 +5,10 @@ Pipeline; :func:`make_baseline` calls it. All of them have ``predict_proba``. Wh
 is imported when first used, so that this package loads without it.
 """
 
+from __future__ import annotations
+
 from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.calibration import CalibratedClassifierCV
@@ -14,13 +17,26 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import SVC, LinearSVC
 
+from skfakespotter._typing import RandomState
 from skfakespotter.baselines._cooccurrence import CooccurrenceMatrices
-from skfakespotter.baselines._cues import CheapCues, cheap_cue_baseline
+from skfakespotter.baselines._cues import (
+    CUE_NAMES,
+    CheapCues,
+    cheap_cue_baseline,
+    luminance,
+    picture_cues,
+    with_file_size,
+)
 from skfakespotter.baselines._saturation import SaturationStatistics
 from skfakespotter.baselines._spectrum import LogSpectrum
 
+if TYPE_CHECKING:
+    from skfakespotter.baselines._network import FaceEmbedding, MeanActivations
+    from skfakespotter.baselines._spectrum_cnn import SpectrumCNNClassifier
+
 __all__ = [
     "BASELINES",
+    "CUE_NAMES",
     "CheapCues",
     "CooccurrenceMatrices",
     "FaceEmbedding",
@@ -29,12 +45,15 @@ __all__ = [
     "SaturationStatistics",
     "SpectrumCNNClassifier",
     "cheap_cue_baseline",
+    "luminance",
     "make_baseline",
+    "picture_cues",
+    "with_file_size",
 ]
 
 
-def make_baseline(name, *, random_state=None):
-    """Give an unfitted rival of neuron coverage, from pictures to P(fake).
+def make_baseline(name: str, *, random_state: RandomState = None) -> Pipeline:
+    """Return an unfitted rival of neuron coverage, from pictures to P(fake).
 
     Parameters
     ----------
@@ -43,15 +62,15 @@ def make_baseline(name, *, random_state=None):
 
         - "cheap-cues": :func:`cheap_cue_baseline`;
         - "spectrum-linear": :class:`LogSpectrum` averaged to 32 x 32 cells per channel,
-          standardised, logistic regression;
+          standardized, logistic regression;
         - "spectrum-cnn": the same cells, :class:`SpectrumCNNClassifier`;
-        - "cooccurrence": square roots of :class:`CooccurrenceMatrices`, standardised,
+        - "cooccurrence": square roots of :class:`CooccurrenceMatrices`, standardized,
           linear support vector machine;
-        - "saturation": :class:`SaturationStatistics`, standardised, linear support vector
+        - "saturation": :class:`SaturationStatistics`, standardized, linear support vector
           machine.
 
         On faces, which the step ``align`` finds (``set_params(align="passthrough")`` when the
-        pictures are aligned faces already), with the network "dlib"; standardised, support
+        pictures are aligned faces already), with the network "dlib"; standardized, support
         vector machine with the RBF kernel:
 
         - "embedding": :class:`FaceEmbedding`, "traditional" in the paper's Figure 2 [1]_;
@@ -94,13 +113,13 @@ def make_baseline(name, *, random_state=None):
     return BASELINES[name](random_state)
 
 
-def _spectrum_linear(random_state):
+def _spectrum_linear(random_state: RandomState) -> Pipeline:
     # thousands of columns, hundreds of pictures: the penalty must be strong
     classifier = LogisticRegression(C=1e-2, max_iter=1000, random_state=random_state)
     return _pipeline(LogSpectrum(pool=8), StandardScaler(), classifier)
 
 
-def _spectrum_cnn(random_state):
+def _spectrum_cnn(random_state: RandomState) -> Pipeline:
     from skfakespotter.baselines._spectrum_cnn import SpectrumCNNClassifier
 
     # single cells of a spectrum are speckle, which a network without pretraining memorises
@@ -108,7 +127,7 @@ def _spectrum_cnn(random_state):
     return Pipeline([("features", LogSpectrum(pool=8)), ("classifier", classifier)])
 
 
-def _cooccurrence(random_state):
+def _cooccurrence(random_state: RandomState) -> Pipeline:
     pipeline = _pipeline(CooccurrenceMatrices(), StandardScaler(), _svm(1e-3, random_state))
     # frequencies span six decades; their square roots have nearly equal variances
     root = FunctionTransformer(np.sqrt, feature_names_out="one-to-one")
@@ -116,34 +135,34 @@ def _cooccurrence(random_state):
     return pipeline
 
 
-def _saturation(random_state):
+def _saturation(random_state: RandomState) -> Pipeline:
     return _pipeline(SaturationStatistics(), StandardScaler(), _svm(1.0, random_state))
 
 
-def _cheap_cues(random_state):
+def _cheap_cues(random_state: RandomState) -> Pipeline:
     return cheap_cue_baseline()  # its logistic regression draws nothing
 
 
-def _embedding(random_state):
+def _embedding(random_state: RandomState) -> Pipeline:
     from skfakespotter.baselines._network import FaceEmbedding
 
     return _on_faces(FaceEmbedding(), random_state)
 
 
-def _mean_activations(random_state):
+def _mean_activations(random_state: RandomState) -> Pipeline:
     from skfakespotter.baselines._network import MeanActivations
 
     return _on_faces(MeanActivations(), random_state)
 
 
-def _global_threshold(random_state):
+def _global_threshold(random_state: RandomState) -> Pipeline:
     from skfakespotter.transformer import NeuronCoverageTransformer
 
     coverage = NeuronCoverageTransformer(granularity="channel", threshold=0.0)
     return _on_faces(coverage, random_state)
 
 
-def _random_weights(random_state):
+def _random_weights(random_state: RandomState) -> Pipeline:
     from skfakespotter.backbones import load_backbone
     from skfakespotter.transformer import NeuronCoverageTransformer
 
@@ -151,8 +170,8 @@ def _random_weights(random_state):
     return _on_faces(NeuronCoverageTransformer(untrained, granularity="channel"), random_state)
 
 
-def _on_faces(features, random_state):
-    from skfakespotter.faces._aligner import FaceAligner
+def _on_faces(features: Any, random_state: RandomState) -> Pipeline:
+    from skfakespotter.faces import FaceAligner
 
     svm = CalibratedClassifierCV(SVC(C=10, random_state=random_state), ensemble=False)
     pipeline = _pipeline(features, StandardScaler(), svm)
@@ -160,12 +179,12 @@ def _on_faces(features, random_state):
     return pipeline
 
 
-def _svm(C, random_state):
+def _svm(C: float, random_state: RandomState) -> CalibratedClassifierCV:
     svm = LinearSVC(C=C, random_state=random_state, max_iter=10_000)
     return CalibratedClassifierCV(svm, ensemble=False)
 
 
-def _pipeline(features, scale, classifier):
+def _pipeline(features: Any, scale: Any, classifier: Any) -> Pipeline:
     return Pipeline([("features", features), ("scale", scale), ("classifier", classifier)])
 
 
@@ -187,11 +206,11 @@ _NEEDING_TORCH = {
 }
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> Any:
     if name not in _NEEDING_TORCH:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{_NEEDING_TORCH[name]}", __name__), name)
+    return getattr(import_module(f"{__name__}.{_NEEDING_TORCH[name]}"), name)
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})

@@ -1,36 +1,43 @@
 """What the stateless transformers from pictures to numbers have in common."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from skfakespotter._base import StatelessPictureTransformer
 from skfakespotter._prefetch import iter_images
+from skfakespotter._typing import Pictures
 from skfakespotter.images import check_images
 
 
 class PictureFeatures(StatelessPictureTransformer):
     """Base of transformers that describe each picture by a fixed number of figures.
 
-    A subclass gives the property ``_n_features_out``, ``_describe(image)`` from a uint8 RGB
+    A subclass has the property ``_n_features_out``, ``_describe(image)`` from a uint8 RGB
     array (h, w, 3) to a vector of that length, ``_feature_names()`` and, where it has
-    parameters, ``_check_params()``. Pictures are decoded ahead, in threads.
+    parameters, ``_parameter_constraints``. Pictures are decoded ahead, in threads.
 
     Examples
     --------
     >>> import numpy as np
     >>> from skfakespotter.baselines._base import PictureFeatures
-    >>> class MeanColour(PictureFeatures):
+    >>> class MeanColor(PictureFeatures):
     ...     _n_features_out = 3
     ...     def _describe(self, image):
     ...         return image.mean(axis=(0, 1))
     ...     def _feature_names(self):
     ...         return ["red", "green", "blue"]
-    >>> MeanColour().transform([np.full((4, 4, 3), 7, np.uint8)])
+    >>> MeanColor().transform([np.full((4, 4, 3), 7, np.uint8)])
     array([[7., 7., 7.]], dtype=float32)
     """
 
-    _dtype = np.float32
+    _dtype: type = np.float32
 
-    def transform(self, X):
+    def transform(self, X: Pictures) -> NDArray:
         """Describe each picture.
 
         Parameters
@@ -53,7 +60,7 @@ class PictureFeatures(StatelessPictureTransformer):
         self._check_params()
         return self._describe_all(check_images(X))
 
-    def get_feature_names_out(self, input_features=None):
+    def get_feature_names_out(self, input_features: Any = None) -> NDArray:
         """Name the columns.
 
         Parameters
@@ -69,6 +76,6 @@ class PictureFeatures(StatelessPictureTransformer):
         self._check_params()
         return np.array(self._feature_names(), dtype=object)
 
-    def _describe_all(self, X):
+    def _describe_all(self, X: Sequence[Any] | NDArray) -> NDArray:
         row = np.dtype((self._dtype, (self._n_features_out,)))
         return np.fromiter(iter_images(X, self._describe), dtype=row, count=len(X))

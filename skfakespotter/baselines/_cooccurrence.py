@@ -1,8 +1,13 @@
 """How often each value stands beside each other value."""
 
+from __future__ import annotations
+
 from numbers import Integral
+from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils._param_validation import Interval
 
 from skfakespotter.baselines._base import PictureFeatures
 from skfakespotter.images import ImageError
@@ -18,7 +23,7 @@ class CooccurrenceMatrices(PictureFeatures):
     Parameters
     ----------
     levels : int, default=32
-        Grey levels after requantisation: value v becomes ``v * levels // 256``. 256, the
+        Gray levels after requantisation: value v becomes ``v * levels // 256``. 256, the
         publication's, gives 196,608 columns (786 kB a picture), made for a convolutional
         network; the default 3,072 suit a linear classifier.
 
@@ -45,24 +50,20 @@ class CooccurrenceMatrices(PictureFeatures):
            [0.33333334, 0.        ]], dtype=float32)
     """
 
-    def __init__(self, levels=32):
+    _parameter_constraints: ClassVar = {"levels": [Interval(Integral, 2, 256, closed="both")]}
+
+    def __init__(self, levels: int = 32) -> None:
         self.levels = levels
 
-    def _check_params(self):
-        if not isinstance(self.levels, Integral):
-            raise TypeError(f"levels is {self.levels!r}: expected an integer.")
-        if not 2 <= self.levels <= 256:
-            raise ValueError(f"levels is {self.levels}: expected 2 to 256.")
-
     @property
-    def _n_features_out(self):
+    def _n_features_out(self) -> int:
         return 3 * self.levels**2
 
-    def _feature_names(self):
+    def _feature_names(self) -> list[str]:
         steps = range(self.levels)
         return [f"{channel}[{a},{b}]" for channel in "RGB" for a in steps for b in steps]
 
-    def _describe(self, image):
+    def _describe(self, image: NDArray) -> NDArray:
         height, width = image.shape[:2]
         if width < 2:
             raise ImageError(f"is {width}x{height} pixels; expected a width of 2 at least")

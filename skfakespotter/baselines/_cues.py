@@ -4,16 +4,21 @@ The baseline that every result stands beside. A detector that does not beat it h
 measured the source of the pictures (camera, crop, encoder), not the synthesis.
 """
 
+from __future__ import annotations
+
 import io
 import os
+from collections.abc import Sequence
 from functools import lru_cache
+from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 from scipy.fft import rfft2
 from scipy.ndimage import laplace
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skfakespotter.baselines._base import PictureFeatures
@@ -30,7 +35,7 @@ CUE_NAMES = (
 class CheapCues(PictureFeatures):
     """Describe a picture by 23 numbers that know nothing about faces.
 
-    Bytes per pixel, width, height, the mean of each colour channel, the sharpness and the
+    Bytes per pixel, width, height, the mean of each color channel, the sharpness and the
     power spectrum in sixteen bands: what a pair of data sets from two sources differs in even
     when every picture is real (FFHQ against LFW, all real, reaches an AUC of 0.97 on such
     cues [1]_). A published detector can be no better than this and still look good, so each
@@ -73,29 +78,31 @@ class CheapCues(PictureFeatures):
     --------
     >>> import numpy as np
     >>> from skfakespotter.baselines._cues import CheapCues
-    >>> grey = np.full((32, 48, 3), 100, np.uint8)
-    >>> CheapCues().transform([grey])[0, 1:7].round(3).tolist()
+    >>> gray = np.full((32, 48, 3), 100, np.uint8)
+    >>> CheapCues().transform([gray])[0, 1:7].round(3).tolist()
     [48.0, 32.0, 100.0, 100.0, 100.0, 0.0]
     """
 
-    def __init__(self, file_size=True):
+    _parameter_constraints: ClassVar = {"file_size": ["boolean"]}
+
+    def __init__(self, file_size: bool = True) -> None:
         self.file_size = file_size
 
     _dtype = np.float64  # bytes per pixel of a file are exact
     _n_features_out = len(CUE_NAMES)
 
-    def _describe(self, image):
+    def _describe(self, image: NDArray) -> NDArray:
         return picture_cues(image)
 
-    def _describe_all(self, X):
+    def _describe_all(self, X: Sequence[Any] | NDArray) -> NDArray:
         return with_file_size(super()._describe_all(X), X, self.file_size)
 
-    def _feature_names(self):
+    def _feature_names(self) -> tuple[str, ...]:
         return CUE_NAMES
 
 
-def cheap_cue_baseline(*, file_size=True):
-    """Give the baseline of the protocol: cheap cues, scaled, and a logistic regression.
+def cheap_cue_baseline(*, file_size: bool = True) -> Pipeline:
+    """Return the baseline of the protocol: cheap cues, scaled, and a logistic regression.
 
     Parameters
     ----------
@@ -118,7 +125,7 @@ def cheap_cue_baseline(*, file_size=True):
     )
 
 
-def picture_cues(image):
+def picture_cues(image: NDArray) -> NDArray:
     """Describe one decoded picture; bytes per pixel are those of its JPEG encoding.
 
     Parameters
@@ -141,18 +148,18 @@ def picture_cues(image):
         raise ImageError(f"is {width}x{height} pixels; expected at least {MIN_SIDE}x{MIN_SIDE}")
     encoded = io.BytesIO()
     Image.fromarray(image).save(encoded, "JPEG", quality=MEMORY_QUALITY, subsampling="4:2:0")
-    grey = luminance(image)
+    gray = luminance(image)
     return np.concatenate(
         [
             [encoded.tell() / (height * width), width, height],
             image.mean(axis=(0, 1), dtype=np.float64),
-            [np.log1p(laplace(grey).var())],
-            _log_power(grey),
+            [np.log1p(laplace(gray).var())],
+            _log_power(gray),
         ]
     )
 
 
-def with_file_size(cues, X, file_size=True):
+def with_file_size(cues: NDArray, X: Sequence[Any] | NDArray, file_size: bool = True) -> NDArray:
     """Replace bytes per pixel by those of the file, where a picture is one.
 
     Parameters
@@ -175,8 +182,8 @@ def with_file_size(cues, X, file_size=True):
     return cues
 
 
-def luminance(image):
-    """Give the ITU-R 601 luminance of an RGB picture, 0 to 255.
+def luminance(image: NDArray) -> NDArray:
+    """Return the ITU-R 601 luminance of an RGB picture, 0 to 255.
 
     Parameters
     ----------
@@ -191,15 +198,15 @@ def luminance(image):
     return image @ np.array([0.299, 0.587, 0.114])
 
 
-def _log_power(grey):
-    window, bands, counts = _rings(*grey.shape)
-    power = np.abs(rfft2((grey - grey.mean()) * window)) ** 2 / grey.size
+def _log_power(gray: NDArray) -> NDArray:
+    window, bands, counts = _rings(*gray.shape)
+    power = np.abs(rfft2((gray - gray.mean()) * window)) ** 2 / gray.size
     mean = np.bincount(bands, power.ravel(), N_BANDS) / np.maximum(counts, 1)
     return np.log(mean + 1e-3)  # the floor keeps a flat picture finite; noise of sigma 1 has 0.14
 
 
 @lru_cache(maxsize=8)
-def _rings(height, width):
+def _rings(height: int, width: int) -> tuple[NDArray, NDArray, NDArray]:
     window = np.outer(np.hanning(height), np.hanning(width))
     frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width))
     bands = np.minimum((frequency * 2 * N_BANDS).astype(int), N_BANDS - 1).ravel()

@@ -1,8 +1,13 @@
-"""How much of a picture is burnt out or pitch black."""
+"""How many pixels of a picture are over-exposed or under-exposed."""
+
+from __future__ import annotations
 
 from numbers import Integral
+from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils._param_validation import Interval
 
 from skfakespotter.baselines._base import PictureFeatures
 
@@ -10,7 +15,7 @@ from skfakespotter.baselines._base import PictureFeatures
 class SaturationStatistics(PictureFeatures):
     """Fractions of over-exposed and of under-exposed pixels, at rising tolerance.
 
-    Normalisation layers keep a generator's values from running into saturation, where
+    Normalization layers keep a generator's values from running into saturation, where
     a camera's often do [1]_. For each tolerance k = 0, ..., ``tolerance``,
 
         over(k)  = share of the pixels whose three channels are all >= 255 - k,
@@ -19,7 +24,7 @@ class SaturationStatistics(PictureFeatures):
     Parameters
     ----------
     tolerance : int, default=15
-        The largest tolerance, in grey levels out of 255, from 0 to 127. The publication
+        The largest tolerance, in gray levels out of 255, from 0 to 127. The publication
         feeds such frequencies at several thresholds to a linear support vector machine;
         the range, 240 to 255 and 0 to 15, and a pixel's saturation being that of
         all its channels, are choices made here.
@@ -46,24 +51,20 @@ class SaturationStatistics(PictureFeatures):
     array([[0.25, 0.5 , 0.25, 0.25]], dtype=float32)
     """
 
-    def __init__(self, tolerance=15):
+    _parameter_constraints: ClassVar = {"tolerance": [Interval(Integral, 0, 127, closed="both")]}
+
+    def __init__(self, tolerance: int = 15) -> None:
         self.tolerance = tolerance
 
-    def _check_params(self):
-        if not isinstance(self.tolerance, Integral):
-            raise TypeError(f"tolerance is {self.tolerance!r}: expected an integer.")
-        if not 0 <= self.tolerance <= 127:
-            raise ValueError(f"tolerance is {self.tolerance}: expected 0 to 127 grey levels.")
-
     @property
-    def _n_features_out(self):
+    def _n_features_out(self) -> int:
         return 2 * (self.tolerance + 1)
 
-    def _feature_names(self):
+    def _feature_names(self) -> list[str]:
         steps = range(self.tolerance + 1)
         return [f"over>={255 - k}" for k in steps] + [f"under<={k}" for k in steps]
 
-    def _describe(self, image):
+    def _describe(self, image: NDArray) -> NDArray:
         darkest, brightest = image.min(axis=2), image.max(axis=2)
         over = np.bincount(255 - darkest.ravel(), minlength=256)
         under = np.bincount(brightest.ravel(), minlength=256)

@@ -1,19 +1,24 @@
 """The log-spectrum of a picture, the input of AutoGAN's detector."""
 
-from numbers import Integral
+from __future__ import annotations
+
+from numbers import Integral, Real
+from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import fft
+from sklearn.utils._param_validation import Interval
 
 from skfakespotter.baselines._base import PictureFeatures
 from skfakespotter.images import MIN_SIDE, fit_to
 
 
 class LogSpectrum(PictureFeatures):
-    """Normalised log-amplitude of the 2-D Fourier transform of each colour channel.
+    """Normalized log-amplitude of the 2-D Fourier transform of each color channel.
 
     Upsampling in a generator copies the spectrum to high frequencies; the copies show as
-    peaks. Per channel ``c`` with values in [0, 1], and ``F`` its unnormalised transform,
+    peaks. Per channel ``c`` with values in [0, 1], and ``F`` its unnormalized transform,
 
         s = log(|F| + epsilon),  lo and hi = two percentiles of s over the channel,
         out = clip(2 (s - lo) / (hi - lo) - 1, -1, 1),
@@ -27,12 +32,12 @@ class LogSpectrum(PictureFeatures):
     size : int, default=256
         Pictures are brought to ``size`` x ``size`` pixels by
         :func:`skfakespotter.images.fit_to`. Shrinking a picture destroys the high
-        frequencies that give an upsampler away, while growing one only adds empty ones;
+        frequencies that reveal an upsampler, while growing one only adds empty ones;
         so take the size of the larger pictures, not of the smaller. 256 is the size of
         the published experiments. Where sizes differ between the classes, so do the
         spectra, for a reason that has nothing to do with synthesis.
     pool : int, default=1
-        Averages ``pool`` x ``pool`` cells of the normalised spectrum into one, which keeps
+        Averages ``pool`` x ``pool`` cells of the normalized spectrum into one, which keeps
         the columns few; it must divide ``size``.
     epsilon : float, default=1e-3
         Added to the amplitude before the logarithm.
@@ -47,12 +52,12 @@ class LogSpectrum(PictureFeatures):
     ----------
     .. [1] X. Zhang, S. Karaman, S.-F. Chang. Detecting and Simulating Artifacts in GAN
        Fake Images. WIFS 2019, section III-C. arXiv:1907.06515.
-    .. [2] https://github.com/ColumbiaDVMM/AutoGAN, which takes the centre 224 x 224 of
+    .. [2] https://github.com/ColumbiaDVMM/AutoGAN, which takes the center 224 x 224 of
        256 x 256 pictures (to suit its ResNet), with these ``epsilon`` and ``percentiles``.
 
     Examples
     --------
-    Columns that alternate between black and white hold two frequencies, zero (at the centre)
+    Columns that alternate between black and white hold two frequencies, zero (at the center)
     and the highest (at the left edge):
 
     >>> import numpy as np
@@ -64,37 +69,44 @@ class LogSpectrum(PictureFeatures):
     [[8, 0], [8, 8]]
     """
 
-    def __init__(self, size=256, *, pool=1, epsilon=1e-3, percentiles=(5, 95)):
+    _parameter_constraints: ClassVar = {
+        "size": [Interval(Integral, MIN_SIDE, None, closed="left")],
+        "pool": [Interval(Integral, 1, None, closed="left")],
+        "epsilon": [Interval(Real, 0, None, closed="neither")],
+        "percentiles": [tuple, list],
+    }
+
+    def __init__(
+        self,
+        size: int = 256,
+        *,
+        pool: int = 1,
+        epsilon: float = 1e-3,
+        percentiles: tuple[float, float] = (5, 95),
+    ) -> None:
         self.size = size
         self.pool = pool
         self.epsilon = epsilon
         self.percentiles = percentiles
 
-    def _check_params(self):
-        for name, least in (("size", MIN_SIDE), ("pool", 1)):
-            value = getattr(self, name)
-            if not isinstance(value, Integral):
-                raise TypeError(f"{name} is {value!r}: expected an integer.")
-            if value < least:
-                raise ValueError(f"{name} is {value}: expected at least {least}.")
+    def _check_params(self) -> None:
+        super()._check_params()
         if self.size % self.pool:
             raise ValueError(f"pool is {self.pool}: expected a divisor of size = {self.size}.")
-        if not self.epsilon > 0:
-            raise ValueError(f"epsilon is {self.epsilon!r}: expected a positive number.")
         if len(self.percentiles) != 2 or not 0 <= self.percentiles[0] < self.percentiles[1] <= 100:
             raise ValueError(
                 f"percentiles is {self.percentiles!r}: expected two rising numbers from 0 to 100."
             )
 
     @property
-    def _n_features_out(self):
+    def _n_features_out(self) -> int:
         return 3 * (self.size // self.pool) ** 2
 
-    def _feature_names(self):
+    def _feature_names(self) -> list[str]:
         cells = range(self.size // self.pool)
         return [f"{channel}[{row},{col}]" for channel in "RGB" for row in cells for col in cells]
 
-    def _describe(self, image):
+    def _describe(self, image: NDArray) -> NDArray:
         image = fit_to(image, (self.size, self.size)).transpose(2, 0, 1) / np.float32(255)
         spectrum = np.log(np.abs(fft.fft2(image)) + self.epsilon)
         low, high = np.percentile(spectrum, self.percentiles, axis=(1, 2), keepdims=True)

@@ -1,23 +1,31 @@
 """A small convolutional network over log-spectra."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from math import isqrt
+from numbers import Integral, Real
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 from skorch import NeuralNetClassifier
 from torch import nn
 
 from skfakespotter._device import resolve_device
+from skfakespotter._typing import Device, Labels, RandomState
 from skfakespotter.images import MIN_SIDE
 
 
 class SpectrumCNN(nn.Sequential):
-    """Three 3x3/2 convolutions with batch normalisation, 4x4 average pool, dropout, two logits.
+    """Three 3x3/2 convolutions with batch normalization, 4x4 average pool, dropout, two logits.
 
     Parameters
     ----------
@@ -32,8 +40,8 @@ class SpectrumCNN(nn.Sequential):
     torch.Size([2, 2])
     """
 
-    def __init__(self, widths=(16, 32, 64)):
-        layers = []
+    def __init__(self, widths: Sequence[int] = (16, 32, 64)) -> None:
+        layers: list[nn.Module] = []
         for n_in, n_out in zip((3, *widths), widths, strict=False):
             convolution = nn.Conv2d(n_in, n_out, 3, stride=2, padding=1, bias=False)
             layers += [convolution, nn.BatchNorm2d(n_out), nn.ReLU()]
@@ -41,8 +49,8 @@ class SpectrumCNN(nn.Sequential):
         layers += [nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Dropout(0.5)]
         super().__init__(*layers, nn.Linear(16 * widths[-1], 2))
 
-    def forward(self, X):
-        """Reshape rows of 3 * side**2 numbers to pictures, and give their logits.
+    def forward(self, X: torch.Tensor) -> torch.Tensor:
+        """Reshape rows of 3 * side**2 numbers to pictures, and return their logits.
 
         Parameters
         ----------
@@ -59,12 +67,12 @@ class SpectrumCNN(nn.Sequential):
 
 
 class SpectrumCNNClassifier(ClassifierMixin, BaseEstimator):
-    """Small convolutional network on log-spectra, AutoGAN's detector at pocket size.
+    """Small convolutional network on log-spectra, a small form of AutoGAN's detector.
 
     The publication [1]_ trains a ResNet-34 that knows ImageNet for ten epochs; this network
     starts from nothing and has 26,000 weights instead of 21 million, so that it learns
     from a thousand pictures in a minute without an accelerator. It is not the published
-    detector at its best: without pretraining it memorises the speckle of single cells, and
+    detector at its best: without pretraining it memorizes the speckle of single cells, and
     does better on averaged ones (``LogSpectrum(pool=8)``). Adam on the cross-entropy of
     two logits.
 
@@ -113,18 +121,29 @@ class SpectrumCNNClassifier(ClassifierMixin, BaseEstimator):
     array(['real', 'fake'], dtype='<U4')
     """
 
+    _parameter_constraints: ClassVar = {
+        "widths": [tuple, list],
+        "lr": [Interval(Real, 0, None, closed="neither")],
+        "max_epochs": [Interval(Integral, 1, None, closed="left")],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "weight_decay": [Interval(Real, 0, None, closed="left")],
+        "device": [str, torch.device],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
     def __init__(
         self,
-        widths=(16, 32, 64),
+        widths: Sequence[int] = (16, 32, 64),
         *,
-        lr=1e-3,
-        max_epochs=20,
-        batch_size=32,
-        weight_decay=1e-4,
-        device="cpu",
-        random_state=None,
-        verbose=0,
-    ):
+        lr: float = 1e-3,
+        max_epochs: int = 20,
+        batch_size: int = 32,
+        weight_decay: float = 1e-4,
+        device: Device = "cpu",
+        random_state: RandomState = None,
+        verbose: int = 0,
+    ) -> None:
         self.widths = widths
         self.lr = lr
         self.max_epochs = max_epochs
@@ -134,7 +153,7 @@ class SpectrumCNNClassifier(ClassifierMixin, BaseEstimator):
         self.random_state = random_state
         self.verbose = verbose
 
-    def fit(self, X, y):
+    def fit(self, X: ArrayLike, y: Labels) -> SpectrumCNNClassifier:
         """Train the network from new weights.
 
         Parameters
@@ -154,6 +173,7 @@ class SpectrumCNNClassifier(ClassifierMixin, BaseEstimator):
         ValueError
             When the columns are not three squares, or the classes are not two.
         """
+        self._validate_params()
         X, y = validate_data(self, X, y, dtype=np.float32)
         check_classification_targets(y)
         side = isqrt(X.shape[1] // 3)
@@ -171,8 +191,8 @@ class SpectrumCNNClassifier(ClassifierMixin, BaseEstimator):
             self.net_ = self._make_net().fit(X, codes.astype(np.int64))
         return self
 
-    def decision_function(self, X):
-        """Give the log-odds of ``classes_[1]``.
+    def decision_function(self, X: ArrayLike) -> NDArray:
+        """Return the log-odds of ``classes_[1]``.
 
         Parameters
         ----------
@@ -190,8 +210,8 @@ class SpectrumCNNClassifier(ClassifierMixin, BaseEstimator):
             logits = self.net_.forward(X).double().cpu().numpy()
         return logits[:, 1] - logits[:, 0]
 
-    def predict_proba(self, X):
-        """Give the probability of each class.
+    def predict_proba(self, X: ArrayLike) -> NDArray:
+        """Return the probability of each class.
 
         Parameters
         ----------
@@ -206,8 +226,8 @@ class SpectrumCNNClassifier(ClassifierMixin, BaseEstimator):
         odds = self.decision_function(X)
         return np.column_stack([expit(-odds), expit(odds)])
 
-    def predict(self, X):
-        """Give the likelier label.
+    def predict(self, X: ArrayLike) -> NDArray:
+        """Return the likelier label.
 
         Parameters
         ----------
@@ -221,7 +241,7 @@ class SpectrumCNNClassifier(ClassifierMixin, BaseEstimator):
         """
         return self.classes_[(self.decision_function(X) > 0).astype(int)]
 
-    def _make_net(self):
+    def _make_net(self) -> NeuralNetClassifier:
         return NeuralNetClassifier(
             SpectrumCNN,
             module__widths=self.widths,
@@ -237,7 +257,7 @@ class SpectrumCNNClassifier(ClassifierMixin, BaseEstimator):
             verbose=self.verbose,
         )
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_class = False
         return tags

@@ -1,6 +1,13 @@
 """Evaluation: figures with intervals, protocols that keep groups apart, robustness."""
 
-from skfakespotter.evaluation._metrics import DetectionReport, choose_threshold, detection_report
+from skfakespotter.evaluation._bootstrap import number_groups, resample
+from skfakespotter.evaluation._figures import FIGURES, weighted_figures
+from skfakespotter.evaluation._metrics import (
+    DetectionReport,
+    choose_threshold,
+    detection_report,
+    positive_label,
+)
 from skfakespotter.evaluation._plot import (
     RobustnessDisplay,
     ScoreIntervalDisplay,
@@ -13,20 +20,39 @@ from skfakespotter.evaluation._protocols import (
     leave_one_generator_out,
     within_pair,
 )
+from skfakespotter.evaluation._results import (
+    CrossGeneratorResult,
+    LearningCurveResult,
+    LeaveOneOutResult,
+    RobustnessCurve,
+    WithinPairResult,
+)
 from skfakespotter.evaluation._robustness import robustness_cross_val, robustness_curve
+from skfakespotter.evaluation._scoring import fake_response
 
 __all__ = [
+    "FIGURES",
+    "CrossGeneratorResult",
     "DetectionReport",
+    "LearningCurveResult",
+    "LeaveOneOutResult",
+    "RobustnessCurve",
     "RobustnessDisplay",
     "ScoreIntervalDisplay",
     "ScoreMatrixDisplay",
     "TrainingSizeDisplay",
+    "WithinPairResult",
     "choose_threshold",
     "cross_generator",
     "detection_learning_curve",
     "detection_report",
+    "fake_response",
     "leave_one_generator_out",
+    "number_groups",
+    "positive_label",
+    "resample",
     "robustness_cross_val",
     "robustness_curve",
+    "weighted_figures",
     "within_pair",
 ]

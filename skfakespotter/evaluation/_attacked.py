@@ -1,12 +1,18 @@
 """Attacked: a detector as it sees attacked pictures, in the shape that scorers take."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import _safe_indexing, gen_batches
 from sklearn.utils.metaestimators import available_if
 
 from skfakespotter.evaluation._scoring import fake_response
-from skfakespotter.perturbations._levels import naming
+from skfakespotter.perturbations import naming
 
 
 class Attacked(ClassifierMixin, BaseEstimator):
@@ -39,35 +45,43 @@ class Attacked(ClassifierMixin, BaseEstimator):
 
     classes_ = np.array([0, 1])
 
-    def __init__(self, folds, X, pos_label, batch_size, key, attack):
+    def __init__(
+        self,
+        folds: list[tuple[Any, NDArray]],
+        X: Sequence[Any] | NDArray,
+        pos_label: Any,
+        batch_size: int,
+        key: tuple[str, Any],
+        attack: Any,
+    ) -> None:
         self.folds = folds
         self.X = X
         self.pos_label = pos_label
         self.batch_size = batch_size
         self.key = key
         self.attack = attack
-        self.responses = {}
+        self.responses: dict[str, NDArray] = {}
 
     @available_if(lambda self: hasattr(self.folds[0][0], "predict"))
-    def predict(self, X):
-        """Give 1 for fake, 0 for real, of the pictures at the positions ``X``."""
+    def predict(self, X: NDArray) -> NDArray:
+        """Return 1 for fake, 0 for real, of the pictures at the positions ``X``."""
         return self._respond("predict")[X]
 
     @available_if(lambda self: hasattr(self.folds[0][0], "predict_proba"))
-    def predict_proba(self, X):
-        """Give P(real) and P(fake) of the pictures at the positions ``X``."""
+    def predict_proba(self, X: NDArray) -> NDArray:
+        """Return P(real) and P(fake) of the pictures at the positions ``X``."""
         fake = self._respond("predict_proba")[X]
         return np.column_stack([1 - fake, fake])
 
     @available_if(lambda self: hasattr(self.folds[0][0], "decision_function"))
-    def decision_function(self, X):
-        """Give values that rise towards fake, of the pictures at the positions ``X``."""
+    def decision_function(self, X: NDArray) -> NDArray:
+        """Return values that rise towards fake, of the pictures at the positions ``X``."""
         return self._respond("decision_function")[X]
 
-    def __sklearn_is_fitted__(self):
+    def __sklearn_is_fitted__(self) -> bool:
         return True
 
-    def _respond(self, method):
+    def _respond(self, method: str) -> NDArray:
         if method not in self.responses:
             parts = [
                 (batch, self._fake(estimator, method, batch))
@@ -78,7 +92,7 @@ class Attacked(ClassifierMixin, BaseEstimator):
             self.responses[method] = values[np.argsort(rows)]
         return self.responses[method]
 
-    def _fake(self, estimator, method, rows):
+    def _fake(self, estimator: Any, method: str, rows: NDArray) -> NDArray:
         """One response for each picture: label 1, probability or larger value = fake."""
         pictures = _safe_indexing(self.X, rows)
         attack, intensity = self.key

@@ -1,13 +1,20 @@
 """Bootstrap: resamples of items, whole groups at a time, with both classes in each."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator
+
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_random_state, column_or_1d
+
+from skfakespotter._typing import RandomState
 
 _CHUNK = 2_000_000  # weights held at once; 16 MB as float64
 
 
-def number_groups(groups, n):
-    """Give the number of each item's group, from 0, in sorted order.
+def number_groups(groups: ArrayLike | None, n: int) -> NDArray:
+    """Return the number of each item's group, from 0, in sorted order.
 
     Parameters
     ----------
@@ -26,7 +33,9 @@ def number_groups(groups, n):
     return np.unique(column_or_1d(groups), return_inverse=True)[1]
 
 
-def resample(fake, group, n_bootstraps, random_state=0):
+def resample(
+    fake: NDArray, group: NDArray, n_bootstraps: int, random_state: RandomState = 0
+) -> Iterator[tuple[NDArray, int]]:
     """Draw groups with replacement, as many as there are; draw again what lacks a class.
 
     Parameters

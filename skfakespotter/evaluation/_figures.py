@@ -4,7 +4,10 @@ scikit-learn computes one weighting a call; a bootstrap needs a thousand. One ma
 gives the counts of all of them.
 """
 
+from __future__ import annotations
+
 import numpy as np
+from numpy.typing import NDArray
 
 # fmt: off
 FIGURES = (
@@ -15,7 +18,7 @@ FIGURES = (
 N_BINS = 10  # of the expected calibration error
 
 
-def weighted_figures(fake, score, threshold, weights):
+def weighted_figures(fake: NDArray, score: NDArray, threshold: float, weights: NDArray) -> NDArray:
     """Compute all figures once for each row of item weights.
 
     Parameters
@@ -42,11 +45,11 @@ def weighted_figures(fake, score, threshold, weights):
     return np.column_stack([by_name[name] for name in FIGURES])
 
 
-def _ratio(part, whole):
+def _ratio(part: NDArray, whole: NDArray) -> NDArray:
     return np.divide(part, whole, out=np.zeros_like(part), where=whole != 0)
 
 
-def _decision_figures(fake, called, weights):
+def _decision_figures(fake: NDArray, called: NDArray, weights: NDArray) -> dict[str, NDArray]:
     tp, fn = weights @ (fake & called), weights @ (fake & ~called)
     fp, tn = weights @ (~fake & called), weights @ (~fake & ~called)
     spread = (tp + fp) * (tp + fn) * (tn + fp) * (tn + fn)
@@ -61,7 +64,7 @@ def _decision_figures(fake, called, weights):
     }
 
 
-def _ranking_figures(fake, score, weights):
+def _ranking_figures(fake: NDArray, score: NDArray, weights: NDArray) -> dict[str, NDArray]:
     """AP, AUC and EER from cumulative weights at each distinct score, highest first."""
     order = np.argsort(-score, kind="stable")
     last = np.flatnonzero(np.append(np.diff(score[order]), -1))  # of each run of ties
@@ -81,7 +84,7 @@ def _ranking_figures(fake, score, weights):
     }
 
 
-def _calibration_error(fake, score, weights):
+def _calibration_error(fake: NDArray, score: NDArray, weights: NDArray) -> NDArray:
     """ECE = sum over bins of |sum of w (y - p)| / sum of w."""
     if score.min() < 0 or score.max() > 1:
         return np.full(len(weights), np.nan)

@@ -1,14 +1,16 @@
 """Folds: which items are trained on and which are tested, groups on one side only."""
 
-from numbers import Integral
+from __future__ import annotations
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
-from sklearn.utils import check_scalar
 
 
-def make_splitter(groups, n_splits, random_state=0):
-    """Give the splitter of all protocols: shuffled, stratified, disjoint in groups if any.
+def make_splitter(
+    groups: ArrayLike | None, n_splits: int, random_state: int = 0
+) -> StratifiedGroupKFold | StratifiedKFold:
+    """Return the splitter of all protocols: shuffled, stratified, disjoint in groups if any.
 
     Parameters
     ----------
@@ -24,13 +26,13 @@ def make_splitter(groups, n_splits, random_state=0):
     StratifiedGroupKFold or StratifiedKFold
         The splitter.
     """
-    check_scalar(n_splits, "cv", Integral, min_val=2)
-    check_scalar(random_state, "random_state", Integral)
     kind = StratifiedKFold if groups is None else StratifiedGroupKFold
     return kind(n_splits=n_splits, shuffle=True, random_state=random_state)
 
 
-def make_folds(y, groups, cv, random_state=0):
+def make_folds(
+    y: NDArray, groups: NDArray | None, cv: int, random_state: int = 0
+) -> list[tuple[NDArray, NDArray]]:
     """List the folds as (training items, test items), with both classes on each side.
 
     Parameters
@@ -61,7 +63,7 @@ def make_folds(y, groups, cv, random_state=0):
     return folds
 
 
-def check_both_classes(y, what):
+def check_both_classes(y: NDArray, what: str) -> None:
     """Raise unless ``y`` holds two labels.
 
     Parameters
@@ -80,7 +82,7 @@ def check_both_classes(y, what):
         raise ValueError(f"{what} hold fewer than two classes ({len(y)} items).")
 
 
-def shuffle_stratified(y, items, seed):
+def shuffle_stratified(y: NDArray, items: NDArray, seed: int) -> NDArray:
     """Shuffle so that every beginning holds the classes in the proportion of the whole.
 
     Parameters

@@ -3,18 +3,25 @@
 One rule everywhere: an item is called fake when ``score >= threshold``.
 """
 
+from __future__ import annotations
+
+from collections.abc import Iterable
 from dataclasses import dataclass
 from numbers import Integral, Real
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import roc_curve
-from sklearn.utils import check_consistent_length, check_scalar, column_or_1d
+from sklearn.utils import check_consistent_length, column_or_1d
+from sklearn.utils._param_validation import Interval
 from sklearn.utils.multiclass import unique_labels
 
+from skfakespotter._params import checked
+from skfakespotter._tables import Table
+from skfakespotter._typing import Labels, RandomState
 from skfakespotter.evaluation._bootstrap import number_groups, resample
 from skfakespotter.evaluation._figures import FIGURES, weighted_figures
-from skfakespotter.evaluation._tables import make_frame
 
 
 class Figure(NamedTuple):
@@ -25,11 +32,12 @@ class Figure(NamedTuple):
     high: float
 
 
-@dataclass(frozen=True, eq=False)
-class DetectionReport:
+@dataclass(frozen=True, eq=False, repr=False)
+class DetectionReport(Table):
     """Figures of a detector with confidence intervals; what :func:`detection_report` returns.
 
-    ``report["AUC"]`` is a named tuple ``(value, low, high)``, and ``str(report)`` a table.
+    ``report["AUC"]`` is a named tuple ``(value, low, high)``, ``str(report)`` a table in words,
+    and ``to_frame()`` has one row a figure: ``figure``, ``value``, ``low``, ``high``.
 
     Parameters
     ----------
@@ -54,7 +62,7 @@ class DetectionReport:
     (0.75, 0.5)
     """
 
-    figures: dict
+    figures: dict[str, Figure]
     threshold: float
     n_samples: int
     n_positive: int
@@ -63,12 +71,16 @@ class DetectionReport:
     n_redrawn: int
     confidence_level: float
 
-    def __getitem__(self, name):
+    def __getitem__(self, name: str) -> Figure:
         if name not in self.figures:
             raise KeyError(f"no figure {name!r}: expected one of {', '.join(self.figures)}")
         return self.figures[name]
 
-    def __str__(self):
+    def __repr__(self) -> str:
+        value, low, high = self["AUC"]
+        return f"DetectionReport(AUC={value:.3f} [{low:.3f}, {high:.3f}], n={self.n_samples})"
+
+    def __str__(self) -> str:
         groups = f" in {self.n_groups:,} groups" if self.n_groups != self.n_samples else ""
         level = f"{100 * self.confidence_level:g} % intervals from {self.n_bootstraps:,} resamples"
         rows = [f"{'figure':<10}{'value':>8}{'low':>8}{'high':>8}"]
@@ -86,8 +98,8 @@ class DetectionReport:
             ]
         )
 
-    def to_dict(self):
-        """Give the figures as plain numbers, ready for JSON.
+    def to_dict(self) -> dict[str, dict[str, float]]:
+        """Return the figures as plain numbers, ready for JSON.
 
         Returns
         -------
@@ -96,33 +108,29 @@ class DetectionReport:
         """
         return {name: figure._asdict() for name, figure in self.figures.items()}
 
-    def to_frame(self):
-        """Give the figures as a table.
-
-        Returns
-        -------
-        pandas.DataFrame
-            One row a figure; columns ``value``, ``low``, ``high``.
-
-        Raises
-        ------
-        ImportError
-            When pandas is not installed.
-        """
-        return make_frame(list(self.figures.values()), index=list(self.figures))
+    def _columns(self) -> dict[str, list]:
+        value, low, high = zip(*self.figures.values(), strict=True)
+        names = {"figure": list(self.figures)}
+        return names | {"value": list(value), "low": list(low), "high": list(high)}
 
 
+@checked(
+    threshold=[Real],
+    n_bootstraps=[Interval(Integral, 0, None, closed="left")],
+    confidence_level=[Interval(Real, 0, 1, closed="neither")],
+    random_state=["random_state"],
+)
 def detection_report(
-    y_true,
-    y_score,
+    y_true: Labels,
+    y_score: ArrayLike,
     *,
-    threshold=0.5,
-    pos_label=None,
-    groups=None,
-    n_bootstraps=1000,
-    confidence_level=0.95,
-    random_state=0,
-):
+    threshold: float = 0.5,
+    pos_label: Any = None,
+    groups: ArrayLike | None = None,
+    n_bootstraps: int = 1000,
+    confidence_level: float = 0.95,
+    random_state: RandomState = 0,
+) -> DetectionReport:
     """Measure a detector: eleven figures, each with a percentile bootstrap interval.
 
     The paper's eight [1]_ come first: precision, recall, F1, accuracy, AP (average
@@ -188,16 +196,6 @@ def detection_report(
     ...
     """
     fake, score = _check_scores(y_true, y_score, pos_label)
-    check_scalar(threshold, "threshold", Real)
-    check_scalar(n_bootstraps, "n_bootstraps", Integral, min_val=0)
-    check_scalar(
-        confidence_level,
-        "confidence_level",
-        Real,
-        min_val=0,
-        max_val=1,
-        include_boundaries="neither",
-    )
     if np.isnan(threshold):
         raise ValueError("threshold is NaN: expected a number.")
     check_consistent_length(y_true, groups)
@@ -219,10 +217,13 @@ def detection_report(
     )
 
 
-def choose_threshold(y_true, y_score, *, max_fpr=0.05, pos_label=None):
+@checked(max_fpr=[Interval(Real, 0, 1, closed="both")])
+def choose_threshold(
+    y_true: Labels, y_score: ArrayLike, *, max_fpr: float = 0.05, pos_label: Any = None
+) -> float:
     """Choose the threshold that keeps false alarms at or under a rate on validation scores.
 
-    Give it scores of items that were used neither to fit the detector nor to report on
+    Pass scores of items that were used neither to fit the detector nor to report on
     it. A threshold chosen on test labels makes every figure at that threshold too good.
 
     Parameters
@@ -256,14 +257,13 @@ def choose_threshold(y_true, y_score, *, max_fpr=0.05, pos_label=None):
     >>> choose_threshold([0, 0, 1, 1], [0.1, 0.6, 0.4, 0.9], max_fpr=0.5)
     0.4
     """
-    check_scalar(max_fpr, "max_fpr", Real, min_val=0, max_val=1)
     fake, score = _check_scores(y_true, y_score, pos_label)
     fpr, _, thresholds = roc_curve(fake, score, drop_intermediate=False)
     return float(thresholds[fpr <= max_fpr][-1])
 
 
-def positive_label(y, pos_label=None):
-    """Say which of two labels means fake.
+def positive_label(y: ArrayLike, pos_label: Any = None) -> Any:
+    """Return which of two labels means fake.
 
     Parameters
     ----------
@@ -303,7 +303,7 @@ def positive_label(y, pos_label=None):
     return wanted
 
 
-def _check_scores(y_true, y_score, pos_label):
+def _check_scores(y_true: Labels, y_score: ArrayLike, pos_label: Any) -> tuple[NDArray, NDArray]:
     y_true, score = column_or_1d(y_true), np.asarray(y_score, dtype=np.float64)
     if score.ndim != 1:
         raise ValueError(
@@ -317,7 +317,13 @@ def _check_scores(y_true, y_score, pos_label):
     return y_true == positive_label(y_true, pos_label), score
 
 
-def _intervals(fake, score, threshold, resamples, confidence_level):
+def _intervals(
+    fake: NDArray,
+    score: NDArray,
+    threshold: float,
+    resamples: Iterable[tuple[NDArray, int]],
+    confidence_level: float,
+) -> tuple[NDArray, NDArray, int]:
     """Low and high ends of all figures, and the number of resamples drawn again."""
     figures, n_redrawn = [], 0
     for weights, lacking in resamples:

@@ -6,14 +6,21 @@ A group is what must not stand on both sides of a split: a photograph and its ed
 copies, a person, a video.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from numbers import Integral
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.metrics import roc_auc_score
-from sklearn.utils import check_scalar
+from sklearn.utils._param_validation import Interval
 
+from skfakespotter._params import checked
+from skfakespotter._typing import Labels
 from skfakespotter.evaluation._folds import check_both_classes, make_folds, shuffle_stratified
-from skfakespotter.evaluation._metrics import detection_report
+from skfakespotter.evaluation._metrics import DetectionReport, detection_report
 from skfakespotter.evaluation._results import (
     CrossGeneratorResult,
     LearningCurveResult,
@@ -21,10 +28,28 @@ from skfakespotter.evaluation._results import (
     WithinPairResult,
 )
 from skfakespotter.evaluation._scoring import fit_and_score
-from skfakespotter.evaluation._sets import check_set, check_sets, pool_sets, split_sets
+from skfakespotter.evaluation._sets import Sets, check_set, check_sets, pool_sets, split_sets
+
+_FOLDS = {
+    "cv": [Interval(Integral, 2, None, closed="left")],
+    "random_state": [Interval(Integral, 0, None, closed="left")],
+    "n_jobs": [Integral, None],
+}
+_CELLS = {**_FOLDS, "n_bootstraps": [Interval(Integral, 0, None, closed="left")]}
 
 
-def within_pair(estimator, X, y, *, groups=None, cv=5, pos_label=None, random_state=0, n_jobs=None):
+@checked(**_FOLDS)
+def within_pair(
+    estimator: Any,
+    X: Any,
+    y: Labels,
+    *,
+    groups: ArrayLike | None = None,
+    cv: int = 5,
+    pos_label: Any = None,
+    random_state: int = 0,
+    n_jobs: int | None = None,
+) -> WithinPairResult:
     """Cross-validate a detector on one pair, real against fake, groups kept apart.
 
     Parameters
@@ -87,9 +112,17 @@ def within_pair(estimator, X, y, *, groups=None, cv=5, pos_label=None, random_st
     )
 
 
+@checked(**_CELLS)
 def cross_generator(
-    estimator, sets, *, cv=5, pos_label=None, n_bootstraps=1000, random_state=0, n_jobs=None
-):
+    estimator: Any,
+    sets: dict[str, tuple],
+    *,
+    cv: int = 5,
+    pos_label: Any = None,
+    n_bootstraps: int = 1000,
+    random_state: int = 0,
+    n_jobs: int | None = None,
+) -> CrossGeneratorResult:
     """Train on each set and test on every other; on the diagonal, cross-validate.
 
     Off the diagonal the detector is fitted on all of the training set and tested on all of
@@ -149,9 +182,17 @@ def cross_generator(
     return CrossGeneratorResult(names=list(sets), reports=reports, n_train=n_train)
 
 
+@checked(**_CELLS)
 def leave_one_generator_out(
-    estimator, sets, *, cv=5, pos_label=None, n_bootstraps=1000, random_state=0, n_jobs=None
-):
+    estimator: Any,
+    sets: dict[str, tuple],
+    *,
+    cv: int = 5,
+    pos_label: Any = None,
+    n_bootstraps: int = 1000,
+    random_state: int = 0,
+    n_jobs: int | None = None,
+) -> LeaveOneOutResult:
     """Train on all sets but one and test on that one, for each in turn.
 
     Where the sets share groups, the one left out is tested fold by fold and the items of
@@ -203,19 +244,20 @@ def leave_one_generator_out(
     return LeaveOneOutResult(reports=reports, n_train=n_train)
 
 
+@checked(**_FOLDS, n_repeats=[Interval(Integral, 1, None, closed="left")])
 def detection_learning_curve(
-    estimator,
-    X,
-    y,
+    estimator: Any,
+    X: Any,
+    y: Labels,
     *,
-    groups=None,
-    train_sizes=None,
-    cv=5,
-    n_repeats=1,
-    pos_label=None,
-    random_state=0,
-    n_jobs=None,
-):
+    groups: ArrayLike | None = None,
+    train_sizes: Sequence[int] | None = None,
+    cv: int = 5,
+    n_repeats: int = 1,
+    pos_label: Any = None,
+    random_state: int = 0,
+    n_jobs: int | None = None,
+) -> LearningCurveResult:
     """Measure AUC against the number of training items, groups kept apart.
 
     In each fold the training side is shuffled once, classes interleaved in its own
@@ -235,7 +277,7 @@ def detection_learning_curve(
     cv : int, default=5
         Folds.
     n_repeats : int, default=1
-        Times the folds are drawn anew.
+        How often the folds are drawn again.
     pos_label : label, default=None
         The label of fakes; see :func:`within_pair`.
     random_state : int, default=0
@@ -265,7 +307,6 @@ def detection_learning_curve(
     array([ 5, 10, 20, 40, 80])
     """
     y, groups, positive = check_set(X, y, groups, pos_label)
-    check_scalar(n_repeats, "n_repeats", Integral, min_val=1)
     folds = [
         (shuffle_stratified(y, train, random_state + repeat), test)
         for repeat in range(n_repeats)
@@ -286,7 +327,17 @@ def detection_learning_curve(
     )
 
 
-def _measure(estimator, sets, cells, positive, n_jobs, *, cv, n_bootstraps, random_state):
+def _measure(
+    estimator: Any,
+    sets: Sets,
+    cells: dict[Any, tuple[list[str], str]],
+    positive: Any,
+    n_jobs: int | None,
+    *,
+    cv: int,
+    n_bootstraps: int,
+    random_state: int,
+) -> tuple[dict[Any, DetectionReport], dict[Any, int]]:
     """Figures and mean number of training items of cells ``{key: (training sets, test set)}``."""
     pool = pool_sets(sets)
     splits = {key: split_sets(sets, pool, *cell, cv, random_state) for key, cell in cells.items()}
@@ -311,12 +362,11 @@ def _measure(estimator, sets, cells, positive, n_jobs, *, cv, n_bootstraps, rand
     return reports, n_train
 
 
-def _check_sizes(train_sizes, most):
+def _check_sizes(train_sizes: Sequence[int] | None, most: int) -> list[int]:
     if train_sizes is None:
         train_sizes = {max(2, most // 2**halvings) for halvings in range(5)}
     sizes = sorted(set(train_sizes))
-    for size in sizes:
-        check_scalar(size, "train_sizes", Integral)
-    if not sizes or sizes[0] < 2 or sizes[-1] > most:
-        raise ValueError(f"train_sizes is {sizes}: expected numbers from 2 to {most}.")
+    whole = all(isinstance(size, Integral) for size in sizes)
+    if not sizes or not whole or sizes[0] < 2 or sizes[-1] > most:
+        raise ValueError(f"train_sizes is {sizes}: expected whole numbers from 2 to {most}.")
     return [int(size) for size in sizes]

@@ -1,26 +1,44 @@
 """Results: what protocols and robustness curves return; tables that save and draw themselves."""
 
-from dataclasses import dataclass, field
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.metrics import RocCurveDisplay
 
-from skfakespotter.evaluation._metrics import detection_report
+from skfakespotter._tables import Table
+from skfakespotter.evaluation._curve import PERCENTILES, AttackScores
+from skfakespotter.evaluation._metrics import DetectionReport, detection_report
 from skfakespotter.evaluation._plot import (
     RobustnessDisplay,
     ScoreIntervalDisplay,
     ScoreMatrixDisplay,
     TrainingSizeDisplay,
 )
-from skfakespotter.evaluation._tables import Table
 
-PERCENTILES = (2.5, 97.5)  # ends of the 95 % bootstrap intervals under attack
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
-class _Drawn(Table):
-    """A table with a display; a subclass gives ``_display()``."""
+class _Result(Table):
+    """A table that shows itself in one line; a subclass has ``_summary()``."""
 
-    def plot(self, ax=None):
+    def __repr__(self) -> str:
+        facts = ", ".join(f"{name}={value}" for name, value in self._summary().items())
+        return f"{type(self).__name__}({facts})"
+
+    def _summary(self) -> dict[str, str]:
+        raise NotImplementedError(f"{type(self).__name__} has no _summary()")
+
+
+class _Drawn(_Result):
+    """A result with a display; a subclass has ``_display()``."""
+
+    def plot(self, ax: Axes | None = None) -> Any:
         """Draw the result.
 
         Parameters
@@ -36,8 +54,8 @@ class _Drawn(Table):
         return self._display().plot(ax)
 
 
-@dataclass(frozen=True, eq=False)
-class WithinPairResult(Table):
+@dataclass(frozen=True, eq=False, repr=False)
+class WithinPairResult(_Result):
     """Out-of-fold scores of one pair; what ``within_pair`` returns.
 
     Parameters
@@ -58,16 +76,16 @@ class WithinPairResult(Table):
         The label of fakes.
     """
 
-    y_true: np.ndarray
-    scores: np.ndarray
-    folds: np.ndarray
-    fold_auc: np.ndarray
-    groups: np.ndarray | None
+    y_true: NDArray
+    scores: NDArray
+    folds: NDArray
+    fold_auc: NDArray
+    groups: NDArray | None
     threshold: float
-    pos_label: object
+    pos_label: Any
 
-    def report(self, **options):
-        """Give the eleven figures on the scores of all folds together.
+    def report(self, **options: Any) -> DetectionReport:
+        """Return the eleven figures on the scores of all folds together.
 
         Its AUC ranks items of different folds against each other; ``fold_auc.mean()``
         does not. They differ where the folds' detectors score on different scales.
@@ -86,7 +104,7 @@ class WithinPairResult(Table):
         options = {"threshold": self.threshold, "groups": self.groups, **options}
         return detection_report(self.y_true, self.scores, pos_label=self.pos_label, **options)
 
-    def plot(self, ax=None):
+    def plot(self, ax: Axes | None = None) -> RocCurveDisplay:
         """Draw the ROC curve of the scores of all folds together.
 
         Parameters
@@ -108,14 +126,18 @@ class WithinPairResult(Table):
             plot_chance_level=True,
         )
 
-    def _columns(self):
+    def _columns(self) -> dict[str, list]:
         columns = {"item": list(range(len(self.scores))), "label": self.y_true.tolist()}
         if self.groups is not None:
             columns["group"] = self.groups.tolist()
         return columns | {"fold": self.folds.tolist(), "score": self.scores.tolist()}
 
+    def _summary(self) -> dict[str, str]:
+        auc = f"{self.fold_auc.mean():.3f} ± {self.fold_auc.std():.3f}"
+        return {"fold_auc": auc, "n_folds": f"{len(self.fold_auc)}", "n": f"{len(self.scores)}"}
 
-@dataclass(frozen=True, eq=False)
+
+@dataclass(frozen=True, eq=False, repr=False)
 class CrossGeneratorResult(_Drawn):
     """A detector trained on each set, tested on each; what ``cross_generator`` returns.
 
@@ -131,26 +153,34 @@ class CrossGeneratorResult(_Drawn):
         Items the detector was fitted on; where there are folds, their mean, rounded.
     """
 
-    names: list
-    reports: dict
-    n_train: dict
+    names: list[str]
+    reports: dict[tuple[str, str], DetectionReport]
+    n_train: dict[tuple[str, str], int]
 
     @property
-    def matrix(self):
+    def matrix(self) -> NDArray:
         """AUC, ndarray of shape (n_sets, n_sets): a row a training set, a column a test set."""
         return np.array([[self.reports[a, b]["AUC"].value for b in self.names] for a in self.names])
 
-    def _display(self):
+    def _display(self) -> ScoreMatrixDisplay:
         return ScoreMatrixDisplay(self.matrix, self.names)
 
-    def _columns(self):
+    def _columns(self) -> dict[str, list]:
         pairs = [(a, b) for a in self.names for b in self.names]
         columns = {"train": [a for a, _ in pairs], "test": [b for _, b in pairs]}
         columns |= _auc_columns([self.reports[pair] for pair in pairs])
         return columns | {"n_train": [self.n_train[pair] for pair in pairs]}
 
+    def _summary(self) -> dict[str, str]:
+        others = self.matrix[~np.eye(len(self.names), dtype=bool)]
+        return {
+            "names": f"{self.names}",
+            "auc_within": f"{np.diag(self.matrix).mean():.3f}",
+            "auc_across": f"{others.mean():.3f}",
+        }
 
-@dataclass(frozen=True, eq=False)
+
+@dataclass(frozen=True, eq=False, repr=False)
 class LeaveOneOutResult(_Drawn):
     """A detector tested on each set in turn; what ``leave_one_generator_out`` returns.
 
@@ -164,20 +194,23 @@ class LeaveOneOutResult(_Drawn):
         Items of the other sets that the detector was fitted on; of folds, the rounded mean.
     """
 
-    reports: dict
-    n_train: dict
+    reports: dict[str, DetectionReport]
+    n_train: dict[str, int]
 
-    def _display(self):
+    def _display(self) -> ScoreIntervalDisplay:
         return ScoreIntervalDisplay(
             list(self.reports), *_auc_columns(self.reports.values()).values()
         )
 
-    def _columns(self):
+    def _columns(self) -> dict[str, list]:
         columns = {"test": list(self.reports)} | _auc_columns(self.reports.values())
         return columns | {"n_train": list(self.n_train.values())}
 
+    def _summary(self) -> dict[str, str]:
+        return {name: f"{report['AUC'].value:.3f}" for name, report in self.reports.items()}
 
-@dataclass(frozen=True, eq=False)
+
+@dataclass(frozen=True, eq=False, repr=False)
 class LearningCurveResult(_Drawn):
     """AUC by training size; what ``detection_learning_curve`` returns.
 
@@ -191,13 +224,13 @@ class LearningCurveResult(_Drawn):
         AUC on the test fold.
     """
 
-    train_sizes: np.ndarray
-    scores: np.ndarray = field(repr=False)
+    train_sizes: NDArray
+    scores: NDArray
 
-    def _display(self):
+    def _display(self) -> TrainingSizeDisplay:
         return TrainingSizeDisplay(self.train_sizes, self.scores.reshape(len(self.train_sizes), -1))
 
-    def _columns(self):
+    def _columns(self) -> dict[str, list]:
         size, repeat, fold = np.indices(self.scores.shape).reshape(3, -1)
         return {
             "n_train": self.train_sizes[size].tolist(),
@@ -206,12 +239,14 @@ class LearningCurveResult(_Drawn):
             "auc": self.scores.ravel().tolist(),
         }
 
+    def _summary(self) -> dict[str, str]:
+        auc = self.scores.reshape(len(self.train_sizes), -1).mean(axis=1).round(3)
+        return {"train_sizes": f"{self.train_sizes.tolist()}", "auc": f"{auc.tolist()}"}
 
-@dataclass(frozen=True, eq=False)
-class RobustnessCurve(Table):
-    """Scores of one detector under attacks.
 
-    :mod:`skfakespotter.evaluation._robustness` returns it.
+@dataclass(frozen=True, eq=False, repr=False)
+class RobustnessCurve(AttackScores, _Result):
+    """Scores of one detector under attacks; what ``robustness_curve`` returns.
 
     Parameters
     ----------
@@ -233,15 +268,8 @@ class RobustnessCurve(Table):
         Scores of the resamples; row 0 is clean, then as in ``columns``.
     """
 
-    clean_score: float
-    columns: dict
-    scores: dict
-    y_true: np.ndarray
-    scoring: str
-    bootstraps: np.ndarray | None = None
-
     @property
-    def mean_drop(self):
+    def mean_drop(self) -> dict[str, float]:
         """Average fall of the score in points (hundredths), as the paper reports it.
 
         Of each attack over its intensities, and of all of them under the key ``"average"``
@@ -251,14 +279,14 @@ class RobustnessCurve(Table):
         return {name: float(drop) for name, drop in self._means(np.asarray(self.columns["drop"]))}
 
     @property
-    def mean_drop_interval(self):
+    def mean_drop_interval(self) -> dict[str, tuple[float, float]]:
         """95 % intervals (low, high) of ``mean_drop``, in points; empty without bootstraps."""
         if self.bootstraps is None:
             return {}
         drops = self._means(self.bootstraps[0] - self.bootstraps[1:])
         return {name: tuple(np.percentile(drop, PERCENTILES).tolist()) for name, drop in drops}
 
-    def plot(self, ax=None, *, name=None):
+    def plot(self, ax: Any = None, *, name: str | None = None) -> RobustnessDisplay:
         """Draw one panel for each attack.
 
         Parameters
@@ -275,16 +303,24 @@ class RobustnessCurve(Table):
         """
         return RobustnessDisplay.from_curve(self, ax=ax, name=name)
 
-    def _columns(self):
+    def _columns(self) -> dict[str, list]:
         return self.columns
 
-    def _means(self, drops):
+    def _summary(self) -> dict[str, str]:
+        drops = {name: round(drop, 2) for name, drop in self.mean_drop.items()}
+        return {
+            "scoring": repr(self.scoring),
+            "clean_score": f"{self.clean_score:.3f}",
+            "mean_drop": f"{drops}",
+        }
+
+    def _means(self, drops: NDArray) -> list[tuple[str, Any]]:
         attack = np.asarray(self.columns["attack"])
         names = list(dict.fromkeys(self.columns["attack"]))
         means = [100 * drops[attack == name].mean(axis=0) for name in names]
         return [*zip(names, means, strict=True), ("average", np.mean(means, axis=0))]
 
 
-def _auc_columns(reports):
+def _auc_columns(reports: Iterable[DetectionReport]) -> dict[str, list[float]]:
     value, low, high = zip(*(report["AUC"] for report in reports), strict=True)
     return {"auc": list(value), "low": list(low), "high": list(high)}

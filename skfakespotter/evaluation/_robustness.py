@@ -1,44 +1,52 @@
-"""Robustness: how a detector's score falls as pictures are attacked, attack by attack.
+"""Robustness: how a detector's score falls as pictures are attacked, attack by attack."""
 
-The pictures are perturbed before the estimator sees them, as an attacker would do it; each
-picture gets the same perturbation for every estimator and split, so that scores are paired.
-"""
+from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping
 from numbers import Integral
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone
-from sklearn.metrics import check_scoring
-from sklearn.model_selection import check_cv
+from sklearn.model_selection import BaseCrossValidator, check_cv
 from sklearn.utils import _safe_indexing, check_consistent_length
+from sklearn.utils._param_validation import Interval
 from sklearn.utils.parallel import Parallel, delayed
 
-from skfakespotter.evaluation._attacked import Attacked
-from skfakespotter.evaluation._bootstrap import number_groups, resample
+from skfakespotter._params import checked
+from skfakespotter._typing import Labels, Pictures
+from skfakespotter.evaluation._curve import score_under_attacks
 from skfakespotter.evaluation._folds import make_splitter
-from skfakespotter.evaluation._metrics import positive_label
-from skfakespotter.evaluation._results import PERCENTILES, RobustnessCurve
+from skfakespotter.evaluation._results import RobustnessCurve
 from skfakespotter.images import check_images
-from skfakespotter.perturbations._levels import BATCH_SIZE, check_attacks
+from skfakespotter.perturbations import BATCH_SIZE
 
-CLEAN = ("clean", None)  # key of the unperturbed pictures
+_OPTIONS = {
+    "n_bootstraps": [Interval(Integral, 0, None, closed="left")],
+    "random_state": [Interval(Integral, 0, None, closed="left")],
+    "batch_size": [Interval(Integral, 1, None, closed="left")],
+    "n_jobs": [Integral, None],
+    "verbose": ["verbose"],
+}
 
 
+@checked(**_OPTIONS)
 def robustness_curve(
-    estimator,
-    X,
-    y,
+    estimator: Any,
+    X: Pictures,
+    y: Labels,
     *,
-    attacks=None,
-    scoring="roc_auc",
-    pos_label=None,
-    groups=None,
-    n_bootstraps=0,
-    random_state=0,
-    batch_size=BATCH_SIZE,
-    n_jobs=None,
-    verbose=0,
-):
+    attacks: Mapping[str, list] | None = None,
+    scoring: str | Callable = "roc_auc",
+    pos_label: Any = None,
+    groups: ArrayLike | None = None,
+    n_bootstraps: int = 0,
+    random_state: int = 0,
+    batch_size: int = BATCH_SIZE,
+    n_jobs: int | None = None,
+    verbose: int = 0,
+) -> RobustnessCurve:
     """Score one fitted detector on pictures and on the same pictures attacked.
 
     The estimator is not fitted again. Perturbed pictures are held a batch at a time.
@@ -116,37 +124,37 @@ def robustness_curve(
     """
     X, y = check_images(X), np.asarray(y)
     check_consistent_length(X, y, groups)
-    return _curve(
-        [(estimator, np.arange(len(X)))],
-        X,
-        y,
-        groups,
-        attacks=attacks,
-        scoring=scoring,
-        pos_label=pos_label,
-        n_bootstraps=n_bootstraps,
-        random_state=random_state,
-        batch_size=batch_size,
-        parallel=Parallel(n_jobs=n_jobs, verbose=verbose),
-    )
+    options = {
+        "attacks": attacks,
+        "scoring": scoring,
+        "pos_label": pos_label,
+        "n_bootstraps": n_bootstraps,
+        "random_state": random_state,
+        "batch_size": batch_size,
+        "n_jobs": n_jobs,
+        "verbose": verbose,
+    }
+    scores = score_under_attacks([(estimator, np.arange(len(X)))], X, y, groups, **options)
+    return RobustnessCurve(**vars(scores))
 
 
+@checked(**_OPTIONS)
 def robustness_cross_val(
-    estimator,
-    X,
-    y,
+    estimator: Any,
+    X: Pictures,
+    y: Labels,
     *,
-    groups=None,
-    cv=5,
-    attacks=None,
-    scoring="roc_auc",
-    pos_label=None,
-    n_bootstraps=0,
-    random_state=0,
-    batch_size=BATCH_SIZE,
-    n_jobs=None,
-    verbose=0,
-):
+    groups: ArrayLike | None = None,
+    cv: int | BaseCrossValidator | Iterable = 5,
+    attacks: Mapping[str, list] | None = None,
+    scoring: str | Callable = "roc_auc",
+    pos_label: Any = None,
+    n_bootstraps: int = 0,
+    random_state: int = 0,
+    batch_size: int = BATCH_SIZE,
+    n_jobs: int | None = None,
+    verbose: int = 0,
+) -> RobustnessCurve:
     """Fit on the clean training folds and score on the attacked held-out folds.
 
     One fit for each fold; every attack is scored on the same held-out pictures. The scores of
@@ -220,97 +228,19 @@ def robustness_cross_val(
         raise ValueError("cv does not hold out every picture exactly once: pass a partition.")
     parallel = Parallel(n_jobs=n_jobs, verbose=verbose)
     fitted = parallel(delayed(_fit)(estimator, X, y, train) for train, _ in splits)
-    return _curve(
-        [(fold, test) for fold, (_, test) in zip(fitted, splits, strict=True)],
-        X,
-        y,
-        groups,
-        attacks=attacks,
-        scoring=scoring,
-        pos_label=pos_label,
-        n_bootstraps=n_bootstraps,
-        random_state=random_state,
-        batch_size=batch_size,
-        parallel=parallel,
-    )
-
-
-def _curve(
-    folds,
-    X,
-    y,
-    groups,
-    *,
-    attacks,
-    scoring,
-    pos_label,
-    n_bootstraps,
-    random_state,
-    batch_size,
-    parallel,
-):
-    pos_label = positive_label(y, pos_label)
-    for estimator, _ in folds:
-        _check_classes(estimator, pos_label)
-    scorer = check_scoring(folds[0][0], scoring=scoring)
-    grids = {CLEAN[0]: [(CLEAN[1], None)], **check_attacks(attacks, random_state)}
-    items = [
-        Attacked(folds, X, pos_label, batch_size, (name, intensity), attack)
-        for name, levels in grids.items()
-        for intensity, attack in levels
-    ]
-    fake = (y == pos_label).astype(int)
-    samples = _samples(fake, groups, n_bootstraps, random_state)
-    done = parallel(delayed(_score)(item, fake, scorer, samples) for item in items)
-    values = np.array([scores for scores, _ in done])  # (1 + attacks, 1 + resamples)
-    soft = {item.key: response for item, (_, response) in zip(items, done, strict=True)}
-    return RobustnessCurve(
-        clean_score=float(values[0, 0]),
-        columns=_columns([item.key for item in items[1:]], values),
-        scores={key: response for key, response in soft.items() if response is not None},
-        y_true=fake,
-        scoring=scoring if isinstance(scoring, str) else getattr(scoring, "__name__", "score"),
-        bootstraps=values[:, 1:] if n_bootstraps else None,
-    )
-
-
-def _samples(fake, groups, n_bootstraps, random_state):
-    """List positions of pictures: all of them, then each resample."""
-    everything, group = np.arange(len(fake)), number_groups(groups, len(fake))
-    chunks = resample(fake == 1, group, n_bootstraps, random_state)
-    counts = [weights.astype(int) for chunk, _ in chunks for weights in chunk]
-    return [everything, *(np.repeat(everything, count) for count in counts)]
-
-
-def _columns(keys, values):
-    score, drop = values[1:], values[0] - values[1:]
-    columns = {
-        "attack": [attack for attack, _ in keys],
-        "intensity": [intensity for _, intensity in keys],
-        "score": score[:, 0].tolist(),
-        "drop": drop[:, 0].tolist(),
+    options = {
+        "attacks": attacks,
+        "scoring": scoring,
+        "pos_label": pos_label,
+        "n_bootstraps": n_bootstraps,
+        "random_state": random_state,
+        "batch_size": batch_size,
+        "n_jobs": n_jobs,
+        "verbose": verbose,
     }
-    if values.shape[1] > 1:
-        for name, resampled in (("score", score[:, 1:]), ("drop", drop[:, 1:])):
-            low, high = np.percentile(resampled, PERCENTILES, axis=1)
-            columns |= {f"{name}_low": low.tolist(), f"{name}_high": high.tolist()}
-    return columns
+    folds = [(fold, test) for fold, (_, test) in zip(fitted, splits, strict=True)]
+    return RobustnessCurve(**vars(score_under_attacks(folds, X, y, groups, **options)))
 
 
-def _score(item, y, scorer, samples):
-    scores = [scorer(item, rows, y[rows]) for rows in samples]
-    return scores, item.responses.get("decision_function", item.responses.get("predict_proba"))
-
-
-def _fit(estimator, X, y, rows):
+def _fit(estimator: Any, X: Any, y: NDArray, rows: NDArray) -> Any:
     return clone(estimator).fit(_safe_indexing(X, rows), y[rows])
-
-
-def _check_classes(estimator, pos_label):
-    classes = getattr(estimator, "classes_", None)
-    if classes is None or len(classes) != 2 or pos_label not in list(classes):
-        shown = None if classes is None else list(classes)
-        raise ValueError(
-            f"estimator.classes_ is {shown}: expected a fitted classifier of two classes, one of "
-            f"them {pos_label!r}."
-        )

@@ -1,13 +1,18 @@
 """Scoring: what a classifier says of items, turned so that a larger number means more fake."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.utils import _safe_indexing
 from sklearn.utils.parallel import Parallel, delayed
 
 
-def fake_response(estimator, method, X, positive):
-    """Call a method of a classifier of two classes and give what it says of the fakes.
+def fake_response(estimator: Any, method: str, X: Any, positive: Any) -> NDArray:
+    """Return what a classifier of two classes says of the fakes, by one of its methods.
 
     Parameters
     ----------
@@ -34,7 +39,14 @@ def fake_response(estimator, method, X, positive):
     return response if column == 1 else -response
 
 
-def fit_and_score(estimator, X, y, splits, positive, n_jobs=None):
+def fit_and_score(
+    estimator: Any,
+    X: Any,
+    y: NDArray,
+    splits: list[tuple[NDArray, NDArray]],
+    positive: Any,
+    n_jobs: int | None = None,
+) -> tuple[list[NDArray], float]:
     """Fit a clone on one side of each split and score the other side.
 
     Splits of the same training items share one fit.
@@ -64,7 +76,7 @@ def fit_and_score(estimator, X, y, splits, positive, n_jobs=None):
     Raises
     ------
     TypeError
-        For an estimator that gives no scores.
+        For an estimator without scores.
     """
     fits = {}
     for place, (train, _) in enumerate(splits):
@@ -82,13 +94,15 @@ def fit_and_score(estimator, X, y, splits, positive, n_jobs=None):
     return scores, outputs[0][1]
 
 
-def _score_fit(estimator, X, y, train, tests, positive):
+def _score_fit(
+    estimator: Any, X: Any, y: NDArray, train: NDArray, tests: list[NDArray], positive: Any
+) -> tuple[list[NDArray], float]:
     fitted = clone(estimator).fit(_safe_indexing(X, train), y[train])
     probabilistic = hasattr(fitted, "predict_proba")
     if not probabilistic and not hasattr(fitted, "decision_function"):
         raise TypeError(
             f"estimator {type(estimator).__name__} has neither predict_proba nor "
-            "decision_function: expected a classifier that gives scores."
+            "decision_function: expected a classifier with scores."
         )
     method = "predict_proba" if probabilistic else "decision_function"
     parts = [fake_response(fitted, method, _safe_indexing(X, test), positive) for test in tests]

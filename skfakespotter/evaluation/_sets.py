@@ -1,8 +1,12 @@
 """Sets: several sets of items, such as pairs of several generators, checked and pooled."""
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 from sklearn.utils import check_consistent_length, column_or_1d
 
@@ -25,13 +29,18 @@ class Pool(NamedTuple):
         Positions of each set.
     """
 
-    X: object
-    y: np.ndarray
-    group: np.ndarray
-    rows: dict
+    X: Any
+    y: NDArray
+    group: NDArray
+    rows: dict[str, NDArray]
 
 
-def check_set(X, y, groups=None, pos_label=None, name=""):
+Sets = dict[str, tuple[Any, NDArray, "NDArray | None"]]
+
+
+def check_set(
+    X: Any, y: ArrayLike, groups: ArrayLike | None = None, pos_label: Any = None, name: str = ""
+) -> tuple[NDArray, NDArray | None, Any]:
     """Check one set of items.
 
     Parameters
@@ -70,7 +79,7 @@ def check_set(X, y, groups=None, pos_label=None, name=""):
         raise ValueError(f"{name and f'sets[{name!r}]: '}{error}") from error
 
 
-def check_sets(sets, pos_label=None):
+def check_sets(sets: dict[str, tuple], pos_label: Any = None) -> tuple[Sets, Any]:
     """Check two or more sets of items.
 
     Parameters
@@ -114,13 +123,13 @@ def check_sets(sets, pos_label=None):
     return checked, positive
 
 
-def pool_sets(sets):
+def pool_sets(sets: Sets) -> Pool:
     """Join sets into one.
 
     Parameters
     ----------
     sets : dict of str to (X, ndarray, ndarray or None)
-        What :func:`check_sets` gives.
+        From :func:`check_sets`.
 
     Returns
     -------
@@ -136,13 +145,20 @@ def pool_sets(sets):
     return Pool(X, np.concatenate([y for _, y, _ in sets.values()]), np.array(group), rows)
 
 
-def split_sets(sets, pool, trainings, testing, cv, random_state=0):
+def split_sets(
+    sets: Sets,
+    pool: Pool,
+    trainings: list[str],
+    testing: str,
+    cv: int,
+    random_state: int = 0,
+) -> list[tuple[NDArray, NDArray]]:
     """Split so that no group of a test item is trained on.
 
     Parameters
     ----------
     sets, pool : dict and Pool
-        What :func:`check_sets` and :func:`pool_sets` give.
+        From :func:`check_sets` and :func:`pool_sets`.
     trainings : list of str
         Sets to train on.
     testing : str
@@ -175,7 +191,7 @@ def split_sets(sets, pool, trainings, testing, cv, random_state=0):
     return splits
 
 
-def _concatenate(parts):
+def _concatenate(parts: Sequence[Any]) -> Any:
     """Join arrays, frames or sparse matrices into one, anything else (pictures) into a list."""
     if all(hasattr(part, "columns") for part in parts):
         from pandas import concat

@@ -1,7 +1,16 @@
-"""Leakage: what in the data gives the label away."""
+"""Leakage: what in the data tells the label besides the face."""
 
 from skfakespotter.leakage._auditing import audit
+from skfakespotter.leakage._duplicates import MAX_DISTANCE, nearest_hashes, perceptual_hash
 from skfakespotter.leakage._findings import AuditReport, Finding
-from skfakespotter.leakage._reencoding import normalise
+from skfakespotter.leakage._reencoding import reencode_images
 
-__all__ = ["AuditReport", "Finding", "audit", "normalise"]
+__all__ = [
+    "MAX_DISTANCE",
+    "AuditReport",
+    "Finding",
+    "audit",
+    "nearest_hashes",
+    "perceptual_hash",
+    "reencode_images",
+]

@@ -3,48 +3,60 @@
 Every fact is turned into one figure, the AUC with which it alone tells the label.
 """
 
+from __future__ import annotations
+
 import os
+from collections.abc import Callable, Iterator, Sequence
 from numbers import Real
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import roc_auc_score
-from sklearn.utils import check_consistent_length, check_scalar, column_or_1d
+from sklearn.utils import check_consistent_length, column_or_1d
+from sklearn.utils._param_validation import Interval
 
+from skfakespotter._params import checked
 from skfakespotter._prefetch import iter_images
-from skfakespotter.baselines._cues import (
+from skfakespotter._typing import Labels, Pictures, RandomState
+from skfakespotter.baselines import (
     CUE_NAMES,
     cheap_cue_baseline,
     luminance,
     picture_cues,
     with_file_size,
 )
-from skfakespotter.evaluation._bootstrap import number_groups
-from skfakespotter.evaluation._metrics import positive_label
+from skfakespotter.evaluation import number_groups, positive_label
 from skfakespotter.images import check_images, is_path
 from skfakespotter.leakage._duplicates import MAX_DISTANCE, nearest_hashes, perceptual_hash
 from skfakespotter.leakage._fileinfo import file_facts
 from skfakespotter.leakage._findings import SEVERITIES, AuditReport, Finding, Judge, cut_tenths
 
-FILE_FACTS = ("format", "mode", "quantisation", "subsampling", "metadata", "exif")
+FILE_FACTS = ("format", "mode", "quantization", "subsampling", "metadata", "exif")
 DUPLICATE_SHARE = 0.01  # of the pictures; fewer copies cannot move an AUC by more than 0.01
 
 
+@checked(
+    leak_auc=[Interval(Real, 0.5, 1, closed="both")],
+    cue_auc=[Interval(Real, 0.5, 1, closed="both")],
+    random_state=["random_state"],
+)
 def audit(
-    X,
-    y,
-    groups=None,
+    X: Pictures,
+    y: Labels,
+    groups: ArrayLike | None = None,
     *,
-    splits=None,
-    faces=None,
-    pos_label=None,
-    leak_auc=0.6,
-    cue_auc=0.9,
-    random_state=0,
-):
-    """Find out whether a data set tells real from fake by anything but the face.
+    splits: ArrayLike | None = None,
+    faces: Callable | Sequence[Any] | None = None,
+    pos_label: Any = None,
+    leak_auc: float = 0.6,
+    cue_auc: float = 0.9,
+    random_state: RandomState = 0,
+) -> AuditReport:
+    """Find whether a data set tells real from fake by anything but the face.
 
     Each fact alone predicts the label, and its AUC is the finding. Facts about files
-    (format, mode, quantisation tables, chroma subsampling, metadata, EXIF) and geometry
+    (format, mode, quantization tables, chroma subsampling, metadata, EXIF) and geometry
     (width and height, face scale) have nothing to do with synthesis. They are a leak from
     ``leak_auc`` on, and a warning below it when chance does not explain them. Facts about
     content (bytes per pixel, 8 x 8 block grid, cheap cues) are partly the traces that a
@@ -99,8 +111,8 @@ def audit(
     are not reported, sd = sqrt((a + b + 1) / (12 a b)) being that of the Mann-Whitney statistic
     for shuffled labels, a and b the groups of each class.
 
-    Two pictures are near-duplicates when their perceptual hashes
-    (:mod:`skfakespotter.duplicates`) differ in at most 32 of 256 bits. A cropped or strongly
+    Two pictures are near-duplicates when their perceptual hashes (signs of the 16 x 16 lowest
+    frequencies of the cosine transform) differ in at most 32 of 256 bits. A cropped or strongly
     edited copy escapes it. Copies of one group are expected. Copies that stand in different
     groups but both classes, or on two sides of a split, are a leak when they concern one picture
     in a hundred, else a warning. Their AUC is that of copying the label of the copies: below 0.5
@@ -120,8 +132,6 @@ def audit(
     >>> report.leaks, report["size"].auc, report["format"].severity
     (True, 1.0, 'not checked')
     """
-    check_scalar(leak_auc, "leak_auc", Real, min_val=0.5, max_val=1)
-    check_scalar(cue_auc, "cue_auc", Real, min_val=0.5, max_val=1)
     X, y = check_images(X), column_or_1d(y)
     check_consistent_length(X, y, groups, splits)
     fake = y == positive_label(y, pos_label)
@@ -151,7 +161,7 @@ def audit(
     )
 
 
-def _file_findings(judge, X, cues):
+def _file_findings(judge: Judge, X: Any, cues: NDArray) -> list[Finding]:
     paths = [picture for picture in X if is_path(picture)]
     if len(paths) < len(X):
         why = f"{len(X) - len(paths)} of {len(X)} pictures are in memory; pass paths"
@@ -161,21 +171,21 @@ def _file_findings(judge, X, cues):
     return [*findings, judge.numbers("bytes_per_pixel", cues[:, 0], "bytes of the file per pixel")]
 
 
-def _size_finding(judge, sizes):
+def _size_finding(judge: Judge, sizes: NDArray) -> Finding:
     words = [f"{width:.0f}x{height:.0f}" for width, height in sizes]
     return judge.words("size", words, columns=[cut_tenths(side) for side in sizes.T])
 
 
-def _cue_finding(judge, cues):
+def _cue_finding(judge: Judge, cues: NDArray) -> Finding:
     auc = judge.auc(cheap_cue_baseline()[1:], cues)
     alone = np.array([roc_auc_score(judge.fake, cue) for cue in cues.T])
     alone = np.maximum(alone, 1 - alone)
     best = ", ".join(f"{CUE_NAMES[i]} {alone[i]:.2f}" for i in np.argsort(-alone)[:3])
-    text = f"what every result has to stand beside; of {len(CUE_NAMES)} cues the strongest: {best}"
+    text = f"every result stands beside it; of {len(CUE_NAMES)} cues the strongest: {best}"
     return Finding("cheap_cues", judge.severity(auc, True), auc, text)
 
 
-def _face_finding(judge, X, faces, sizes):
+def _face_finding(judge: Judge, X: Any, faces: Any, sizes: NDArray) -> Finding:
     if faces is None:
         return Finding("face_scale", "not checked", np.nan, "pass faces")
     faces = faces(X) if callable(faces) else faces
@@ -190,10 +200,12 @@ def _face_finding(judge, X, faces, sizes):
     return judge.numbers("face_scale", scale, what, content=False)
 
 
-def _copy_findings(judge, hashes, split):
+def _copy_findings(judge: Judge, hashes: NDArray, split: NDArray | None) -> Iterator[Finding]:
     fake, group = judge.fake, judge.group
 
-    def finding(name, allowed, text, worst="leak"):
+    def finding(
+        name: str, allowed: Callable[[NDArray], NDArray], text: str, worst: str = "leak"
+    ) -> Finding:
         nearest, distance = nearest_hashes(hashes, lambda i: allowed(i) & (group[i, None] != group))
         copied = np.flatnonzero(distance <= MAX_DISTANCE)
         auc = _copying_auc(fake, copied, fake[nearest[copied]])
@@ -222,7 +234,7 @@ def _copy_findings(judge, hashes, split):
         )
 
 
-def _group_finding(judge, split, no_groups):
+def _group_finding(judge: Judge, split: NDArray | None, no_groups: bool) -> Finding:
     name, fake, group = "groups_across_splits", judge.fake.astype(int), judge.group
     if split is None or no_groups:
         return Finding(name, "not checked", np.nan, "pass groups and splits")
@@ -238,27 +250,27 @@ def _group_finding(judge, split, no_groups):
     return Finding(name, severity, auc, text, tuple(judge.names[i] for i in parted[:6]))
 
 
-def _describe(image):
-    grey = luminance(image)
-    return picture_cues(image), _block_grid(grey), perceptual_hash(grey)
+def _describe(image: NDArray) -> tuple[NDArray, float, NDArray]:
+    gray = luminance(image)
+    return picture_cues(image), _block_grid(gray), perceptual_hash(gray)
 
 
-def _block_grid(grey):
+def _block_grid(gray: NDArray) -> float:
     """Log of the mean step across 8 x 8 block borders over that elsewhere; 0: no grid."""
-    steps = [np.abs(np.diff(grey, axis=axis)).mean(axis=1 - axis) for axis in (0, 1)]
+    steps = [np.abs(np.diff(gray, axis=axis)).mean(axis=1 - axis) for axis in (0, 1)]
     border = [step[7::8].mean() for step in steps]
     inside = [np.delete(step, np.s_[7::8]).mean() for step in steps]
     return np.log((np.mean(border) + 1e-3) / (np.mean(inside) + 1e-3))
 
 
-def _copying_auc(fake, known, labels):
+def _copying_auc(fake: NDArray, known: NDArray, labels: NDArray) -> float:
     """AUC of who knows the labels of some pictures' copies, and guesses on the others."""
     score = np.full(len(fake), np.mean(fake))
     score[known] = labels
     return float(roc_auc_score(fake, score))
 
 
-def _name(picture, index):
+def _name(picture: Any, index: int) -> str:
     if not is_path(picture):
         return f"X[{index}]"
     return "/".join(os.path.normpath(picture).split(os.sep)[-2:])

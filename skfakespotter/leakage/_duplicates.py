@@ -1,6 +1,11 @@
 """Duplicates: pictures that are copies of one another, found by perceptual hashes."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 from scipy.fft import dctn
 
@@ -10,12 +15,12 @@ from scipy.fft import dctn
 MAX_DISTANCE = 32
 
 
-def perceptual_hash(grey):
+def perceptual_hash(gray: NDArray) -> NDArray:
     """Hash a picture so that copies of it, resized, recompressed or blurred, differ in few bits.
 
     Parameters
     ----------
-    grey : ndarray of shape (h, w)
+    gray : ndarray of shape (h, w)
         Luminance.
 
     Returns
@@ -28,12 +33,14 @@ def perceptual_hash(grey):
     ----------
     .. [1] Zauner, "Implementation and benchmarking of perceptual image hash functions", 2010.
     """
-    small = Image.fromarray(grey.astype(np.float32)).resize((64, 64), Image.Resampling.BOX)
+    small = Image.fromarray(gray.astype(np.float32)).resize((64, 64), Image.Resampling.BOX)
     low = dctn(np.asarray(small), norm="ortho")[:16, :16].ravel()
     return np.packbits(low > np.median(low[1:])).view(np.uint64)  # the first is the mean
 
 
-def nearest_hashes(hashes, allowed):
+def nearest_hashes(
+    hashes: NDArray, allowed: Callable[[NDArray], NDArray]
+) -> tuple[NDArray, NDArray]:
     """Find the nearest other hash of each.
 
     Parameters
@@ -41,7 +48,7 @@ def nearest_hashes(hashes, allowed):
     hashes : ndarray of shape (n, 4), uint64
         Of :func:`perceptual_hash`.
     allowed : callable
-        Takes the positions of k hashes, gives a mask (k, n) of those they may be compared with.
+        Takes the positions of k hashes, returns a mask (k, n) of those they may be compared with.
 
     Returns
     -------

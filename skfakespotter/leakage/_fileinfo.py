@@ -1,16 +1,21 @@
 """Files: what the file of a picture tells before a pixel is looked at."""
 
+from __future__ import annotations
+
 import hashlib
 import io
 from functools import lru_cache
+from typing import Any
 
 from PIL import ExifTags, Image, JpegImagePlugin
+
+from skfakespotter._typing import Path
 
 SUBSAMPLINGS = ("4:4:4", "4:2:2", "4:2:0")  # in Pillow's order
 _MAKER_TAGS = ("Software", "Make", "Model")
 
 
-def file_facts(path):
+def file_facts(path: Path) -> dict[str, str]:
     """Read what the header of a picture file says; pixels are not decoded.
 
     Parameters
@@ -21,10 +26,10 @@ def file_facts(path):
     Returns
     -------
     dict of str to str
-        ``format`` ("JPEG"), ``mode`` ("RGB"), ``quantisation`` ("quality 75" when the tables
+        ``format`` ("JPEG"), ``mode`` ("RGB"), ``quantization`` ("quality 75" when the tables
         are those of the Independent JPEG Group for that quality, else a short name of the
         tables; "none" for other formats), ``subsampling`` of the chroma ("4:2:0"), ``metadata``
-        (the names of what stands beside the pixels: JFIF and other markers, colour profile,
+        (the names of what stands beside the pixels: JFIF and other markers, color profile,
         text, progressive order) and ``exif`` ("none", "present", or who wrote it).
 
     Notes
@@ -47,7 +52,7 @@ def file_facts(path):
     ...     path = os.path.join(folder, "a.jpg")
     ...     Image.new("RGB", (32, 32)).save(path, quality=75)
     ...     facts = file_facts(path)
-    >>> facts["format"], facts["quantisation"], facts["subsampling"]
+    >>> facts["format"], facts["quantization"], facts["subsampling"]
     ('JPEG', 'quality 75', '4:2:0')
     """
     with Image.open(path) as image:
@@ -56,14 +61,14 @@ def file_facts(path):
         return {
             "format": str(image.format),
             "mode": image.mode,
-            "quantisation": _quantisation(getattr(image, "quantization", None)),
+            "quantization": _quantization(getattr(image, "quantization", None)),
             "subsampling": _subsampling(image),
             "metadata": " ".join(sorted(names - {"exif", "APP1"})) or "none",
             "exif": _exif(exif),
         }
 
 
-def _quantisation(tables):
+def _quantization(tables: Any) -> str:
     if not tables:
         return "none"
     key = tuple(tuple(tables[i]) for i in sorted(tables))
@@ -74,7 +79,7 @@ def _quantisation(tables):
 
 
 @lru_cache(maxsize=1)
-def _standard_tables():
+def _standard_tables() -> dict[tuple, int]:
     """Map the tables of the Independent JPEG Group to their quality, from Pillow itself."""
     standard = {}
     for quality in range(100, 0, -1):
@@ -86,14 +91,14 @@ def _standard_tables():
     return standard
 
 
-def _subsampling(image):
+def _subsampling(image: Image.Image) -> str:
     if not isinstance(image, JpegImagePlugin.JpegImageFile):
         return "none"
     code = JpegImagePlugin.get_sampling(image)
     return SUBSAMPLINGS[code] if code in range(3) else "other"
 
 
-def _exif(exif):
+def _exif(exif: Image.Exif) -> str:
     values = [exif.get(ExifTags.Base[tag]) for tag in _MAKER_TAGS]
     makers = [str(value).strip("\0 ")[:40] for value in values if value]
     return ", ".join(makers) or ("present" if exif else "none")

@@ -1,16 +1,21 @@
 """Findings: how well one fact about the pictures alone tells the label, and how bad that is."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.stats import norm
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
-from skfakespotter.evaluation._tables import make_frame
+from skfakespotter._tables import Table
+from skfakespotter._typing import RandomState
 
 SEVERITIES = ("leak", "warning", "ok", "not checked")
 CHANCE = 0.001  # how often labels dealt at random would give an AUC that counts
@@ -37,14 +42,15 @@ class Finding(NamedTuple):
     severity: str
     auc: float
     text: str
-    examples: tuple = ()
+    examples: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
-class AuditReport:
+class AuditReport(Table):
     """Whether the data leaks the label, and how; what :func:`~skfakespotter.leakage.audit` returns.
 
-    ``str(report)`` is the verdict with all findings in words.
+    ``str(report)`` is the verdict with all findings in words; ``to_frame()`` has one row a
+    finding, worst first: ``name``, ``severity``, ``auc``, ``text``, ``examples``.
 
     Parameters
     ----------
@@ -64,25 +70,25 @@ class AuditReport:
     True
     """
 
-    findings: list
+    findings: list[Finding]
     n_real: int
     n_fake: int
     n_groups: int
     chance_auc: float
 
     @property
-    def leaks(self):
+    def leaks(self) -> bool:
         """Whether any finding is a leak."""
         return any(finding.severity == "leak" for finding in self.findings)
 
-    def __getitem__(self, name):
+    def __getitem__(self, name: str) -> Finding:
         for finding in self.findings:
             if finding.name == name:
                 return finding
         names = ", ".join(finding.name for finding in self.findings)
         raise KeyError(f"no finding {name!r}: expected one of {names}")
 
-    def __str__(self):
+    def __str__(self) -> str:
         lines = [
             f"{self.n_real:,} real and {self.n_fake:,} fake pictures in {self.n_groups:,} groups; "
             f"an AUC under {self.chance_auc:.2f} is chance",
@@ -96,23 +102,11 @@ class AuditReport:
                 lines.append(f"{'':<18}for example {', '.join(examples)}")
         return "\n".join(lines)
 
-    def to_frame(self):
-        """Give the findings as a table.
+    def _columns(self) -> dict[str, list]:
+        columns = zip(*self.findings, strict=True)
+        return dict(zip(Finding._fields, map(list, columns), strict=True))
 
-        Returns
-        -------
-        pandas.DataFrame
-            One row a finding, worst first; columns ``name``, ``severity``, ``auc``, ``text``,
-            ``examples``.
-
-        Raises
-        ------
-        ImportError
-            When pandas is not installed.
-        """
-        return make_frame(self.findings, columns=list(Finding._fields))
-
-    def _verdict(self):
+    def _verdict(self) -> str:
         by = {s: [f.name for f in self.findings if f.severity == s] for s in SEVERITIES}
         if by["leak"]:
             verdict = (
@@ -129,7 +123,7 @@ class AuditReport:
 
 
 class Judge:
-    """What turns facts into findings: the labels, the folds and the bounds.
+    """Turns facts into findings: the labels, the folds and the bounds.
 
     The rule stands in the text of :func:`~skfakespotter.leakage.audit`.
 
@@ -152,7 +146,16 @@ class Judge:
         When there are too few groups of a class.
     """
 
-    def __init__(self, names, fake, group, *, leak_auc, cue_auc, random_state):
+    def __init__(
+        self,
+        names: list[str],
+        fake: NDArray,
+        group: NDArray,
+        *,
+        leak_auc: float,
+        cue_auc: float,
+        random_state: RandomState,
+    ) -> None:
         self.names, self.fake, self.group = names, fake, group
         self.leak_auc, self.cue_auc = leak_auc, cue_auc
         self.chance_auc = _find_chance_auc(fake, group)
@@ -165,18 +168,20 @@ class Judge:
         if not self.folds:
             raise ValueError("groups: no fold holds both classes; expected more, smaller groups.")
 
-    def auc(self, model, table):
-        """Give the mean AUC over the folds with which ``model`` tells the label from ``table``."""
+    def auc(self, model: Any, table: NDArray) -> float:
+        """Return the mean AUC over the folds of ``model``, which predicts labels from ``table``."""
         scores = cross_val_score(model, table, self.fake, cv=self.folds, scoring="roc_auc")
         return float(scores.mean())
 
-    def severity(self, auc, content):
-        """Say how bad an AUC is; ``content``: of what a detector may be right to use."""
+    def severity(self, auc: float, content: bool) -> str:
+        """Return how bad an AUC is; ``content``: of what a detector may be right to use."""
         leak = max(self.cue_auc if content else self.leak_auc, self.chance_auc)
         warning = max(self.leak_auc, self.chance_auc) if content else self.chance_auc
         return "leak" if auc >= leak else "warning" if auc >= warning else "ok"
 
-    def words(self, name, values, columns=None):
+    def words(
+        self, name: str, values: Sequence[str], columns: list[NDArray] | None = None
+    ) -> Finding:
         """Judge a fact that is a word a picture; ``columns`` add what else it is judged by."""
         values = np.asarray(values, dtype=str)
         kinds, kind = np.unique(values, return_inverse=True)
@@ -191,7 +196,7 @@ class Judge:
         columns = values[:, None] if columns is None else np.column_stack([values, *columns])
         return self._judge(name, columns, text, examples)
 
-    def numbers(self, name, values, what, *, content=True):
+    def numbers(self, name: str, values: NDArray, what: str, *, content: bool = True) -> Finding:
         """Judge a fact that is a number a picture, NaN where there is none."""
         real, fake = (values[(self.fake == side) & np.isfinite(values)] for side in (0, 1))
         if not len(real) or not len(fake):
@@ -204,17 +209,25 @@ class Judge:
         examples = tuple(self.names[i] for i in [*low, *high])
         return self._judge(name, cut_tenths(values)[:, None], text, examples, content=content)
 
-    def _judge(self, name, columns, text, examples, *, content=False):
+    def _judge(
+        self,
+        name: str,
+        columns: NDArray,
+        text: str,
+        examples: tuple[str, ...],
+        *,
+        content: bool = False,
+    ) -> Finding:
         one_hot = OneHotEncoder(handle_unknown="ignore")
         model = make_pipeline(one_hot, LogisticRegression(max_iter=1000))
         auc = self.auc(model, np.asarray(columns, dtype=object))
         return Finding(name, self.severity(auc, content), auc, text, examples)
 
-    def _some(self, mask):
+    def _some(self, mask: NDArray) -> tuple[str, ...]:
         return tuple(self.names[i] for i in np.flatnonzero(mask)[:3])
 
 
-def _find_chance_auc(fake, group):
+def _find_chance_auc(fake: NDArray, group: NDArray) -> float:
     real, fakes = (len(np.unique(group[fake == side])) for side in (0, 1))
     sd = np.sqrt((real + fakes + 1) / (12 * real * fakes))
     chance_auc = 0.5 + norm.isf(CHANCE) * sd
@@ -226,7 +239,7 @@ def _find_chance_auc(fake, group):
     return chance_auc
 
 
-def cut_tenths(values):
+def cut_tenths(values: NDArray) -> NDArray:
     """Cut numbers into ten bins of equally many; NaN is a bin of its own.
 
     Parameters
@@ -243,7 +256,7 @@ def cut_tenths(values):
     return np.where(np.isnan(values), -1, np.searchsorted(edges, values))
 
 
-def _tally(side, kinds, counts):
+def _tally(side: str, kinds: NDArray, counts: NDArray) -> str:
     order = [i for i in np.argsort(-counts, kind="stable") if counts[i]]
     shown = ", ".join(f"{kinds[i]} ({counts[i]})" for i in order[:3])
     return f"{side}: {shown}" + (f" and {len(order) - 3} others" if len(order) > 3 else "")

@@ -1,13 +1,21 @@
 """Re-encoding: one size, one resampler and one encoding for the pictures of both classes."""
 
+from __future__ import annotations
+
 import io
 import os
+from collections.abc import Sequence
+from numbers import Integral
 from pathlib import Path, PurePath
+from typing import Any
 from warnings import warn
 
+from numpy.typing import NDArray
 from PIL import Image, ImageOps
-from sklearn.utils import check_scalar
+from sklearn.utils._param_validation import Interval, StrOptions
 
+from skfakespotter import _typing
+from skfakespotter._params import checked
 from skfakespotter._prefetch import iter_images
 from skfakespotter.images import MIN_SIDE, check_images, is_path
 from skfakespotter.leakage._fileinfo import SUBSAMPLINGS
@@ -15,18 +23,24 @@ from skfakespotter.leakage._fileinfo import SUBSAMPLINGS
 _RESAMPLERS = ("box", "bilinear", "hamming", "bicubic", "lanczos")
 
 
-def normalise(
-    X,
+@checked(
+    quality=[Interval(Integral, 1, 95, closed="both")],
+    subsampling=[StrOptions(set(SUBSAMPLINGS))],
+    resample=[StrOptions(set(_RESAMPLERS))],
+    overwrite=["boolean"],
+)
+def reencode_images(
+    X: _typing.Pictures,
     *,
-    size,
-    folder,
-    quality=90,
-    subsampling="4:2:0",
-    resample="lanczos",
-    names=None,
-    overwrite=False,
-):
-    """Write every picture anew with one size, one resampler and one encoding.
+    size: int | tuple[int, int],
+    folder: _typing.Path,
+    quality: int = 90,
+    subsampling: str = "4:2:0",
+    resample: str = "lanczos",
+    names: Sequence[_typing.Path] | None = None,
+    overwrite: bool = False,
+) -> list[Path]:
+    """Write every picture again with one size, one resampler and one encoding.
 
     Each picture is turned upright as its EXIF says and converted to RGB, its shorter side is
     resized and its centre cropped to ``size``, and it is saved as a baseline JPEG without
@@ -54,7 +68,7 @@ def normalise(
         ``.jpg``. None: the paths of ``X`` relative to the folder they share, so that ``real/``
         and ``fake/`` stay apart, or ``000000.jpg``, ``000001.jpg``, ... for pictures in memory.
     overwrite : bool, default=False
-        Whether to replace a file that stands there with other content. A file with
+        Whether to replace a file that exists with other content. A file with
         the same content is left alone, so that an interrupted call can be repeated.
 
     Returns
@@ -67,7 +81,7 @@ def normalise(
     ImageError
         At the first picture that cannot be used; the files before it have been written.
     FileExistsError
-        When a file with other content stands in the way and ``overwrite`` is False.
+        When a file with other content exists and ``overwrite`` is False.
     ValueError
         When two names are equal, a name leads out of ``folder``, or a new file would replace
         one of the pictures of ``X``, whatever ``overwrite`` says.
@@ -96,20 +110,17 @@ def normalise(
     --------
     >>> import tempfile
     >>> import numpy as np
-    >>> from skfakespotter.leakage import normalise
+    >>> from skfakespotter.leakage import reencode_images
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     paths = normalise([np.zeros((90, 60, 3), np.uint8)], size=32, folder=folder)
+    ...     paths = reencode_images([np.zeros((90, 60, 3), np.uint8)], size=32, folder=folder)
     >>> paths[0].name
     '000000.jpg'
     """
     X, size = check_images(X), _check_size(size)
-    check_scalar(quality, "quality", int, min_val=1, max_val=95)
-    _check_choice("resample", resample, _RESAMPLERS)
-    _check_choice("subsampling", subsampling, SUBSAMPLINGS)
     targets = _targets(X, names, Path(folder))
     resampler, enlarged = Image.Resampling[resample.upper()], []
 
-    def encode(image):
+    def encode(image: NDArray) -> tuple[bool, bytes]:
         fitted = ImageOps.fit(Image.fromarray(image), size[::-1], resampler)
         encoded = io.BytesIO()
         fitted.save(encoded, "JPEG", quality=quality, subsampling=subsampling)
@@ -127,7 +138,7 @@ def normalise(
     return targets
 
 
-def _check_size(size):
+def _check_size(size: int | tuple[int, int]) -> tuple[int, int]:
     pair = (size, size) if isinstance(size, int) else tuple(size)
     if len(pair) != 2 or not all(isinstance(side, int) and side >= MIN_SIDE for side in pair):
         raise ValueError(
@@ -137,12 +148,7 @@ def _check_size(size):
     return pair
 
 
-def _check_choice(name, value, choices):
-    if value not in choices:
-        raise ValueError(f"{name}={value!r}: expected one of {', '.join(map(repr, choices))}.")
-
-
-def _targets(X, names, folder):
+def _targets(X: Any, names: Sequence[_typing.Path] | None, folder: Path) -> list[Path]:
     names = _default_names(X) if names is None else [os.fspath(name) for name in names]
     if len(names) != len(X):
         raise ValueError(f"names holds {len(names)} names for {len(X)} pictures in X.")
@@ -163,7 +169,7 @@ def _targets(X, names, folder):
     return targets
 
 
-def _default_names(X):
+def _default_names(X: Any) -> list[str]:
     if not all(map(is_path, X)):
         return [f"{index:06d}.jpg" for index in range(len(X))]
     paths = [os.path.abspath(picture) for picture in X]
@@ -171,14 +177,14 @@ def _default_names(X):
     return [os.path.relpath(path, shared) for path in paths]
 
 
-def _write(target, content, overwrite):
+def _write(target: Path, content: bytes, overwrite: bool) -> None:
     """Write a file in one step: whoever looks sees the old one, the new one or none."""
     if target.exists():
         if target.read_bytes() == content:
             return
         if not overwrite:
             raise FileExistsError(
-                f"{str(target)!r} stands there with other content; pass overwrite=True to replace "
+                f"{str(target)!r} exists with other content; pass overwrite=True to replace "
                 "it, or another folder."
             )
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,13 @@
 """Perturbations: what happens to a picture on its way, as attacks and as augmentation."""
 
 from skfakespotter.perturbations._augmentation import AugmentedClassifier, augment
-from skfakespotter.perturbations._levels import ATTACKS, check_attacks, paper_attacks
+from skfakespotter.perturbations._levels import (
+    ATTACKS,
+    BATCH_SIZE,
+    check_attacks,
+    naming,
+    paper_attacks,
+)
 from skfakespotter.perturbations._transformers import (
     GaussianBlur,
     GaussianNoise,
@@ -11,6 +17,7 @@ from skfakespotter.perturbations._transformers import (
 
 __all__ = [
     "ATTACKS",
+    "BATCH_SIZE",
     "AugmentedClassifier",
     "GaussianBlur",
     "GaussianNoise",
@@ -18,5 +25,6 @@ __all__ = [
     "Resize",
     "augment",
     "check_attacks",
+    "naming",
     "paper_attacks",
 ]

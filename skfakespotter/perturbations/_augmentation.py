@@ -1,27 +1,51 @@
 """Augmentation: training on pictures and on perturbed copies of them."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
 from numbers import Integral
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
 from sklearn.utils import (
     _safe_indexing,
     check_consistent_length,
     check_random_state,
-    check_scalar,
     gen_batches,
 )
+from sklearn.utils._param_validation import HasMethods, Interval
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
+from skfakespotter import _typing
+from skfakespotter._params import checked
+from skfakespotter._typing import Labels, Pictures, RandomState
 from skfakespotter.images import check_images
 from skfakespotter.perturbations._levels import BATCH_SIZE, check_attacks, naming
 
+_CONSTRAINTS = {
+    "attacks": [Mapping, None],
+    "n_copies": [Interval(Integral, 1, None, closed="left")],
+    "random_state": ["random_state"],
+}
 
-def augment(X, y, *, attacks=None, n_copies=1, groups=None, random_state=0, folder=None):
+
+@checked(**_CONSTRAINTS)
+def augment(
+    X: Pictures,
+    y: Labels,
+    *,
+    attacks: Mapping[str, Sequence] | None = None,
+    n_copies: int = 1,
+    groups: ArrayLike | None = None,
+    random_state: RandomState = 0,
+    folder: _typing.Path | None = None,
+) -> tuple[Any, ...]:
     """Append perturbed copies of the pictures.
 
     Each picture gets ``n_copies`` different perturbations, drawn with equal chances from all
@@ -44,7 +68,7 @@ def augment(X, y, *, attacks=None, n_copies=1, groups=None, random_state=0, fold
     random_state : int, RandomState instance or None, default=0
         Draws the perturbations, and seeds noise that has no seed.
     folder : path, default=None
-        Write the copies there, as lossless PNG files, and give their paths, so that they do
+        Write the copies there, as lossless PNG files, and return their paths, so that they do
         not fill the memory. None keeps them as arrays.
 
     Returns
@@ -76,7 +100,11 @@ def augment(X, y, *, attacks=None, n_copies=1, groups=None, random_state=0, fold
     random_state = check_random_state(random_state)
     seed = int(random_state.randint(2**31))
     pool = [t for levels in check_attacks(attacks, seed).values() for _, t in levels]
-    check_scalar(n_copies, "n_copies", Integral, min_val=1, max_val=len(pool))
+    if n_copies > len(pool):
+        raise ValueError(
+            f"n_copies is {n_copies}: expected at most {len(pool)}, the number of attacks times "
+            "intensities."
+        )
     drawn = random_state.random_sample((len(X), len(pool))).argsort(axis=1)[:, :n_copies]
     copies = _perturbed_copies(X, pool, drawn.T, folder)
     X = np.stack([*X, *copies]) if isinstance(X, np.ndarray) and folder is None else [*X, *copies]
@@ -138,13 +166,25 @@ class AugmentedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     1.0
     """
 
-    def __init__(self, estimator, *, attacks=None, n_copies=1, random_state=None):
+    _parameter_constraints: ClassVar = {
+        "estimator": [HasMethods(["fit", "predict"])],
+        **_CONSTRAINTS,
+    }
+
+    def __init__(
+        self,
+        estimator: Any,
+        *,
+        attacks: Mapping[str, Sequence] | None = None,
+        n_copies: int = 1,
+        random_state: RandomState = None,
+    ) -> None:
         self.estimator = estimator
         self.attacks = attacks
         self.n_copies = n_copies
         self.random_state = random_state
 
-    def fit(self, X, y):
+    def fit(self, X: Pictures, y: Labels) -> AugmentedClassifier:
         """Make the copies and fit a clone of the estimator.
 
         Parameters
@@ -165,6 +205,7 @@ class AugmentedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             When a picture, or a copy of it, cannot be used. A strong perturbation hides a face
             now and then: ``FaceAligner(on_missing="center")`` trains on such copies too.
         """
+        self._validate_params()
         X = check_images(X)
         parameters = {"n_copies": self.n_copies, "random_state": self.random_state}
         with TemporaryDirectory(prefix="augment-") as folder:
@@ -175,12 +216,12 @@ class AugmentedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         return self
 
     @property
-    def classes_(self):
+    def classes_(self) -> NDArray:
         """Labels, as the fitted estimator has them."""
         check_is_fitted(self)
         return self.estimator_.classes_
 
-    def predict(self, X):
+    def predict(self, X: Pictures) -> NDArray:
         """Predict the label of each picture.
 
         Parameters
@@ -197,8 +238,8 @@ class AugmentedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         return self.estimator_.predict(X)
 
     @available_if(lambda self: hasattr(self._delegate(), "predict_proba"))
-    def predict_proba(self, X):
-        """Give the probability of each class.
+    def predict_proba(self, X: Pictures) -> NDArray:
+        """Return the probability of each class.
 
         Parameters
         ----------
@@ -214,8 +255,8 @@ class AugmentedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         return self.estimator_.predict_proba(X)
 
     @available_if(lambda self: hasattr(self._delegate(), "decision_function"))
-    def decision_function(self, X):
-        """Give the signed distance from the boundary, positive for ``classes_[1]``.
+    def decision_function(self, X: Pictures) -> NDArray:
+        """Return the signed distance from the boundary, positive for ``classes_[1]``.
 
         Parameters
         ----------
@@ -230,20 +271,22 @@ class AugmentedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         check_is_fitted(self)
         return self.estimator_.decision_function(X)
 
-    def __sklearn_is_fitted__(self):
+    def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "estimator_")
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.two_d_array = False
         tags.input_tags.string = True
         return tags
 
-    def _delegate(self):
+    def _delegate(self) -> Any:
         return getattr(self, "estimator_", self.estimator)
 
 
-def _perturbed_copies(X, pool, drawn, folder):
+def _perturbed_copies(
+    X: Any, pool: list[Any], drawn: NDArray, folder: _typing.Path | None
+) -> list[Any]:
     copies = np.empty(drawn.shape, dtype=object)
     for number, transformer in enumerate(pool):
         places = np.argwhere(drawn == number)
@@ -258,6 +301,6 @@ def _perturbed_copies(X, pool, drawn, folder):
     return list(copies.ravel())
 
 
-def _save(image, path):
+def _save(image: NDArray, path: Path) -> Path:
     Image.fromarray(image).save(path, compress_level=1)  # fast; the copies are short-lived
     return path

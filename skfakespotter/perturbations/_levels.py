@@ -1,13 +1,17 @@
 """Attacks: perturbations by name and intensity, and how a failed picture is named."""
 
-import os
-from collections.abc import Mapping
-from contextlib import contextmanager
+from __future__ import annotations
 
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 
-from skfakespotter.images import ImageError
+from skfakespotter.images import ImageError, is_path
 from skfakespotter.perturbations._transformers import (
     GaussianBlur,
     GaussianNoise,
@@ -16,6 +20,8 @@ from skfakespotter.perturbations._transformers import (
 )
 
 BATCH_SIZE = 128  # pictures held at a time
+
+Levels = list[tuple[Any, Any]]  # (intensity, transformer), weak to strong
 
 # Parameter that sets the intensity, and its five levels from weak to strong.
 ATTACKS = {
@@ -26,8 +32,8 @@ ATTACKS = {
 }
 
 
-def paper_attacks(*, combined=False, random_state=0):
-    """Give the paper's four attacks at five intensities each, weak to strong.
+def paper_attacks(*, combined: bool = False, random_state: int = 0) -> dict[str, Levels]:
+    """Return the paper's four attacks at five intensities each, weak to strong.
 
     The paper names the attacks and counts the intensities but does not list them all; the
     levels are this package's.
@@ -85,7 +91,9 @@ def paper_attacks(*, combined=False, random_state=0):
     return grids
 
 
-def check_attacks(attacks, random_state=0):
+def check_attacks(
+    attacks: Mapping[str, Sequence] | None, random_state: int = 0
+) -> dict[str, Levels]:
     """Bring what a user calls attacks into one form.
 
     Parameters
@@ -128,21 +136,40 @@ def check_attacks(attacks, random_state=0):
 
 
 @contextmanager
-def naming(X, rows, what=None):
-    """Let an ``ImageError`` about item ``i`` of a batch name picture ``rows[i]`` of ``X``."""
+def naming(X: Sequence[Any] | NDArray, rows: NDArray, what: str | None = None) -> Iterator[None]:
+    """Let an ``ImageError`` about item ``i`` of a batch name picture ``rows[i]`` of ``X``.
+
+    Parameters
+    ----------
+    X : list or ndarray
+        All pictures.
+    rows : ndarray of int
+        Positions of those in the batch.
+    what : str, default=None
+        What was done to the picture, for the message.
+
+    Examples
+    --------
+    >>> from skfakespotter import ImageError, is_path
+    >>> from skfakespotter.perturbations import naming
+    >>> with naming(["a.jpg", "b.jpg"], [1], "under attack"):
+    ...     raise ImageError("holds no face", index=0)
+    Traceback (most recent call last):
+    ...
+    skfakespotter.images.ImageError: X[1] ('b.jpg'): holds no face (under attack)
+    """
     try:
         yield
     except ImageError as error:
-        if error.index is not None:
-            error.index = int(rows[error.index])
-            picture = X[error.index]
-            error.path = os.fspath(picture) if isinstance(picture, (str, os.PathLike)) else None
-        error.reason += f" ({what})" if what else ""
-        error.args = (error.reason, error.index, error.path)
-        raise
+        if what:
+            error.reason += f" ({what})"
+        if error.index is None:
+            raise
+        index, error.path = int(rows[error.index]), None  # a copy's file is no file of the user's
+        raise error.at(index, os.fspath(X[index]) if is_path(X[index]) else None) from error
 
 
-def _check_levels(name, levels, random_state):
+def _check_levels(name: str, levels: Any, random_state: int) -> Levels:
     if not isinstance(levels, (list, tuple)) or not levels:
         raise TypeError(f"attacks[{name!r}] is {levels!r}: expected a list of transformers.")
     pairs = []
@@ -167,7 +194,7 @@ def _check_levels(name, levels, random_state):
     return pairs
 
 
-def _seed(transformer, random_state):
+def _seed(transformer: Any, random_state: int) -> Any:
     """Set every ``random_state`` that is None."""
     unseeded = [
         name

@@ -2,35 +2,43 @@
 
 :class:`JPEGCompression`, :class:`GaussianBlur`, :class:`Resize` and :class:`GaussianNoise` turn
 pictures into uint8 RGB arrays. They chain with scikit-learn's own ``make_pipeline``. An attacker
-touches the file, not our chip of the face, so :mod:`skfakespotter.evaluation._robustness` and
-:mod:`skfakespotter.augmentation` perturb the picture before it is aligned. To perturb the aligned
-face instead, put the transformer behind the aligner: ``make_pipeline(FaceAligner(),
+touches the file, not the crop of the face, so :func:`skfakespotter.robustness_curve` and
+:class:`skfakespotter.AugmentedClassifier` perturb the picture before it is aligned. To perturb
+the aligned face instead, put the transformer behind the aligner: ``make_pipeline(FaceAligner(),
 GaussianBlur(2.0), ...)``.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable
 from hashlib import blake2b
 from io import BytesIO
 from numbers import Integral, Real
+from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
-from scipy.ndimage import gaussian_filter  # scikit-learn depends on SciPy
-from sklearn.utils import check_random_state, check_scalar
+from scipy.ndimage import gaussian_filter
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
 
 from skfakespotter._base import StatelessPictureTransformer
 from skfakespotter._prefetch import iter_images
+from skfakespotter._typing import Pictures, RandomState
 from skfakespotter.images import check_images
 
 RESAMPLERS = ("nearest", "bilinear", "bicubic", "lanczos", "box")
+Perturb = Callable[[NDArray], NDArray]  # of uint8 RGB pictures (h, w, 3)
 
 
-class _Perturbation(StatelessPictureTransformer):
-    """Checks and iterates; a subclass gives ``_make``, the checked picture-to-picture function."""
+class Perturbation(StatelessPictureTransformer):
+    """Base of the perturbations; a subclass has ``_make()``, the picture-to-picture function."""
 
-    def _check_params(self):
-        self._make()
+    def _make(self) -> Perturb:
+        raise NotImplementedError(f"{type(self).__name__} has no _make()")
 
-    def transform(self, X):
+    def transform(self, X: Pictures) -> list[NDArray] | NDArray:
         """Perturb every picture.
 
         Parameters
@@ -50,13 +58,13 @@ class _Perturbation(StatelessPictureTransformer):
         TypeError, ValueError
             When a parameter is out of its range, or ``X`` is no sequence of pictures.
         """
-        perturb = self._make()
+        self._check_params()
         X = check_images(X)
-        perturbed = list(iter_images(X, perturb))
+        perturbed = list(iter_images(X, self._make()))
         return np.stack(perturbed) if isinstance(X, np.ndarray) else perturbed
 
 
-class JPEGCompression(_Perturbation):
+class JPEGCompression(Perturbation):
     """Compress as JPEG and decode again.
 
     Pillow's encoder with its defaults: chroma at half resolution (4:2:0), baseline.
@@ -75,21 +83,23 @@ class JPEGCompression(_Perturbation):
     array([128], dtype=uint8)
     """
 
-    def __init__(self, quality=75):
+    _parameter_constraints: ClassVar = {"quality": [Interval(Integral, 1, 100, closed="both")]}
+
+    def __init__(self, quality: int = 75) -> None:
         self.quality = quality
 
-    def _make(self):
-        quality = check_scalar(self.quality, "quality", Integral, min_val=1, max_val=100)
+    def _make(self) -> Perturb:
+        quality = int(self.quality)
 
-        def perturb(image):
+        def perturb(image: NDArray) -> NDArray:
             file = BytesIO()
-            Image.fromarray(image).save(file, "JPEG", quality=int(quality))
+            Image.fromarray(image).save(file, "JPEG", quality=quality)
             return np.array(Image.open(file))
 
         return perturb
 
 
-class GaussianBlur(_Perturbation):
+class GaussianBlur(Perturbation):
     """Blur with a Gaussian kernel.
 
     Parameters
@@ -105,7 +115,7 @@ class GaussianBlur(_Perturbation):
     Notes
     -----
     The weights are proportional to exp(-(x^2 + y^2) / (2 sigma^2)) and sum to 1. Beyond an edge
-    the picture is mirrored about the centre of its last pixel (OpenCV's default).
+    the picture is mirrored about the center of its last pixel (OpenCV's default).
 
     Examples
     --------
@@ -119,22 +129,27 @@ class GaussianBlur(_Perturbation):
            [10, 10, 10]], dtype=uint8)
     """
 
-    def __init__(self, sigma=1.0, *, kernel_size=3):
+    _parameter_constraints: ClassVar = {
+        "sigma": [Interval(Real, 0, None, closed="neither")],
+        "kernel_size": [Interval(Integral, 3, None, closed="left"), None],
+    }
+
+    def __init__(self, sigma: float = 1.0, *, kernel_size: int | None = 3) -> None:
         self.sigma = sigma
         self.kernel_size = kernel_size
 
-    def _make(self):
-        sigma = check_scalar(self.sigma, "sigma", Real, min_val=0, include_boundaries="neither")
-        radius = None
-        if self.kernel_size is not None:
-            size = check_scalar(self.kernel_size, "kernel_size", Integral, min_val=3)
-            if size % 2 == 0:
-                raise ValueError(
-                    f"kernel_size == {size}: expected an odd number of pixels, or None."
-                )
-            radius = int(size) // 2
+    def _check_params(self) -> None:
+        super()._check_params()
+        if self.kernel_size is not None and self.kernel_size % 2 == 0:
+            raise ValueError(
+                f"kernel_size is {self.kernel_size}: expected an odd number of pixels, or None."
+            )
 
-        def perturb(image):
+    def _make(self) -> Perturb:
+        sigma = self.sigma
+        radius = None if self.kernel_size is None else int(self.kernel_size) // 2
+
+        def perturb(image: NDArray) -> NDArray:
             blurred = gaussian_filter(
                 image, (sigma, sigma, 0), output=np.float32, mode="mirror", radius=radius
             )
@@ -143,7 +158,7 @@ class GaussianBlur(_Perturbation):
         return perturb
 
 
-class Resize(_Perturbation):
+class Resize(Perturbation):
     """Make the picture smaller, then bring it back to its size.
 
     Parameters
@@ -152,7 +167,7 @@ class Resize(_Perturbation):
         Side of the small picture as a share of the original side; above 0, at most 1. Sides are
         rounded to whole pixels, at least 1.
     resample : {"nearest", "bilinear", "bicubic", "lanczos", "box"}, default="bicubic"
-        Pillow's resampling filter, the same for both ways.
+        Pillow's resampling filter, used both ways.
 
     Examples
     --------
@@ -163,19 +178,20 @@ class Resize(_Perturbation):
     array([50], dtype=uint8)
     """
 
-    def __init__(self, scale=0.5, *, resample="bicubic"):
+    _parameter_constraints: ClassVar = {
+        "scale": [Interval(Real, 0, 1, closed="right")],
+        "resample": [StrOptions(set(RESAMPLERS))],
+    }
+
+    def __init__(self, scale: float = 0.5, *, resample: str = "bicubic") -> None:
         self.scale = scale
         self.resample = resample
 
-    def _make(self):
-        scale = check_scalar(
-            self.scale, "scale", Real, min_val=0, max_val=1, include_boundaries="right"
-        )
-        if self.resample not in RESAMPLERS:
-            raise ValueError(f"resample == {self.resample!r}: expected one of {RESAMPLERS}.")
+    def _make(self) -> Perturb:
+        scale = self.scale
         resampler = Image.Resampling[self.resample.upper()]
 
-        def perturb(image):
+        def perturb(image: NDArray) -> NDArray:
             height, width = image.shape[:2]
             size = max(1, round(width * scale)), max(1, round(height * scale))
             small = Image.fromarray(image).resize(size, resampler)
@@ -184,17 +200,17 @@ class Resize(_Perturbation):
         return perturb
 
 
-class GaussianNoise(_Perturbation):
+class GaussianNoise(Perturbation):
     """Add white Gaussian noise to every pixel and channel.
 
     Parameters
     ----------
     variance : float, default=0.001
         Variance of the noise for pixel values scaled to [0, 1]: 0.001 is a standard deviation
-        of 8 grey levels out of 255. The sum is clipped to [0, 1] and rounded to 256 levels.
+        of 8 gray levels out of 255. The sum is clipped to [0, 1] and rounded to 256 levels.
     random_state : int, RandomState instance or None, default=None
         With an int, the noise of a picture depends on this number and on the picture's pixels
-        alone: the same picture gets the same noise wherever it stands in ``X``, in whatever
+        alone: a picture gets one and the same noise wherever it stands in ``X``, in whatever
         batch, fold or process, and for two variances the same noise, scaled. None and a
         RandomState draw a new such number at each ``transform``.
 
@@ -202,24 +218,27 @@ class GaussianNoise(_Perturbation):
     --------
     >>> import numpy as np
     >>> from skfakespotter.perturbations import GaussianNoise
-    >>> grey = np.full((200, 200), 128, np.uint8)
-    >>> float((GaussianNoise(0.01, random_state=0).transform([grey])[0] / 255).std().round(2))
+    >>> gray = np.full((200, 200), 128, np.uint8)
+    >>> float((GaussianNoise(0.01, random_state=0).transform([gray])[0] / 255).std().round(2))
     0.1
     """
 
-    def __init__(self, variance=0.001, *, random_state=None):
+    _parameter_constraints: ClassVar = {
+        "variance": [Interval(Real, 0, None, closed="left")],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(self, variance: float = 0.001, *, random_state: RandomState = None) -> None:
         self.variance = variance
         self.random_state = random_state
 
-    def _make(self):
-        deviation = 255 * np.sqrt(check_scalar(self.variance, "variance", Real, min_val=0))
+    def _make(self) -> Perturb:
+        deviation = 255 * np.sqrt(self.variance)
         seed = self.random_state
         if not isinstance(seed, Integral):
             seed = check_random_state(seed).randint(2**31)
-        elif seed < 0:
-            raise ValueError(f"random_state == {seed}: expected an int of at least 0.")
 
-        def perturb(image):
+        def perturb(image: NDArray) -> NDArray:
             digest = blake2b(np.ascontiguousarray(image), digest_size=16).digest()
             rng = np.random.default_rng([int(seed), int.from_bytes(digest, "little")])
             noise = rng.standard_normal(image.shape, np.float32)
@@ -228,5 +247,5 @@ class GaussianNoise(_Perturbation):
         return perturb
 
 
-def _to_uint8(pixels):
+def _to_uint8(pixels: NDArray) -> NDArray:
     return np.rint(np.clip(pixels, 0, 255)).astype(np.uint8)

@@ -6,8 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.utils import check_consistent_length, column_or_1d
 
-from skfakespotter.evaluation._metrics import DetectionReport, detection_report
-from skfakespotter.evaluation._tables import Table
+from skfakespotter._tables import Table
+from skfakespotter.evaluation import DetectionReport, detection_report
 
 
 @dataclass(frozen=True, eq=False)

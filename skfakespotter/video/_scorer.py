@@ -10,8 +10,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils.validation import check_is_fitted
 
-from skfakespotter.evaluation._metrics import positive_label
-from skfakespotter.evaluation._scoring import fake_response
+from skfakespotter.evaluation import fake_response, positive_label
 from skfakespotter.faces._aligner import FaceAligner
 from skfakespotter.video._clips import check_clips, describe_unscored, read_clips, refuse_unscored
 from skfakespotter.video._frames import check_sampling

@@ -219,8 +219,10 @@ def test_report_shows_itself():
     assert isinstance(report["AUC"], Figure)
     assert json.loads(json.dumps(report.to_dict()))["AUC"]["low"] == report["AUC"].low
     frame = report.to_frame()
-    assert list(frame.columns) == ["value", "low", "high"]
-    assert tuple(frame.loc["MCC"]) == report["MCC"]
+    assert list(frame.columns) == ["figure", "value", "low", "high"]
+    assert tuple(frame.set_index("figure").loc["MCC"]) == report["MCC"]
+    value, low, high = report["AUC"]
+    assert repr(report) == f"DetectionReport(AUC={value:.3f} [{low:.3f}, {high:.3f}], n=40)"
     assert (report.threshold, report.n_samples, report.n_positive) == (0.5, 40, y.sum())
     with pytest.raises(KeyError, match="no figure 'auc': expected one of precision"):
         report["auc"]

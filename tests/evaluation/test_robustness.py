@@ -20,7 +20,8 @@ from sklearn.preprocessing import FunctionTransformer
 
 from skfakespotter._prefetch import iter_images
 from skfakespotter.evaluation import RobustnessDisplay
-from skfakespotter.evaluation._robustness import CLEAN, robustness_cross_val, robustness_curve
+from skfakespotter.evaluation._curve import CLEAN
+from skfakespotter.evaluation._robustness import robustness_cross_val, robustness_curve
 from skfakespotter.images import ImageError, check_images
 from skfakespotter.perturbations._augmentation import AugmentedClassifier
 from skfakespotter.perturbations._levels import paper_attacks

@@ -1,4 +1,4 @@
-"""audit: each leak on its own is found, clean data passes, and normalise levels the encoding."""
+"""audit: each leak on its own is found, clean data passes, and reencode_images levels the encoding."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from skfakespotter.leakage._auditing import audit
 from skfakespotter.leakage._duplicates import MAX_DISTANCE, nearest_hashes, perceptual_hash
 from skfakespotter.leakage._fileinfo import file_facts
 from skfakespotter.leakage._findings import AuditReport, Finding
-from skfakespotter.leakage._reencoding import normalise
+from skfakespotter.leakage._reencoding import reencode_images
 
 N = 30  # pictures of each class
 
@@ -70,7 +70,7 @@ def test_clean_set_passes(clean):
 def test_png_against_jpeg(png_jpeg):
     report = audit(png_jpeg, labels(png_jpeg))
     assert report.leaks
-    assert {"format", "quantisation", "subsampling", "metadata"} <= leaking(report)
+    assert {"format", "quantization", "subsampling", "metadata"} <= leaking(report)
     assert {"size", "mode", "exif"}.isdisjoint(leaking(report))
     assert report["format"].auc == 1
     assert report["format"].text == "real: PNG (30); fake: JPEG (30)"
@@ -83,7 +83,7 @@ def test_png_against_jpeg(png_jpeg):
 @pytest.mark.parametrize(
     ("fake", "expected"),
     [
-        ({"quality": 50}, {"quantisation"}),
+        ({"quality": 50}, {"quantization"}),
         ({"subsampling": "4:4:4"}, {"subsampling"}),
         ({"progressive": True}, {"metadata"}),
         ({"icc_profile": b"a profile"}, {"metadata"}),
@@ -138,7 +138,7 @@ def test_jpeg_past_inside_png_shows_in_the_grid(tmp_path):
                 image.save(paths[index])
     report = audit(paths, labels(paths))
     assert report["block_grid"].severity == "leak"
-    assert leaking(report).isdisjoint({"format", "quantisation", "size", "mode"})
+    assert leaking(report).isdisjoint({"format", "quantization", "size", "mode"})
 
 
 def test_pixel_cue_is_a_warning_until_cue_auc():
@@ -170,7 +170,7 @@ def test_memory_is_not_checked_never_ok(clean):
     X = [np.asarray(Image.open(path)) for path in clean]
     for given in (X, [*clean[:1], *X[1:]]):
         report = audit(given, labels(clean))
-        for name in ("format", "mode", "quantisation", "subsampling", "metadata", "exif"):
+        for name in ("format", "mode", "quantization", "subsampling", "metadata", "exif"):
             assert report[name].severity == "not checked"
             assert np.isnan(report[name].auc)
         assert report["bytes_per_pixel"].severity == "not checked"
@@ -273,7 +273,7 @@ def test_report_is_sorted_and_readable(png_jpeg):
         ({"y": [0, 1]}, "inconsistent numbers of samples"),
         ({"groups": np.arange(2 * N) % 3}, "3 real and 3 fake groups of pictures are too few"),
         ({"faces": [None]}, "inconsistent numbers of samples"),
-        ({"leak_auc": 0.4}, "leak_auc == 0.4"),
+        ({"leak_auc": 0.4}, "'leak_auc' parameter of audit must be"),
     ],
 )
 def test_wrong_input(change, message):
@@ -298,7 +298,7 @@ def test_file_facts(tmp_path):
     grey = Image.fromarray(pictures(1)[0]).convert("L")
     grey.save(tmp_path / "a.jpg", quality=40)
     facts = file_facts(tmp_path / "a.jpg")
-    assert (facts["mode"], facts["quantisation"], facts["subsampling"]) == (
+    assert (facts["mode"], facts["quantization"], facts["subsampling"]) == (
         "L",
         "quality 40",
         "other",
@@ -306,30 +306,30 @@ def test_file_facts(tmp_path):
     tables = [[7] * 64, [9] * 64]
     Image.fromarray(pictures(1)[0]).save(tmp_path / "b.jpg", qtables=tables, subsampling="4:2:2")
     facts = file_facts(tmp_path / "b.jpg")
-    assert facts["quantisation"].startswith("own tables ")
+    assert facts["quantization"].startswith("own tables ")
     assert facts["subsampling"] == "4:2:2"
     grey.save(tmp_path / "c.png", dpi=(72, 72))
     assert file_facts(tmp_path / "c.png")["metadata"] == "dpi"
 
 
-def test_normalise_removes_the_encoding_leak(png_jpeg, tmp_path):
-    paths = normalise(png_jpeg, size=32, folder=tmp_path / "level", quality=80)
+def test_reencoding_removes_the_encoding_leak(png_jpeg, tmp_path):
+    paths = reencode_images(png_jpeg, size=32, folder=tmp_path / "level", quality=80)
     assert [p.relative_to(tmp_path / "level").as_posix() for p in paths[:1]] == ["real/0000.jpg"]
     assert find_images(tmp_path / "level") == sorted(paths)
     assert not audit(paths, labels(paths)).leaks
-    assert {file_facts(p)["quantisation"] for p in paths} == {"quality 80"}
+    assert {file_facts(p)["quantization"] for p in paths} == {"quality 80"}
     with Image.open(paths[-1]) as image:
         assert image.size == (32, 32)
     assert all(path.exists() for path in png_jpeg)
 
 
-def test_normalise_turns_crops_and_drops_metadata(tmp_path):
+def test_reencoding_turns_crops_and_drops_metadata(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned by 90 degrees
     array = np.zeros((40, 80, 3), np.uint8)
     array[:, :40] = 255
     Image.fromarray(array).save(tmp_path / "a.jpg", exif=exif, quality=95)
-    (path,) = normalise([tmp_path / "a.jpg"], size=(80, 40), folder=tmp_path / "new")
+    (path,) = reencode_images([tmp_path / "a.jpg"], size=(80, 40), folder=tmp_path / "new")
     facts = file_facts(path)
     assert facts["exif"] == "none"
     with Image.open(path) as image:
@@ -339,22 +339,22 @@ def test_normalise_turns_crops_and_drops_metadata(tmp_path):
     assert upright[44:].max() < 15
 
 
-def test_normalise_never_overwrites(tmp_path):
+def test_reencoding_never_overwrites(tmp_path):
     X = pictures(2)
-    first = normalise(X, size=32, folder=tmp_path, names=["real/a.png", "fake/a.png"])
+    first = reencode_images(X, size=32, folder=tmp_path, names=["real/a.png", "fake/a.png"])
     assert first == [tmp_path / "real/a.jpg", tmp_path / "fake/a.jpg"]
     before = first[0].stat().st_mtime_ns
-    again = normalise(X, size=32, folder=tmp_path, names=["real/a", "fake/a"])
+    again = reencode_images(X, size=32, folder=tmp_path, names=["real/a", "fake/a"])
     assert again == first
     assert first[0].stat().st_mtime_ns == before  # the same content is left alone
     content = first[0].read_bytes()
     with pytest.raises(FileExistsError, match="pass overwrite=True"):
-        normalise(X[::-1], size=32, folder=tmp_path, names=["real/a", "fake/a"])
+        reencode_images(X[::-1], size=32, folder=tmp_path, names=["real/a", "fake/a"])
     assert first[0].read_bytes() == content
-    normalise(X[::-1], size=32, folder=tmp_path, names=["real/a", "fake/a"], overwrite=True)
+    reencode_images(X[::-1], size=32, folder=tmp_path, names=["real/a", "fake/a"], overwrite=True)
     assert first[1].read_bytes() == content
     with pytest.raises(ValueError, match="is one of the pictures in X, which are never replaced"):
-        normalise(first, size=16, folder=tmp_path, overwrite=True)
+        reencode_images(first, size=16, folder=tmp_path, overwrite=True)
     assert sorted(p.name for p in tmp_path.rglob("*.*")) == ["a.jpg", "a.jpg"]
 
 
@@ -362,24 +362,24 @@ def test_normalise_never_overwrites(tmp_path):
     ("change", "message"),
     [
         ({"size": 8}, "size=8: expected a side"),
-        ({"resample": "nearest"}, "resample='nearest': expected one of 'box'"),
-        ({"subsampling": 2}, "subsampling=2: expected one of '4:4:4'"),
-        ({"quality": 100}, "quality == 100"),
+        ({"resample": "nearest"}, "'resample' parameter of reencode_images must be"),
+        ({"subsampling": 2}, "'subsampling' parameter of reencode_images must be"),
+        ({"quality": 100}, "'quality' parameter of reencode_images must be"),
         ({"names": ["a"]}, "names holds 1 names for 2 pictures"),
         ({"names": ["a", "../b"]}, "'../b' leads out of folder"),
         ({"names": ["a.png", "a.jpg"]}, "two pictures would become"),
     ],
 )
-def test_normalise_wrong_input(tmp_path, change, message):
+def test_reencoding_wrong_input(tmp_path, change, message):
     given = {"X": pictures(2), "size": 32, "folder": tmp_path, **change}
     with pytest.raises(ValueError, match=message):
-        normalise(**given)
+        reencode_images(**given)
     assert not list(tmp_path.iterdir())
 
 
-def test_normalise_warns_of_enlarging(tmp_path):
+def test_reencoding_warns_of_enlarging(tmp_path):
     with pytest.warns(UserWarning, match=r"1 of 2 pictures are smaller than 48x48 .* first X\[1\]"):
-        normalise([pictures(1)[0], pictures(1, side=40)[0]], size=48, folder=tmp_path)
+        reencode_images([pictures(1)[0], pictures(1, side=40)[0]], size=48, folder=tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -390,4 +390,4 @@ def test_reference_pairs_pass(faces_dir, pair):
     groups = [p.stem for p in files] if pair != "stylegan" else None
     report = audit(files, labels(files), groups)
     assert not report.leaks, str(report)
-    assert report["quantisation"].severity == "ok"
+    assert report["quantization"].severity == "ok"

@@ -86,7 +86,7 @@ def test_augment_in_a_folder_is_lossless(pictures, tmp_path):
 def test_augment_refuses(pictures):
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         augment(pictures, [0, 1])
-    with pytest.raises(ValueError, match="n_copies == 3, must be <= 2"):
+    with pytest.raises(ValueError, match="n_copies is 3: expected at most 2"):
         augment(pictures, [0, 1, 1], attacks=TWO, n_copies=3)
     with pytest.raises(ImageError, match=r"X\[2\] \('gone.jpg'\)"):
         augment([*pictures[:2], "gone.jpg"], [0, 1, 1])

@@ -4,9 +4,18 @@ They follow scikit-learn's displays: plain data in, ``plot(ax=None)``, then ``ax
 ``figure_``.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from skfakespotter._style import BLUE, make_axes
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 class ScoreMatrixDisplay:
@@ -19,7 +28,7 @@ class ScoreMatrixDisplay:
     names : list of str of length n_columns
         Names of the test sets.
     row_names : list of str of length n_rows, default=None
-        Names of the training sets; None: the same as ``names``.
+        Names of the training sets; None: those of ``names``.
     score_name : str, default="AUC"
         What the scores are.
 
@@ -30,7 +39,7 @@ class ScoreMatrixDisplay:
     figure_ : matplotlib.figure.Figure
         Figure that holds them.
     im_ : matplotlib.image.AxesImage
-        The coloured cells.
+        The colored cells.
     text_ : ndarray of shape (n_rows, n_columns), dtype=object
         The printed values.
 
@@ -42,7 +51,14 @@ class ScoreMatrixDisplay:
     '0.61'
     """
 
-    def __init__(self, matrix, names, *, row_names=None, score_name="AUC"):
+    def __init__(
+        self,
+        matrix: ArrayLike,
+        names: Sequence[str],
+        *,
+        row_names: Sequence[str] | None = None,
+        score_name: str = "AUC",
+    ) -> None:
         self.matrix = np.asarray(matrix, dtype=np.float64)
         self.names = list(names)
         self.row_names = self.names if row_names is None else list(row_names)
@@ -53,7 +69,15 @@ class ScoreMatrixDisplay:
                 f"{(len(self.row_names), len(self.names))}, one row and one column a name."
             )
 
-    def plot(self, ax=None, *, cmap="cividis", vmin=0.5, vmax=1.0, values_format=".2f"):
+    def plot(
+        self,
+        ax: Axes | None = None,
+        *,
+        cmap: Any = "cividis",
+        vmin: float = 0.5,
+        vmax: float = 1.0,
+        values_format: str = ".2f",
+    ) -> ScoreMatrixDisplay:
         """Draw the matrix with its values printed.
 
         Parameters
@@ -61,10 +85,10 @@ class ScoreMatrixDisplay:
         ax : matplotlib.axes.Axes, default=None
             Where to draw; None makes a figure whose size follows the number of names.
         cmap : str or Colormap, default="cividis"
-            Colours from low to high.
+            Colors from low to high.
         vmin, vmax : float, default=0.5 and 1.0
-            Scores at the ends of the colours; 0.5 is the AUC of guessing. Scores outside
-            get the colour of the nearer end; the printed value is exact.
+            Scores at the ends of the colors; 0.5 is the AUC of guessing. Scores outside
+            get the color of the nearer end; the printed value is exact.
         values_format : str, default=".2f"
             Format of the printed values.
 
@@ -133,7 +157,9 @@ class TrainingSizeDisplay:
     [0.75, 0.85]
     """
 
-    def __init__(self, train_sizes, scores, *, score_name="AUC"):
+    def __init__(
+        self, train_sizes: ArrayLike, scores: ArrayLike, *, score_name: str = "AUC"
+    ) -> None:
         self.train_sizes = np.asarray(train_sizes)
         self.scores = np.asarray(scores, dtype=np.float64)
         self.score_name = score_name
@@ -143,7 +169,14 @@ class TrainingSizeDisplay:
                 f"({len(self.train_sizes)}, n_repeats), one row a training size."
             )
 
-    def plot(self, ax=None, *, name=None, color=BLUE, marker="o"):
+    def plot(
+        self,
+        ax: Axes | None = None,
+        *,
+        name: str | None = None,
+        color: str = BLUE,
+        marker: str = "o",
+    ) -> TrainingSizeDisplay:
         """Draw the curve; call it again with the same axes to compare detectors.
 
         Parameters
@@ -153,7 +186,7 @@ class TrainingSizeDisplay:
         name : str, default=None
             Name of the detector in the legend; None draws no legend.
         color : str, default="#0072B2"
-            Colour of the line and the band.
+            Color of the line and the band.
         marker : str, default="o"
             Marker of the points, which tells curves apart in grey print.
 
@@ -211,13 +244,21 @@ class ScoreIntervalDisplay:
     'AUC'
     """
 
-    def __init__(self, names, values, low, high, *, score_name="AUC"):
+    def __init__(
+        self,
+        names: Sequence[str],
+        values: ArrayLike,
+        low: ArrayLike,
+        high: ArrayLike,
+        *,
+        score_name: str = "AUC",
+    ) -> None:
         self.names, self.score_name = list(names), score_name
         self.values, self.low, self.high = (
             np.asarray(part, dtype=np.float64) for part in (values, low, high)
         )
 
-    def plot(self, ax=None, *, color=BLUE):
+    def plot(self, ax: Axes | None = None, *, color: str = BLUE) -> ScoreIntervalDisplay:
         """Draw the points.
 
         Parameters
@@ -225,7 +266,7 @@ class ScoreIntervalDisplay:
         ax : matplotlib.axes.Axes, default=None
             Where to draw; None makes a figure whose size follows the number of names.
         color : str, default="#0072B2"
-            Colour of points and bars.
+            Color of points and bars.
 
         Returns
         -------

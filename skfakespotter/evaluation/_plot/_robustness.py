@@ -1,10 +1,22 @@
 """Display of robustness curves: one panel an attack, score against intensity."""
 
+from __future__ import annotations
+
 from itertools import groupby
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.utils import check_consistent_length
 
 from skfakespotter._style import STYLES, make_axes
+from skfakespotter._typing import Labels, Pictures
+from skfakespotter.evaluation._curve import AttackScores, score_under_attacks
+from skfakespotter.images import check_images
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.lines import Line2D
 
 _UNITS = {
     "jpeg": ("JPEG compression", "quality"),
@@ -69,15 +81,15 @@ class RobustnessDisplay:
     def __init__(
         self,
         *,
-        attack,
-        intensity,
-        score,
-        clean_score,
-        score_low=None,
-        score_high=None,
-        estimator_name=None,
-        scoring=None,
-    ):
+        attack: ArrayLike,
+        intensity: ArrayLike,
+        score: ArrayLike,
+        clean_score: float,
+        score_low: ArrayLike | None = None,
+        score_high: ArrayLike | None = None,
+        estimator_name: str | None = None,
+        scoring: str | None = None,
+    ) -> None:
         self.attack = attack
         self.intensity = intensity
         self.score = score
@@ -88,7 +100,16 @@ class RobustnessDisplay:
         self.scoring = scoring
 
     @classmethod
-    def from_estimator(cls, estimator, X, y, *, ax=None, name=None, **parameters):
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: Pictures,
+        y: Labels,
+        *,
+        ax: Any = None,
+        name: str | None = None,
+        **parameters: Any,
+    ) -> RobustnessDisplay:
         """Score a fitted estimator under attacks and draw it.
 
         Parameters
@@ -111,14 +132,15 @@ class RobustnessDisplay:
         RobustnessDisplay
             The drawing.
         """
-        # the one import against the grain: displays show results, this one also asks for one
-        from skfakespotter.evaluation._robustness import robustness_curve
-
-        curve = robustness_curve(estimator, X, y, **parameters)
-        return cls.from_curve(curve, ax=ax, name=name or type(estimator).__name__)
+        X, y = check_images(X), np.asarray(y)
+        check_consistent_length(X, y)
+        scores = score_under_attacks([(estimator, np.arange(len(X)))], X, y, **parameters)
+        return cls.from_curve(scores, ax=ax, name=name or type(estimator).__name__)
 
     @classmethod
-    def from_curve(cls, curve, *, ax=None, name=None, **line_kwargs):
+    def from_curve(
+        cls, curve: AttackScores, *, ax: Any = None, name: str | None = None, **line_kwargs: Any
+    ) -> RobustnessDisplay:
         """Draw a result of ``robustness_curve`` or ``robustness_cross_val``.
 
         Parameters
@@ -146,7 +168,9 @@ class RobustnessDisplay:
         )
         return display.plot(ax, **line_kwargs)
 
-    def plot(self, ax=None, *, name=None, **line_kwargs):
+    def plot(
+        self, ax: Any = None, *, name: str | None = None, **line_kwargs: Any
+    ) -> RobustnessDisplay:
         """Draw the panels.
 
         Parameters
@@ -178,8 +202,8 @@ class RobustnessDisplay:
         axes = _new_axes(len(panels)) if ax is None else np.atleast_1d(ax).ravel()
         self._check_axes(axes, panels)
         name = name if name is not None else self.estimator_name
-        colour, marker = STYLES[_n_drawn(axes[0]) % len(STYLES)]
-        style = {"color": colour, "marker": marker, "markersize": 5, "label": name, **line_kwargs}
+        color, marker = STYLES[_n_drawn(axes[0]) % len(STYLES)]
+        style = {"color": color, "marker": marker, "markersize": 5, "label": name, **line_kwargs}
         self.lines_ = [
             self._draw(panel, attack, rows, style)
             for panel, (attack, rows) in zip(axes, panels, strict=True)
@@ -191,7 +215,7 @@ class RobustnessDisplay:
         _draw_legend(axes[0])
         return self
 
-    def _draw(self, axes, attack, rows, style):
+    def _draw(self, axes: Axes, attack: str, rows: list[int], style: dict[str, Any]) -> Line2D:
         place = np.arange(len(rows))
         (line,) = axes.plot(place, np.asarray(self.score)[rows], gid="robustness", **style)
         axes.axhline(self.clean_score, color=line.get_color(), linestyle="--", linewidth=1)
@@ -206,7 +230,7 @@ class RobustnessDisplay:
         axes.spines[["top", "right"]].set_visible(False)
         return line
 
-    def _check_axes(self, axes, panels):
+    def _check_axes(self, axes: NDArray, panels: list[tuple[str, list[int]]]) -> None:
         if len(axes) != len(panels):
             raise ValueError(f"ax holds {len(axes)} axes: expected {len(panels)}, one an attack.")
         for panel, (attack, rows) in zip(axes, panels, strict=True):
@@ -219,7 +243,7 @@ class RobustnessDisplay:
                 )
 
 
-def _new_axes(n_panels):
+def _new_axes(n_panels: int) -> NDArray:
     n_columns = min(n_panels, _N_COLUMNS)
     n_rows = -(-n_panels // n_columns)
     shape = {"n_rows": n_rows, "n_columns": n_columns, "sharey": True, "squeeze": False}
@@ -229,7 +253,7 @@ def _new_axes(n_panels):
     return axes[:n_panels]
 
 
-def _draw_legend(axes):
+def _draw_legend(axes: Axes) -> None:
     from matplotlib.lines import Line2D
 
     handles, _ = axes.get_legend_handles_labels()
@@ -244,9 +268,9 @@ def _draw_legend(axes):
     figure.legend(handles=handles, loc="outside upper center", ncols=columns, frameon=False)
 
 
-def _n_drawn(axes):
+def _n_drawn(axes: Axes) -> int:
     return sum(line.get_gid() == "robustness" for line in axes.lines)
 
 
-def _label(intensity):
+def _label(intensity: Any) -> str:
     return f"{intensity:g}" if isinstance(intensity, (int, float)) else str(intensity)
