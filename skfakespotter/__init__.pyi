@@ -33,7 +33,7 @@ from skfakespotter.faces import FaceRecord as FaceRecord
 from skfakespotter.images import ImageError as ImageError
 from skfakespotter.leakage import AuditReport as AuditReport
 from skfakespotter.leakage import audit as audit
-from skfakespotter.leakage import normalise as normalise
+from skfakespotter.leakage import reencode_images as reencode_images
 from skfakespotter.perturbations import AugmentedClassifier as AugmentedClassifier
 from skfakespotter.perturbations import GaussianBlur as GaussianBlur
 from skfakespotter.perturbations import GaussianNoise as GaussianNoise

@@ -41,7 +41,9 @@ class Table:
         try:
             from pandas import DataFrame
         except ImportError as error:
-            raise ImportError('to_frame needs pandas: pip install "skfakespotter[pandas]"') from error
+            raise ImportError(
+                'to_frame needs pandas: pip install "skfakespotter[pandas]"'
+            ) from error
         return DataFrame(self._columns())
 
     def to_csv(self, path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -76,6 +75,6 @@ class PictureFeatures(StatelessPictureTransformer):
         self._check_params()
         return np.array(self._feature_names(), dtype=object)
 
-    def _describe_all(self, X: Sequence[Any] | NDArray) -> NDArray:
+    def _describe_all(self, X: Any) -> NDArray:
         row = np.dtype((self._dtype, (self._n_features_out,)))
         return np.fromiter(iter_images(X, self._describe), dtype=row, count=len(X))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, ClassVar
 
@@ -94,7 +93,7 @@ class CheapCues(PictureFeatures):
     def _describe(self, image: NDArray) -> NDArray:
         return picture_cues(image)
 
-    def _describe_all(self, X: Sequence[Any] | NDArray) -> NDArray:
+    def _describe_all(self, X: Any) -> NDArray:
         return with_file_size(super()._describe_all(X), X, self.file_size)
 
     def _feature_names(self) -> tuple[str, ...]:
@@ -159,7 +158,7 @@ def picture_cues(image: NDArray) -> NDArray:
     )
 
 
-def with_file_size(cues: NDArray, X: Sequence[Any] | NDArray, file_size: bool = True) -> NDArray:
+def with_file_size(cues: NDArray, X: Any, file_size: bool = True) -> NDArray:
     """Replace bytes per pixel by those of the file, where a picture is one.
 
     Parameters

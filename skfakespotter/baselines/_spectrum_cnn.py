@@ -174,21 +174,22 @@ class SpectrumCNNClassifier(ClassifierMixin, BaseEstimator):
             When the columns are not three squares, or the classes are not two.
         """
         self._validate_params()
-        X, y = validate_data(self, X, y, dtype=np.float32)
-        check_classification_targets(y)
-        side = isqrt(X.shape[1] // 3)
-        if 3 * side**2 != X.shape[1] or side < MIN_SIDE:
+        data, labels = validate_data(self, X, y, dtype=np.float32)
+        check_classification_targets(labels)
+        n_columns = data.shape[1]
+        side = isqrt(n_columns // 3)
+        if 3 * side**2 != n_columns or side < MIN_SIDE:
             raise ValueError(
-                f"X has {X.shape[1]} columns: expected 3 * side**2, side at least {MIN_SIDE}, "
+                f"X has {n_columns} columns: expected 3 * side**2, side at least {MIN_SIDE}, "
                 "as LogSpectrum gives them."
             )
-        self.classes_, codes = np.unique(y, return_inverse=True)
+        self.classes_, codes = np.unique(labels, return_inverse=True)
         if len(self.classes_) != 2:
             raise ValueError(f"y holds {len(self.classes_)} class(es): expected two.")
         seed = check_random_state(self.random_state).randint(2**31 - 1)
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            self.net_ = self._make_net().fit(X, codes.astype(np.int64))
+            self.net_ = self._make_net().fit(data, codes.astype(np.int64))
         return self
 
     def decision_function(self, X: ArrayLike) -> NDArray:

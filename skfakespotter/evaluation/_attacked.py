@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -48,7 +47,7 @@ class Attacked(ClassifierMixin, BaseEstimator):
     def __init__(
         self,
         folds: list[tuple[Any, NDArray]],
-        X: Sequence[Any] | NDArray,
+        X: Any,
         pos_label: Any,
         batch_size: int,
         key: tuple[str, Any],

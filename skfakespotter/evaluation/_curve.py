@@ -6,7 +6,7 @@ picture gets the same perturbation for every estimator and split, so that scores
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,7 +38,7 @@ class AttackScores:
 
 def score_under_attacks(
     folds: list[tuple[Any, NDArray]],
-    X: Sequence[Any] | NDArray,
+    X: Any,
     y: NDArray,
     groups: ArrayLike | None = None,
     *,

@@ -343,11 +343,11 @@ def _measure(
     splits = {key: split_sets(sets, pool, *cell, cv, random_state) for key, cell in cells.items()}
     flat = [split for own in splits.values() for split in own]
     parts, threshold = fit_and_score(estimator, pool.X, pool.y, flat, positive, n_jobs)
-    parts, reports = iter(parts), {}
+    scored, reports = iter(parts), {}
     for key, (_, testing) in cells.items():
         scores = np.empty(len(pool.y))
         for _, test in splits[key]:
-            scores[test] = next(parts)
+            scores[test] = next(scored)
         _, y, groups = sets[testing]
         reports[key] = detection_report(
             y,
@@ -363,9 +363,8 @@ def _measure(
 
 
 def _check_sizes(train_sizes: Sequence[int] | None, most: int) -> list[int]:
-    if train_sizes is None:
-        train_sizes = {max(2, most // 2**halvings) for halvings in range(5)}
-    sizes = sorted(set(train_sizes))
+    halves = {max(2, most // 2**halvings) for halvings in range(5)}
+    sizes = sorted(halves if train_sizes is None else set(train_sizes))
     whole = all(isinstance(size, Integral) for size in sizes)
     if not sizes or not whole or sizes[0] < 2 or sizes[-1] > most:
         raise ValueError(f"train_sizes is {sizes}: expected whole numbers from 2 to {most}.")

@@ -53,6 +53,9 @@ class _Drawn(_Result):
         """
         return self._display().plot(ax)
 
+    def _display(self) -> Any:
+        raise NotImplementedError(f"{type(self).__name__} has no _display()")
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class WithinPairResult(_Result):
@@ -167,7 +170,7 @@ class CrossGeneratorResult(_Drawn):
 
     def _columns(self) -> dict[str, list]:
         pairs = [(a, b) for a in self.names for b in self.names]
-        columns = {"train": [a for a, _ in pairs], "test": [b for _, b in pairs]}
+        columns: dict[str, list] = {"train": [a for a, _ in pairs], "test": [b for _, b in pairs]}
         columns |= _auc_columns([self.reports[pair] for pair in pairs])
         return columns | {"n_train": [self.n_train[pair] for pair in pairs]}
 

@@ -221,7 +221,7 @@ def robustness_cross_val(
     X, y = check_images(X), np.asarray(y)
     check_consistent_length(X, y, groups)
     if isinstance(cv, Integral):
-        cv = make_splitter(groups, cv, random_state)
+        cv = make_splitter(groups, int(cv), random_state)
     splits = list(check_cv(cv, y, classifier=True).split(np.zeros(len(y)), y, groups))
     held_out = np.concatenate([test for _, test in splits])
     if not np.array_equal(np.sort(held_out), np.arange(len(X))):

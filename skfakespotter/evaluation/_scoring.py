@@ -78,7 +78,7 @@ def fit_and_score(
     TypeError
         For an estimator without scores.
     """
-    fits = {}
+    fits: dict[bytes, list[int]] = {}
     for place, (train, _) in enumerate(splits):
         fits.setdefault(train.tobytes(), []).append(place)
     outputs = Parallel(n_jobs=n_jobs)(
@@ -87,7 +87,7 @@ def fit_and_score(
         )
         for places in fits.values()
     )
-    scores = [None] * len(splits)
+    scores: list[NDArray] = [np.empty(0)] * len(splits)
     for places, (parts, _) in zip(fits.values(), outputs, strict=True):
         for place, part in zip(places, parts, strict=True):
             scores[place] = part

@@ -70,11 +70,11 @@ def check_set(
     ValueError
         When lengths differ or the labels are not two.
     """
-    y = column_or_1d(y)
-    groups = None if groups is None else column_or_1d(groups)
+    labels = column_or_1d(y)
+    names = None if groups is None else column_or_1d(groups)
     try:
-        check_consistent_length(X, y, groups)
-        return y, groups, positive_label(y, pos_label)
+        check_consistent_length(X, labels, names)
+        return labels, names, positive_label(labels, pos_label)
     except ValueError as error:
         raise ValueError(f"{name and f'sets[{name!r}]: '}{error}") from error
 
@@ -136,7 +136,9 @@ def pool_sets(sets: Sets) -> Pool:
     Pool
         All items.
     """
-    known, group, rows = {}, [], {}
+    known: dict[Any, int] = {}
+    group: list[int] = []
+    rows: dict[str, NDArray] = {}
     for name, (_, y, groups) in sets.items():
         own = [(name, i) for i in range(len(y))] if groups is None else groups.tolist()
         rows[name] = len(group) + np.arange(len(y))

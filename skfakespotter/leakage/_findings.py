@@ -183,18 +183,18 @@ class Judge:
         self, name: str, values: Sequence[str], columns: list[NDArray] | None = None
     ) -> Finding:
         """Judge a fact that is a word a picture; ``columns`` add what else it is judged by."""
-        values = np.asarray(values, dtype=str)
-        kinds, kind = np.unique(values, return_inverse=True)
+        column = np.asarray(values, dtype=str)
+        kinds, kind = np.unique(column, return_inverse=True)
         counts = [np.bincount(kind[self.fake == side], minlength=len(kinds)) for side in (0, 1)]
         text = f"{kinds[0]} in every picture"
-        examples = ()
+        examples: tuple[str, ...] = ()
         if len(kinds) > 1:
             text = "; ".join(map(_tally, ("real", "fake"), (kinds, kinds), counts))
             excess = counts[1] / counts[1].sum() - counts[0] / counts[0].sum()
             examples = self._some((kind == excess.argmin()) & ~self.fake)
             examples += self._some((kind == excess.argmax()) & self.fake)
-        columns = values[:, None] if columns is None else np.column_stack([values, *columns])
-        return self._judge(name, columns, text, examples)
+        table = np.column_stack([column, *(columns or [])])
+        return self._judge(name, table, text, examples)
 
     def numbers(self, name: str, values: NDArray, what: str, *, content: bool = True) -> Finding:
         """Judge a fact that is a number a picture, NaN where there is none."""

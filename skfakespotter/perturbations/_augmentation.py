@@ -97,15 +97,15 @@ def augment(
     """
     X, y = check_images(X), np.asarray(y)
     check_consistent_length(X, y, groups)
-    random_state = check_random_state(random_state)
-    seed = int(random_state.randint(2**31))
+    rng = check_random_state(random_state)
+    seed = int(rng.randint(2**31))
     pool = [t for levels in check_attacks(attacks, seed).values() for _, t in levels]
     if n_copies > len(pool):
         raise ValueError(
             f"n_copies is {n_copies}: expected at most {len(pool)}, the number of attacks times "
             "intensities."
         )
-    drawn = random_state.random_sample((len(X), len(pool))).argsort(axis=1)[:, :n_copies]
+    drawn = rng.random_sample((len(X), len(pool))).argsort(axis=1)[:, :n_copies]
     copies = _perturbed_copies(X, pool, drawn.T, folder)
     X = np.stack([*X, *copies]) if isinstance(X, np.ndarray) and folder is None else [*X, *copies]
     y = np.tile(y, 1 + n_copies)
@@ -207,10 +207,15 @@ class AugmentedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         """
         self._validate_params()
         X = check_images(X)
-        parameters = {"n_copies": self.n_copies, "random_state": self.random_state}
         with TemporaryDirectory(prefix="augment-") as folder:
-            folder = None if isinstance(X, np.ndarray) else folder
-            X_all, y_all = augment(X, y, attacks=self.attacks, folder=folder, **parameters)
+            X_all, y_all = augment(
+                X,
+                y,
+                attacks=self.attacks,
+                n_copies=self.n_copies,
+                random_state=self.random_state,
+                folder=None if isinstance(X, np.ndarray) else folder,
+            )
             with naming(X, np.tile(np.arange(len(X)), 1 + self.n_copies), "picture or a copy"):
                 self.estimator_ = clone(self.estimator).fit(X_all, y_all)
         return self

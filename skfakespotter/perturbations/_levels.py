@@ -136,7 +136,7 @@ def check_attacks(
 
 
 @contextmanager
-def naming(X: Sequence[Any] | NDArray, rows: NDArray, what: str | None = None) -> Iterator[None]:
+def naming(X: Any, rows: NDArray, what: str | None = None) -> Iterator[None]:
     """Let an ``ImageError`` about item ``i`` of a batch name picture ``rows[i]`` of ``X``.
 
     Parameters
@@ -150,7 +150,7 @@ def naming(X: Sequence[Any] | NDArray, rows: NDArray, what: str | None = None) -
 
     Examples
     --------
-    >>> from skfakespotter import ImageError, is_path
+    >>> from skfakespotter import ImageError
     >>> from skfakespotter.perturbations import naming
     >>> with naming(["a.jpg", "b.jpg"], [1], "under attack"):
     ...     raise ImageError("holds no face", index=0)
@@ -165,14 +165,15 @@ def naming(X: Sequence[Any] | NDArray, rows: NDArray, what: str | None = None) -
             error.reason += f" ({what})"
         if error.index is None:
             raise
-        index, error.path = int(rows[error.index]), None  # a copy's file is no file of the user's
-        raise error.at(index, os.fspath(X[index]) if is_path(X[index]) else None) from error
+        index = int(rows[error.index])
+        path = os.fspath(X[index]) if is_path(X[index]) else None
+        raise ImageError(error.reason, index, path) from error
 
 
 def _check_levels(name: str, levels: Any, random_state: int) -> Levels:
     if not isinstance(levels, (list, tuple)) or not levels:
         raise TypeError(f"attacks[{name!r}] is {levels!r}: expected a list of transformers.")
-    pairs = []
+    pairs: Levels = []
     for position, level in enumerate(levels, start=1):
         intensity, transformer = level if isinstance(level, tuple) else (None, level)
         if not hasattr(transformer, "transform"):

@@ -239,7 +239,7 @@ class GaussianNoise(Perturbation):
             seed = check_random_state(seed).randint(2**31)
 
         def perturb(image: NDArray) -> NDArray:
-            digest = blake2b(np.ascontiguousarray(image), digest_size=16).digest()
+            digest = blake2b(np.ascontiguousarray(image).data, digest_size=16).digest()
             rng = np.random.default_rng([int(seed), int.from_bytes(digest, "little")])
             noise = rng.standard_normal(image.shape, np.float32)
             return _to_uint8(image + np.float32(deviation) * noise)

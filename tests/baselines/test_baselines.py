@@ -198,7 +198,7 @@ def test_cooccurrence_names_and_refusals():
     assert names[16 + 3 * 4 + 0] == "G[3,0]"
     with pytest.raises(ValueError, match=r"range \[2, 256\]. Got 1 "):
         CooccurrenceMatrices(1).fit(random_pictures())
-    with pytest.raises(TypeError, match="must be an int .* Got 'all'"):
+    with pytest.raises(TypeError, match=r"must be an int .* Got 'all'"):
         CooccurrenceMatrices("all").fit(random_pictures())
     with pytest.raises(ImageError, match=r"X\[0\].*is 1x3 pixels; expected a width of 2"):
         CooccurrenceMatrices().transform([np.zeros((3, 1), np.uint8)])

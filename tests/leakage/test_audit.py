@@ -1,4 +1,4 @@
-"""audit: each leak on its own is found, clean data passes, and reencode_images levels the encoding."""
+"""audit finds each leak on its own, clean data passes, reencode_images levels the encoding."""
 
 from pathlib import Path
 

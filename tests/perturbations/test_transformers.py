@@ -195,9 +195,17 @@ def test_noise_depends_on_seed_and_pixels(pictures):
         (GaussianBlur(kernel_size=1), ValueError, r"range \[3, inf\) or None. Got 1 "),
         (Resize(1.5), ValueError, r"range \(0.0, 1.0\]. Got 1.5"),
         (Resize(0.0), ValueError, "'scale' parameter of Resize must be"),
-        (Resize(resample="cubic"), ValueError, "'resample' parameter of Resize must be a str among"),
+        (
+            Resize(resample="cubic"),
+            ValueError,
+            "'resample' parameter of Resize must be a str",
+        ),
         (GaussianNoise(-1), ValueError, "'variance' parameter of GaussianNoise must be"),
-        (GaussianNoise(random_state=-1), ValueError, "'random_state' parameter of GaussianNoise must be"),
+        (
+            GaussianNoise(random_state=-1),
+            ValueError,
+            "'random_state' parameter of",
+        ),
     ],
 )
 def test_parameters_are_checked(attack, error, message, pictures):

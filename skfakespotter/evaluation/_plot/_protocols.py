@@ -103,7 +103,7 @@ class ScoreMatrixDisplay:
         self.im_ = self.ax_.imshow(self.matrix, cmap=cmap, vmin=vmin, vmax=vmax)
         self.text_ = np.empty(self.matrix.shape, dtype=object)
         for place, value in np.ndenumerate(self.matrix):
-            red, green, blue, _ = self.im_.cmap(self.im_.norm(value))
+            red, green, blue, _ = self.im_.cmap(self.im_.norm(np.asarray(value)))
             dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.5  # luma, ITU-R BT.601
             self.text_[place] = self.ax_.text(
                 place[1],
@@ -198,15 +198,17 @@ class TrainingSizeDisplay:
         self.ax_ = make_axes((4.2, 3.2)) if ax is None else ax
         self.figure_ = self.ax_.figure
         mean, spread = self.scores.mean(axis=1), self.scores.std(axis=1)
-        (self.line_,) = self.ax_.plot(
-            self.train_sizes, mean, marker=marker, color=color, label=name
-        )
+        self.line_ = self.ax_.plot(self.train_sizes, mean, marker=marker, color=color, label=name)[
+            0
+        ]
         self.fill_between_ = self.ax_.fill_between(
             self.train_sizes, mean - spread, mean + spread, color=color, alpha=0.2, linewidth=0
         )
         self.ax_.set_xscale("log", base=2)
         # of every curve in the axes; 1 and less can only be a horizontal guide line
-        ticks = sorted({x for line in self.ax_.lines for x in line.get_xdata() if x > 1})
+        ticks = sorted(
+            {x for line in self.ax_.lines for x in np.asarray(line.get_xdata()) if x > 1}
+        )
         self.ax_.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         self.ax_.set(xlabel="training items", ylabel=f"{self.score_name}, mean ± s.d.")
         self.ax_.grid(alpha=0.3)

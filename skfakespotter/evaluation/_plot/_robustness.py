@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -81,8 +82,8 @@ class RobustnessDisplay:
     def __init__(
         self,
         *,
-        attack: ArrayLike,
-        intensity: ArrayLike,
+        attack: Sequence[str],
+        intensity: Sequence[Any],
         score: ArrayLike,
         clean_score: float,
         score_low: ArrayLike | None = None,
@@ -159,9 +160,13 @@ class RobustnessDisplay:
         RobustnessDisplay
             The drawing.
         """
-        names = ("attack", "intensity", "score", "score_low", "score_high")
+        columns = curve.columns
         display = cls(
-            **{name: curve.columns.get(name) for name in names},
+            attack=columns["attack"],
+            intensity=columns["intensity"],
+            score=columns["score"],
+            score_low=columns.get("score_low"),
+            score_high=columns.get("score_high"),
             clean_score=curve.clean_score,
             estimator_name=name,
             scoring=curve.scoring,
