@@ -185,7 +185,10 @@ class SpectrumCNNClassifier(ClassifierMixin, BaseEstimator):
             )
         self.classes_, codes = np.unique(labels, return_inverse=True)
         if len(self.classes_) != 2:
-            raise ValueError(f"y holds {len(self.classes_)} class(es): expected two.")
+            raise ValueError(
+                "Only binary classification is supported. "
+                f"y holds {len(self.classes_)} class(es): expected two."
+            )
         seed = check_random_state(self.random_state).randint(2**31 - 1)
         with torch.random.fork_rng():
             torch.manual_seed(seed)
