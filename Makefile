@@ -2,7 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
-INSTALL = $(BIN)/python -m pip install --quiet --constraint constraints.txt
+# not quiet: torch alone takes minutes, and a silent command looks like one that hangs
+INSTALL = $(BIN)/python -m pip install --no-input --constraint constraints.txt
 
 .PHONY: demo test lint format clean
 
@@ -10,7 +11,7 @@ demo: $(VENV)/demo  ## run the main job on the embedded data
 	$(BIN)/python examples/plot_quickstart.py
 
 test: $(VENV)/test  ## pass the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 lint: $(VENV)/test  ## check style, types, and who imports whom
 	$(BIN)/ruff check .

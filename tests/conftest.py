@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 os.environ.setdefault("SCIPY_ARRAY_API", "1")  # scipy reads it when it is imported
+if "PYTEST_XDIST_WORKER" in os.environ:  # a worker a core: their threads would take turns
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session")

@@ -36,10 +36,6 @@ def test_dir_shows_public_names_only():
     assert dir(skfakespotter) == sorted(["__version__", *skfakespotter._HOMES])
 
 
-def test_names_are_listed_in_order():
-    assert list(skfakespotter._HOMES) == sorted(skfakespotter._HOMES)
-
-
 @pytest.mark.parametrize("package", ["skfakespotter", "skfakespotter.faces"])
 def test_an_unknown_name_is_an_attribute_error(package):
     module = __import__(package, fromlist=["nothing"])
