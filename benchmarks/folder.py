@@ -71,7 +71,7 @@ def measure(setting, n_cores, portraits, faces, chips, rounds):
     """Give a row for aligned faces and one for portraits."""
     torch.set_num_threads(n_cores)
     coverage = NeuronCoverageTransformer(granularity="channel", compile=False).fit(chips[:64])
-    lazy = FaceAligner(lazy=True, n_jobs=n_cores).transform(portraits)
+    lazy = FaceAligner(lazy=True).transform(portraits)
     counting = len(chips) / best(lambda: coverage.transform(chips), rounds)
     decode = batches.iter_images
     batches.iter_images = partial(decode, n_threads=n_cores)

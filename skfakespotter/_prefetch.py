@@ -1,27 +1,42 @@
 """Prefetching: pictures decoded before they are asked for, in order, a bounded number of them."""
 
+from __future__ import annotations
+
+import multiprocessing
 import os
 import threading
 from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from itertools import islice
+from typing import Any
 
 import joblib
 import numpy as np
 from joblib.externals.loky import ProcessPoolExecutor
+from numpy.typing import NDArray
 
-from skfakespotter.images import ImageError, fit_to, is_path, load_image
+from skfakespotter.images import ImageError, MissingFaceError, fit_to, load_image, path_of
 
 CHUNK = 8  # pictures that a process makes at a time
 IDLE = 30  # seconds after which a worker without work ends
+MOST_THREADS = 8
 
-_POOLS = {}
+_POOLS: dict[int, ProcessPoolExecutor] = {}
 _HERE = threading.local()
 
 
-def iter_images(X, prepare=None, *, draft_side=None, n_threads=None, ahead=None):
+def iter_images(
+    X: Sequence,
+    prepare: Callable | None = None,
+    *,
+    draft_side: int | None = None,
+    n_threads: int | None = None,
+    ahead: int | None = None,
+    prefetch: int | None = None,
+) -> Iterator:
     """Decode pictures in order, a bounded number of them ahead of the consumer.
 
     Parameters
@@ -33,12 +48,14 @@ def iter_images(X, prepare=None, *, draft_side=None, n_threads=None, ahead=None)
     draft_side : int, default=None
         See :func:`skfakespotter.images.load_image`.
     n_threads : int, default=None
-        Decoding threads (Pillow releases the interpreter lock). None: the CPU count, at most
-        8. Pictures that have an attribute ``n_jobs``, because making them holds the lock, are
-        made in so many processes instead.
+        Decoding threads (Pillow releases the interpreter lock). None: the CPU count, at most 8.
+        A single picture is decoded in the caller's thread.
     ahead : int, default=None
         Pictures that are ready or being made before they are asked for. None: 8 a thread or
         24 a process.
+    prefetch : int, default=None
+        Processes to decode in, for pictures whose making holds the interpreter lock; -1: the
+        CPU count. None: threads.
 
     Yields
     ------
@@ -57,79 +74,127 @@ def iter_images(X, prepare=None, *, draft_side=None, n_threads=None, ahead=None)
     >>> [image.shape for image in iter_images([np.zeros((4, 6), np.uint8)])]
     [(4, 6, 3)]
     """
-    n_processes = process_count(getattr(X[0], "n_jobs", None)) if len(X) > CHUNK else 0
-    if n_processes:
-        depth = 3 * n_processes if ahead is None else -(-ahead // CHUNK)
-        starts = range(0, len(X), CHUNK)
-        tasks = ((X[s : s + CHUNK], s, prepare, draft_side) for s in starts)
-        for images in in_processes(_load_chunk, tasks, n_processes, depth):
-            yield from images
-        return
-    n_threads = n_threads or min(os.cpu_count() or 1, 8)
-    pool = ThreadPoolExecutor(n_threads, thread_name_prefix="decode")
-    try:
-        submit = lambda i: pool.submit(_load, X[i], i, prepare, draft_side)  # noqa: E731
-        yield from work_ahead(submit, range(len(X)), ahead or 8 * n_threads)
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+    make = partial(_load, prepare=prepare, draft_side=draft_side)
+    yield from _iter_made(make, X, range(len(X)), n_threads, ahead, prefetch)
 
 
-def iter_batches(X, batch_size, size, crop=1.0):
-    """Give the pictures as uint8 batches of one size, decoded ahead of the consumer.
+def iter_batches(
+    X: Sequence,
+    positions: NDArray[np.integer],
+    batch_size: int,
+    size: tuple[int, int],
+    crop: float = 1.0,
+    *,
+    prefetch: int | None = None,
+    device: object = None,
+) -> Iterator[tuple[NDArray[np.integer], NDArray[np.uint8]]]:
+    """Make uint8 batches of one size of some pictures, ahead of the consumer.
 
     Parameters
     ----------
     X : list or ndarray
         What :func:`skfakespotter.images.check_images` returned.
+    positions : ndarray of shape (n,), int
+        Which pictures of X, in this order.
     batch_size : int
         Pictures per batch; the last batch may be smaller.
     size, crop : (int, int) and float, default=1.0
         Height and width in pixels, part of the shorter side; see
         :func:`skfakespotter.images.fit_to`.
+    prefetch : int, default=None
+        See :func:`iter_images`.
+    device : str or torch.device, default=None
+        Where a face detector that can use it finds the faces of
+        :class:`skfakespotter.faces.LazyFace`; None for the CPU.
 
     Yields
     ------
-    ndarray of shape (at most batch_size, size[0], size[1], 3), uint8
+    positions : ndarray of shape (at most batch_size,), int
+        Positions in X. A picture without a face that may be left out
+        (``FaceAligner(on_missing="nan")``) is in no batch.
+    batch : ndarray of shape (at most batch_size, size[0], size[1], 3), uint8
         RGB.
+
+    Raises
+    ------
+    ImageError
+        At the first picture that cannot be used; it names its position in X.
 
     Examples
     --------
     >>> import numpy as np
     >>> from skfakespotter._prefetch import iter_batches
-    >>> [b.shape for b in iter_batches([np.zeros((40, 60), np.uint8)] * 3, 2, (20, 20))]
-    [(2, 20, 20, 3), (1, 20, 20, 3)]
+    >>> X = [np.zeros((40, 60), np.uint8)] * 3
+    >>> [(where.tolist(), batch.shape) for where, batch in iter_batches(X, range(3), 2, (20, 20))]
+    [([0, 1], (2, 20, 20, 3)), ([2], (1, 20, 20, 3))]
     """
+    positions = np.asarray(positions)
     if isinstance(X, np.ndarray) and X.shape[1:3] == tuple(size):
-        for start in range(0, len(X), batch_size):
-            yield X[start : start + batch_size]
+        whole = np.array_equal(positions, np.arange(len(X)))  # then a slice is no copy
+        for start in range(0, len(positions), batch_size):
+            here = positions[start : start + batch_size]
+            yield here, X[start : start + batch_size] if whole else X[here]
         return
-    fit = partial(fit_to, size=size, crop=crop)
+    make = partial(_load_numbered, size=tuple(size), crop=crop)
     # the consumer takes a whole batch at once, and computes while the next one is made
-    images = iter_images(X, fit, draft_side=max(size), ahead=2 * batch_size)
-    while batch := list(islice(images, batch_size)):
-        yield np.stack(batch)
+    made = _iter_made(make, X, positions.tolist(), None, 2 * batch_size, prefetch)
+    found = (one for one in made if one is not None)
+    while batch := list(islice(found, batch_size)):
+        where, images = zip(*batch, strict=True)
+        yield np.array(where), np.stack(images)
+
+
+def _iter_made(make, X, positions, n_threads, ahead, prefetch):
+    """Yield ``make(X[i], i)`` for every position, in order, made ahead in threads or processes."""
+    n_processes = process_count(prefetch) if len(positions) > CHUNK else 0
+    if n_processes:
+        depth = 3 * n_processes if ahead is None else -(-ahead // CHUNK)
+        chunks = (positions[s : s + CHUNK] for s in range(0, len(positions), CHUNK))
+        tasks = ((make, [X[i] for i in chunk], chunk) for chunk in chunks)
+        for made in in_processes(_make_chunk, tasks, n_processes, depth):
+            yield from made
+        return
+    if len(positions) == 1:  # a thread would cost more than it saves
+        yield make(X[positions[0]], positions[0])
+        return
+    n_threads = n_threads or min(os.cpu_count() or 1, MOST_THREADS)
+    pool = ThreadPoolExecutor(n_threads, thread_name_prefix="decode")
+    try:
+        submit = lambda i: pool.submit(lambda: make(X[i], i))  # noqa: E731
+        yield from work_ahead(submit, positions, ahead or 8 * n_threads)
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _load(picture, index, prepare, draft_side):
-    image = load_image(picture, index=index, draft_side=draft_side)
     try:
+        image = load_image(picture, draft_side=draft_side)
         return image if prepare is None else prepare(image)
     except ImageError as error:
-        path = os.fspath(picture) if is_path(picture) else None
-        raise ImageError(error.reason, index, path) from error
+        raise error.at(index, path_of(picture)) from error
 
 
-def _load_chunk(pictures, start, prepare, draft_side):
-    return [_load(picture, i, prepare, draft_side) for i, picture in enumerate(pictures, start)]
+def _load_numbered(picture, index, size, crop):
+    """Return a picture of the right size with its position; None where it may be left out."""
+    try:
+        return index, _load(picture, index, partial(fit_to, size=size, crop=crop), max(size))
+    except MissingFaceError:
+        if getattr(picture, "may_be_missing", False):
+            return None
+        raise
 
 
-def work_ahead(submit, tasks, depth):
+def _make_chunk(make, pictures, positions):
+    return [make(picture, i) for picture, i in zip(pictures, positions, strict=True)]
+
+
+def work_ahead(submit: Callable, tasks: Iterable, depth: int) -> Iterator:
     """Submit tasks a bounded number of steps ahead of their consumer.
 
     Parameters
     ----------
     submit : callable
-        ``submit(task)`` gives a future.
+        ``submit(task)`` returns a future.
     tasks : iterable
         What to submit.
     depth : int
@@ -156,7 +221,9 @@ def work_ahead(submit, tasks, depth):
         yield result
 
 
-def in_processes(function, tasks, n_jobs, depth):
+def in_processes(
+    function: Callable, tasks: Iterable[tuple], n_jobs: int, depth: int
+) -> Iterator[Any]:
     """Run a function in processes, as :func:`work_ahead` does.
 
     Parameters
@@ -207,8 +274,8 @@ def _pool(n_jobs):
     return _POOLS[n_jobs]
 
 
-def process_count(n_jobs):
-    """Say how many processes may be used.
+def process_count(n_jobs: int | None) -> int:
+    """Return how many processes may be used.
 
     Parameters
     ----------
@@ -218,24 +285,33 @@ def process_count(n_jobs):
     Returns
     -------
     int
-        0 for none: not wanted, or this is itself a part of parallel work.
+        0 for none: not wanted, or this is itself a part of parallel work, or a daemonic
+        process, which may have no children.
 
     Raises
     ------
     ValueError
         For ``n_jobs=0``.
+
+    Examples
+    --------
+    >>> from skfakespotter._prefetch import process_count
+    >>> process_count(None), process_count(2)
+    (0, 2)
     """
     if n_jobs == 0:
-        raise ValueError("n_jobs is 0: expected None, a number of processes or -1.")
+        raise ValueError("prefetch is 0: expected None, a number of processes or -1.")
+    if n_jobs is None or getattr(_HERE, "alone", False):
+        return 0
     backend, _ = joblib.parallel.get_active_backend()
-    if n_jobs is None or getattr(backend, "nesting_level", 0) or getattr(_HERE, "alone", False):
+    if getattr(backend, "nesting_level", 0) or multiprocessing.current_process().daemon:
         return 0
     return n_jobs if n_jobs > 0 else max(1, joblib.cpu_count() + 1 + n_jobs)
 
 
 @contextmanager
-def in_this_process():
-    """Let :func:`process_count` give 0 in this thread: for a task on a cluster."""
+def in_this_process() -> Iterator[None]:
+    """Let :func:`process_count` return 0 in this thread: for a task on a cluster."""
     before, _HERE.alone = getattr(_HERE, "alone", False), True
     try:
         yield

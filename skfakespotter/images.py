@@ -1,14 +1,19 @@
-"""Images: whatever a user calls a picture becomes uint8 RGB, in bounded batches.
+"""Images: whatever a user calls a picture becomes uint8 RGB.
 
-A picture is a path, a :class:`PIL.Image.Image`, or an array: uint8 (or uint16),
-``(h, w)`` grey, ``(h, w, 3)`` RGB or ``(h, w, 4)`` RGBA. Pictures come as a sequence
-(list, tuple, object array, pandas Series; sizes may differ), as one array
-``(n, h, w, 3)``, or as a torch tensor ``(n, 3, h, w)``. Whatever else gives its pixels by
-numpy's protocol ``__array__`` is a picture as well, which is made when it is looked at.
+A picture is a path, the bytes of a file, a binary file object, a :class:`PIL.Image.Image`,
+or an array: uint8 (or uint16), ``(h, w)`` gray, ``(h, w, 3)`` RGB or ``(h, w, 4)`` RGBA.
+Pictures come as a sequence (list, tuple, object array, pandas Series, one column of a
+DataFrame; sizes may differ), as one array ``(n, h, w, 3)``, or as a torch tensor
+``(n, 3, h, w)``. An object with numpy's method ``__array__`` is a picture as well; it is made
+when its pixels are needed.
 """
+
+from __future__ import annotations
 
 import os
 import threading
+from contextlib import suppress
+from io import BytesIO, TextIOBase
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -43,29 +48,91 @@ class ImageError(ValueError):
     "X[3] ('a.jpg'): is truncated"
     """
 
-    def __init__(self, reason, index=None, path=None):
+    def __init__(self, reason: str, index: int | None = None, path: str | None = None):
         super().__init__(reason, index, path)
         self.reason, self.index, self.path = reason, index, path
 
-    def __str__(self):
+    def __str__(self) -> str:
         place = "picture" if self.index is None else f"X[{self.index}]"
         return f"{place}{f' ({self.path!r})' if self.path else ''}: {self.reason}"
 
+    def at(self, index: int | None, path: str | None = None) -> ImageError:
+        """Return the same error with another place in the input.
 
-def is_path(picture):
-    """Say whether a picture is a file.
+        Parameters
+        ----------
+        index : int
+            Position in the input.
+        path : str, default=None
+            File; None keeps what is known.
+
+        Returns
+        -------
+        ImageError
+            A new error of the same class.
+
+        Examples
+        --------
+        >>> from skfakespotter import ImageError
+        >>> str(ImageError("is truncated", path="a.jpg").at(7))
+        "X[7] ('a.jpg'): is truncated"
+        """
+        return type(self)(self.reason, index, path or self.path)
+
+
+class MissingFaceError(ImageError):
+    """A picture in which no face was found.
+
+    Examples
+    --------
+    >>> from skfakespotter.images import MissingFaceError
+    >>> str(MissingFaceError("has no face", index=2))
+    'X[2]: has no face'
+    """
+
+
+def is_path(picture: object) -> bool:
+    """Tell whether a picture is a path.
 
     Parameters
     ----------
-    picture : path, PIL image or ndarray
-        As in the module's text.
+    picture : picture
+        See the module's text.
 
     Returns
     -------
     bool
         True for a string or a path.
+
+    Examples
+    --------
+    >>> from skfakespotter.images import is_path
+    >>> is_path("face.jpg"), is_path(b"the bytes of a file")
+    (True, False)
     """
     return isinstance(picture, (str, os.PathLike))
+
+
+def path_of(picture: object) -> str | None:
+    """Return the path of a picture that is a file, for messages.
+
+    Parameters
+    ----------
+    picture : picture
+        See the module's text.
+
+    Returns
+    -------
+    str or None
+        None for a picture that is no path.
+
+    Examples
+    --------
+    >>> from skfakespotter.images import path_of
+    >>> path_of("face.jpg")
+    'face.jpg'
+    """
+    return os.fsdecode(picture) if is_path(picture) else None
 
 
 def check_images(X, *, name="X"):
@@ -98,14 +165,11 @@ def check_images(X, *, name="X"):
     ...
     TypeError: X is a single str: pass [X], a list of paths, PIL images or uint8 arrays, ...
     """
-    if isinstance(X, (str, bytes, os.PathLike, Image.Image)):
+    if isinstance(X, (str, bytes, os.PathLike, Image.Image)) or _is_file(X):
         kind = "path" if isinstance(X, os.PathLike) else type(X).__name__
         raise TypeError(f"{name} is a single {kind}: pass [{name}], {_EXPECTED}.")
     if hasattr(X, "columns"):
-        raise TypeError(
-            f"{name} is a {type(X).__name__}: pass the column that holds the pictures "
-            f"({name}['path']), {_EXPECTED}."
-        )
+        X = _only_column(X, name)
     if hasattr(X, "detach"):
         X = _tensor_to_array(X, name)
     if isinstance(X, np.ndarray) and X.dtype.kind not in "OUS":
@@ -115,7 +179,8 @@ def check_images(X, *, name="X"):
         raise TypeError(f"{name} is a {type(X).__name__}: expected {_EXPECTED}.")
     if len(X) == 0:
         raise ValueError(f"{name} holds no pictures: expected {_EXPECTED}.")
-    return list(X)
+    # what a file object holds is read once: later steps may look at it twice, or elsewhere
+    return [_content(picture) if _is_file(picture) else picture for picture in X]
 
 
 def load_image(picture, *, index=None, draft_side=None):
@@ -153,33 +218,10 @@ def load_image(picture, *, index=None, draft_side=None):
     >>> load_image(np.zeros((4, 6), np.uint8)).shape
     (4, 6, 3)
     """
-    if isinstance(picture, np.ndarray):
-        return _array_to_rgb(picture, index)
-    if hasattr(picture, "detach"):
-        return _array_to_rgb(_tensor_picture(picture, index), index)
-    if isinstance(picture, Image.Image):
-        with _LOCKS[id(picture) % len(_LOCKS)]:
-            return _decode(picture, index, getattr(picture, "filename", None))
-    if not is_path(picture):
-        if hasattr(picture, "__array__"):
-            return _look_at(picture, index)
-        raise ImageError(
-            f"is a {type(picture).__name__}; expected a path, a PIL image or an array", index
-        )
-    path = os.fspath(picture)
     try:
-        with Image.open(path) as opened:
-            if draft_side and min(opened.size) >= 4 * draft_side:
-                opened.draft("RGB", (2 * draft_side, 2 * draft_side))
-            return _decode(opened, index, path)
-    except ImageError:
-        raise
-    except FileNotFoundError as error:
-        raise ImageError("no such file", index, path) from error
-    except IsADirectoryError as error:
-        raise ImageError("is a folder; expected a picture", index, path) from error
-    except Exception as error:  # Pillow's plugins raise many types on broken files
-        raise ImageError(f"cannot be read as a picture ({error})", index, path) from error
+        return _load(picture, draft_side)
+    except ImageError as error:
+        raise error.at(index, path_of(picture)) from error
 
 
 def fit_to(image, size, crop=1.0):
@@ -262,6 +304,35 @@ def find_images(folder):
     return files
 
 
+def _only_column(X, name):
+    if len(X.columns) != 1:
+        raise TypeError(
+            f"{name} is a {type(X).__name__} of {len(X.columns)} columns: pass the one that holds "
+            f"the pictures ({name}[['path']]), {_EXPECTED}."
+        )
+    return X[X.columns[0]]
+
+
+def _is_file(picture):
+    return hasattr(picture, "read") and not is_path(picture)
+
+
+def _content(file):
+    """Return what a file object holds, from its start; the object itself if it cannot be read."""
+    if isinstance(file, TextIOBase):
+        return file
+    with suppress(OSError, ValueError), _LOCKS[id(file) % len(_LOCKS)]:
+        if not file.seekable():
+            return file.read()
+        place = file.tell()
+        file.seek(0)
+        try:
+            return file.read()
+        finally:
+            file.seek(place)
+    return file
+
+
 def _check_array(X, name):
     if X.ndim != 4 or X.shape[3] not in (3, 4) or X.dtype not in (np.uint8, np.uint16):
         hint = " (a single picture? pass [X])" if X.ndim in (2, 3) else ""
@@ -285,31 +356,73 @@ def _tensor_to_array(X, name):
     return array
 
 
-def _look_at(picture, index):
+def _load(picture, draft_side):
+    """Return one picture as uint8 RGB; its errors know no place in the input."""
+    if isinstance(picture, np.ndarray):
+        return _array_to_rgb(picture)
+    if isinstance(picture, Image.Image):
+        with _LOCKS[id(picture) % len(_LOCKS)]:
+            return _decode(picture)
+    if _is_file(picture):
+        picture = _content(picture)
+    if isinstance(picture, TextIOBase):
+        raise ImageError("is a file in text mode; expected a binary file")
+    if _is_file(picture):
+        raise ImageError("is a closed file or one that cannot be read; expected an open one")
+    if isinstance(picture, bytes) or is_path(picture):
+        return _open(picture, draft_side)
+    if hasattr(picture, "detach"):
+        return _array_to_rgb(_tensor_picture(picture))
+    if hasattr(picture, "__array__"):
+        return _array_to_rgb(_looked_at(picture))
+    raise ImageError(
+        f"is a {type(picture).__name__}; expected a path, the bytes of a file, a binary file, "
+        "a PIL image or an array"
+    )
+
+
+def _looked_at(picture):
     try:
-        return _array_to_rgb(np.asarray(picture), index)
-    except ImageError as error:
-        raise ImageError(error.reason, index, error.path) from error
+        return np.asarray(picture)
+    except (ImageError, ImportError):  # a missing extra is not the picture's fault
+        raise
+    except Exception as error:  # of a user's class
+        raise ImageError(f"cannot be looked at ({type(error).__name__}: {error})") from error
 
 
-def _tensor_picture(tensor, index):
+def _open(picture, draft_side):
+    try:
+        source = BytesIO(picture) if isinstance(picture, bytes) else os.fspath(picture)
+        with Image.open(source) as opened:
+            if draft_side and min(opened.size) >= 4 * draft_side:
+                opened.draft("RGB", (2 * draft_side, 2 * draft_side))
+            return _decode(opened)
+    except ImageError:
+        raise
+    except FileNotFoundError as error:
+        raise ImageError("no such file") from error
+    except IsADirectoryError as error:
+        raise ImageError("is a folder; expected a picture") from error
+    except Exception as error:  # Pillow's plugins raise many types on broken files
+        raise ImageError(f"cannot be read as a picture ({error})") from error
+
+
+def _tensor_picture(tensor):
     try:
         return _tensor_to_array(tensor[None], "picture")[0]
     except ValueError as error:
         raise ImageError(
             f"is a tensor of shape {tuple(tensor.shape)} and type {tensor.dtype}; expected uint8, "
-            "or floating-point values in [0, 1], of shape (3, h, w)",
-            index,
+            "or floating-point values in [0, 1], of shape (3, h, w)"
         ) from error
 
 
-def _array_to_rgb(array, index):
+def _array_to_rgb(array):
     grey, colour = array.ndim == 2, array.ndim == 3 and array.shape[2] in (3, 4)
     if not (grey or colour) or array.dtype not in (np.uint8, np.uint16) or array.size == 0:
         raise ImageError(
             f"is an array of shape {array.shape} and type {array.dtype}; expected uint8 (0 to 255) "
-            "of shape (h, w), (h, w, 3) or (h, w, 4)",
-            index,
+            "of shape (h, w), (h, w, 3) or (h, w, 4)"
         )
     if array.dtype == np.uint16:
         array = _to_eight_bit(array)
@@ -318,19 +431,19 @@ def _array_to_rgb(array, index):
     return np.asarray(_to_rgb(Image.fromarray(np.ascontiguousarray(array))))
 
 
-def _decode(image, index, path):
+def _decode(image):
     width, height = image.size
     if Image.MAX_IMAGE_PIXELS and width * height > Image.MAX_IMAGE_PIXELS:
         raise ImageError(
             f"has {width}x{height} pixels, over the limit PIL.Image.MAX_IMAGE_PIXELS = "
             f"{Image.MAX_IMAGE_PIXELS}",
-            index,
-            path,
+            path=getattr(image, "filename", None) or None,
         )
     try:
         return np.array(_to_rgb(ImageOps.exif_transpose(image)))
     except Exception as error:  # as above: plugins raise many types
-        raise ImageError(f"cannot be decoded ({error})", index, path) from error
+        name = getattr(image, "filename", None) or None
+        raise ImageError(f"cannot be decoded ({error})", path=name) from error
 
 
 def _to_rgb(image):

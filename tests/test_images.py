@@ -1,8 +1,11 @@
 """Pictures: every accepted kind by hand-computed pixels, every refusal, order and bounds."""
 
+import tempfile
 import threading
 import time
 import warnings
+from contextlib import ExitStack
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +16,14 @@ from PIL import Image
 from scipy import sparse
 
 from skfakespotter._prefetch import iter_batches, iter_images
-from skfakespotter.images import ImageError, check_images, find_images, fit_to, load_image
+from skfakespotter.images import (
+    ImageError,
+    MissingFaceError,
+    check_images,
+    find_images,
+    fit_to,
+    load_image,
+)
 
 
 def noise(height=20, width=24, seed=0):
@@ -170,7 +180,7 @@ def test_other_arrays_are_refused(array):
         load_image(array, index=2)
 
 
-@pytest.mark.parametrize("thing", [b"a.jpg", 3, None, float("nan"), ["a.jpg"]])
+@pytest.mark.parametrize("thing", [3, None, float("nan"), ["a.jpg"]])
 def test_other_things_are_refused(thing):
     with pytest.raises(ImageError, match=rf"X\[1\]: is a {type(thing).__name__}; expected a path"):
         load_image(thing, index=1)
@@ -229,9 +239,24 @@ def test_every_kind_of_input_in_memory(kind):
     assert all(image.dtype == np.uint8 for image in loaded)
 
 
-def test_every_kind_of_input_of_paths(png):
+def uploaded(path, stack):
+    """What a web framework hands on: a file object that was written to and not rewound."""
+    file = tempfile.SpooledTemporaryFile()  # noqa: SIM115
+    stack.callback(file.close)
+    file.write(path.read_bytes())
+    return file
+
+
+@pytest.fixture
+def stack():
+    with ExitStack() as stack:
+        yield stack
+
+
+def test_every_kind_of_input_of_paths(png, stack):
     paths = [png(noise(seed=seed), f"{seed}.png") for seed in range(3)]
     names = [str(p) for p in paths]
+    files = [stack.enter_context(p.open("rb")) for p in paths]
     kinds = [
         paths,
         names,
@@ -241,10 +266,38 @@ def test_every_kind_of_input_of_paths(png):
         pd.Series(paths, index=[5, 5, 1]),
         pd.Series(names, dtype="category"),
         pd.Index(names),
+        pd.DataFrame({"path": names}, index=[5, 5, 1]),
+        [p.read_bytes() for p in paths],
+        [BytesIO(p.read_bytes()) for p in paths],
+        [uploaded(p, stack) for p in paths],
+        files,
     ]
     for X in kinds:
         loaded = list(iter_images(check_images(X)))
         np.testing.assert_array_equal(loaded, [noise(seed=seed) for seed in range(3)])
+
+
+def test_file_objects_are_read_from_their_start_and_left_where_they_were(png):
+    data = png(noise()).read_bytes()
+    file = BytesIO(data)
+    file.seek(5)
+    for _ in range(2):
+        np.testing.assert_array_equal(load_image(file), noise())
+    assert file.tell() == 5
+    assert check_images([file, "a.jpg"]) == [data, "a.jpg"]
+
+
+def test_a_file_object_that_cannot_be_read_is_named(png):
+    closed = BytesIO(b"")
+    closed.close()
+    with open(png(noise())) as text:
+        for X, cause in (
+            ([closed], "closed file"),
+            ([BytesIO(b"no picture")], "cannot identify"),
+            ([text], "text mode; expected a binary file"),
+        ):
+            with pytest.raises(ImageError, match=rf"^X\[1\]: .*{cause}"):
+                list(iter_images(check_images([noise(), *X])))
 
 
 def test_ragged_list_keeps_its_sizes():
@@ -265,7 +318,11 @@ def test_uint8_stack_is_not_copied():
         (b"face.jpg", r"X is a single bytes: pass \[X\]"),
         (Path("face.jpg"), r"X is a single path: pass \[X\]"),
         (Image.new("RGB", (20, 20)), r"X is a single Image: pass \[X\]"),
-        (pd.DataFrame({"path": ["a.jpg"]}), r"X is a DataFrame: pass the column .*X\['path'\]"),
+        (BytesIO(b"face.jpg"), r"X is a single BytesIO: pass \[X\]"),
+        (
+            pd.DataFrame({"path": ["a.jpg"], "label": [0]}),
+            r"X is a DataFrame of 2 columns: pass the one .*X\[\['path'\]\]",
+        ),
         ((p for p in ["a.jpg"]), "X is a generator: expected a list of paths"),
         (map(str, [1]), "X is a map: expected a list of paths"),
         ({"a.jpg"}, "X is a set: expected a list of paths"),
@@ -383,7 +440,7 @@ def test_one_pixel_is_a_picture_but_holds_no_face(png):
     path = png(np.full((1, 1, 3), 9, np.uint8))
     assert load_image(path).tolist() == [[[9, 9, 9]]]
     with pytest.raises(ImageError, match=r"X\[1\] \('.*a\.png'\): is 1x1 pixels.*at least 16x16"):
-        list(iter_batches([noise(), path], 2, (32, 32)))
+        list(iter_batches([noise(), path], range(2), 2, (32, 32)))
 
 
 def broken_files(folder):
@@ -528,14 +585,34 @@ def test_fit_to_refuses_less_than_16_pixels(size):
 def test_batch_sizes(n, batch_size, sizes, kind):
     pictures = [noise(seed=seed) for seed in range(n)]
     X = check_images(np.stack(pictures) if kind == "array" else pictures)
-    batches = list(iter_batches(X, batch_size, (20, 24)))
+    where, batches = zip(*iter_batches(X, range(n), batch_size, (20, 24)), strict=True)
     assert [len(batch) for batch in batches] == sizes
+    np.testing.assert_array_equal(np.concatenate(where), range(n))
     np.testing.assert_array_equal(np.concatenate(batches), pictures)
+
+
+@pytest.mark.parametrize("kind", ["array", "list"])
+@pytest.mark.parametrize("size", [(20, 24), (32, 32)], ids=["fits", "fitted"])
+@pytest.mark.parametrize("prefetch", [None, 2])
+def test_chosen_positions_in_their_order(kind, size, prefetch):
+    pictures = [noise(seed=seed) for seed in range(30)]
+    X = check_images(np.stack(pictures) if kind == "array" else pictures)
+    chosen = np.random.default_rng(0).permutation(30)[:21]
+    where, batches = zip(*iter_batches(X, chosen, 8, size, prefetch=prefetch), strict=True)
+    np.testing.assert_array_equal(np.concatenate(where), chosen)
+    expected = [fit_to(pictures[i], size) for i in chosen]
+    np.testing.assert_array_equal(np.concatenate(batches), expected)
+
+
+def test_errors_of_batches_count_in_the_input(tmp_path):
+    X = [*[noise()] * 7, tmp_path / "missing.jpg", noise()]
+    with pytest.raises(ImageError, match=r"^X\[7\] \('.*missing.jpg'\): no such file"):
+        list(iter_batches(X, [8, 7, 0], 2, (32, 32)))
 
 
 def test_batches_of_ragged_pictures_are_fitted():
     X = [smooth(40, 60), smooth(90, 30), smooth(32, 32)]
-    (batch,) = iter_batches(X, 8, (32, 32))
+    ((_, batch),) = iter_batches(X, range(3), 8, (32, 32))
     assert batch.dtype == np.uint8
     np.testing.assert_array_equal(batch, [fit_to(image, (32, 32)) for image in X])
 
@@ -618,7 +695,7 @@ def test_an_error_leaves_no_threads_and_ends_the_iteration(tmp_path):
 
 def test_batches_closed_early_leave_no_threads():
     before = decoding_threads()
-    batches = iter_batches(Pictures(100), 4, (20, 20))
+    batches = iter_batches(Pictures(100), range(100), 4, (20, 20))
     next(batches)
     del batches
     assert decoding_threads() == before
@@ -677,3 +754,12 @@ def test_image_error_is_a_value_error_that_survives_pickling():
     assert (again.reason, again.index, again.path) == ("is truncated", 3, "a.jpg")
     assert str(again) == str(error) == "X[3] ('a.jpg'): is truncated"
     assert str(ImageError("is empty")) == "picture: is empty"
+
+
+def test_image_error_at_another_place():
+    error = MissingFaceError("has no face", index=3, path="a.jpg")
+    moved = error.at(7)
+    assert type(moved) is MissingFaceError
+    assert (moved.reason, moved.index, moved.path) == ("has no face", 7, "a.jpg")
+    assert error.at(8, "b.jpg").path == "b.jpg"
+    assert error.index == 3

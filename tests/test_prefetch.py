@@ -1,12 +1,14 @@
 """Work done ahead, in threads and processes, and faces found while the network computes."""
 
 import os
+import pickle
 import signal
 import subprocess
 import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import FrozenInstanceError, fields
 from pathlib import Path
 
 import joblib
@@ -25,13 +27,15 @@ from skfakespotter import (
 from skfakespotter._prefetch import (
     in_processes,
     in_this_process,
+    iter_batches,
     iter_images,
     process_count,
     work_ahead,
 )
 from skfakespotter.cache import CoverageCache
 from skfakespotter.coverage._monitor import NeuronMonitor
-from skfakespotter.faces._lazy import LazyFace
+from skfakespotter.faces import LazyFace
+from skfakespotter.images import MissingFaceError
 
 
 def square(n):
@@ -93,7 +97,7 @@ def test_process_count():
     assert process_count(None) == 0
     assert process_count(2) == 2
     assert process_count(-1) == joblib.cpu_count()
-    with pytest.raises(ValueError, match="n_jobs is 0: expected None, a number"):
+    with pytest.raises(ValueError, match="prefetch is 0: expected None, a number"):
         process_count(0)
     with in_this_process():
         assert process_count(2) == 0
@@ -124,13 +128,24 @@ def chips(portraits):
     return FaceAligner().transform(portraits)
 
 
-@pytest.mark.parametrize("n_jobs", [None, 1, 2])
-def test_lazy_faces_are_the_eager_ones(portraits, chips, n_jobs):
-    faces = FaceAligner(lazy=True, n_jobs=n_jobs).transform(portraits)
+@pytest.mark.parametrize("prefetch", [None, 1, 2])
+def test_lazy_faces_are_the_eager_ones(portraits, chips, prefetch):
+    faces = FaceAligner(lazy=True).transform(portraits)
     assert [type(face) for face in faces] == [LazyFace] * 40
     assert np.array_equal(np.asarray(faces[7]), chips[7])
-    assert all(map(np.array_equal, iter_images(faces), chips))
-    assert repr(faces[0]) == f"LazyFace({portraits[0]!r})"
+    assert all(map(np.array_equal, iter_images(faces, prefetch=prefetch), chips))
+
+
+def test_a_lazy_face_is_data(portraits):
+    (face,) = FaceAligner(lazy=True, padding=0.5, n_jobs=2).transform(portraits[:1])
+    assert face.picture == portraits[0]
+    assert face.cropping == FaceAligner(padding=0.5).cropping != FaceAligner().cropping
+    assert hash(face.cropping) == hash(FaceAligner(padding=0.5).cropping)
+    assert [field.name for field in fields(face)] == ["picture", "cropping"]
+    with pytest.raises(FrozenInstanceError):
+        face.picture = "other.jpg"
+    again = pickle.loads(pickle.dumps(face))
+    np.testing.assert_array_equal(np.asarray(again), np.asarray(face))
 
 
 def test_nothing_is_opened_before_it_is_looked_at():
@@ -139,21 +154,24 @@ def test_nothing_is_opened_before_it_is_looked_at():
         np.asarray(face)
 
 
-@pytest.mark.parametrize("n_jobs", [None, 2])
-def test_a_picture_without_a_face_is_named(portraits, tmp_path, n_jobs):
+@pytest.mark.parametrize("prefetch", [None, 2])
+def test_a_picture_without_a_face_is_named(portraits, tmp_path, prefetch):
     Image.new("RGB", (200, 200)).save(tmp_path / "black.jpg")
-    mixed = [*portraits[:11], str(tmp_path / "black.jpg")]
-    faces = FaceAligner(lazy=True, n_jobs=n_jobs).transform(mixed)
-    with pytest.raises(ImageError, match=r"X\[11\] \('.*black.jpg'\): has no face"):
-        NeuronCoverageTransformer("toy_image").fit(faces)
-    centred = FaceAligner(lazy=True, on_missing="center", n_jobs=n_jobs).transform(mixed)
-    assert NeuronCoverageTransformer("toy_image").fit_transform(centred).shape == (12, 3)
+    mixed = [*portraits[:11], str(tmp_path / "black.jpg"), *portraits[11:13]]
+    faces = FaceAligner(lazy=True).transform(mixed)
+    with pytest.raises(MissingFaceError, match=r"X\[11\] \('.*black.jpg'\): has no face"):
+        list(iter_batches(faces, range(14), 4, (150, 150), prefetch=prefetch))
+    centered = FaceAligner(lazy=True, on_missing="center").transform(mixed)
+    assert NeuronCoverageTransformer("toy_image").fit_transform(centered).shape == (14, 3)
+    optional = FaceAligner(lazy=True, on_missing="nan").transform(mixed)
+    batches = iter_batches(optional, range(14), 4, (150, 150), prefetch=prefetch)
+    where = [where.tolist() for where, batch in batches]
+    assert where == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 12], [13]]
 
 
 @pytest.mark.parametrize("cache", [None, "memory"])
-@pytest.mark.parametrize("n_jobs", [None, 2])
-def test_coverage_of_lazy_faces(portraits, chips, cache, n_jobs):
-    faces = FaceAligner(lazy=True, n_jobs=n_jobs).transform(portraits)
+def test_coverage_of_lazy_faces(portraits, chips, cache):
+    faces = FaceAligner(lazy=True).transform(portraits)
     expected = NeuronCoverageTransformer("toy_image", batch_size=8).fit(chips)
     lazy = NeuronCoverageTransformer("toy_image", batch_size=8, cache=cache)
     assert np.abs(lazy.fit_transform(faces) - expected.transform(chips)).sum() <= 1
@@ -208,32 +226,10 @@ def test_another_picture_under_the_same_name_is_seen(portraits, tmp_path):
     assert len(store) == 40
 
 
-def test_a_file_that_changes_while_it_is_looked_at_is_not_remembered(portraits, tmp_path):
-    path = tmp_path / "face.jpg"
-    path.write_bytes(Path(portraits[1]).read_bytes())
-    (face,) = FaceAligner(lazy=True).transform([str(path)])
-    assert face.key("a form") is None
-    path.write_bytes(Path(portraits[2]).read_bytes())
-    face.remember("a form", b"key of which?")
-    assert face.key("a form") is None
-
-
-def test_other_options_are_other_crops(portraits):
-    (face,), (other,) = (
-        FaceAligner(lazy=True, padding=padding).transform(portraits[:1]) for padding in (0.25, 0.5)
-    )
-    assert face.key("form") is None
-    face.remember("form", b"key")
-    assert face.key("form") == b"key"
-    assert face.key("other form") is other.key("form") is None
-    assert FaceAligner(lazy=True).transform(portraits[:1])[0].key("form") == b"key"
-
-
 def test_detector_from_files(portraits):
     y = np.arange(40) % 2
     detector = make_fakespotter("toy_image", random_state=0)
     assert detector["align"].lazy
-    detector.set_params(align__n_jobs=2)
     scores = detector.fit(portraits, y).predict_proba(portraits)
     assert np.abs(detector.predict_proba(portraits[5:9]) - scores[5:9]).max() < 1e-6
 
@@ -242,7 +238,7 @@ def test_a_script_without_a_guard_ends(portraits):
     """Processes that multiprocessing would start by running the script again."""
     script = (
         "from skfakespotter import FaceAligner, NeuronCoverageTransformer\n"
-        f"faces = FaceAligner(lazy=True, n_jobs=2).transform({portraits[:20]!r})\n"
+        f"faces = FaceAligner(n_jobs=2).transform({portraits[:20]!r})\n"
         "print(NeuronCoverageTransformer('toy_image').fit_transform(faces).shape)\n"
     )
     done = subprocess.run(

@@ -76,7 +76,8 @@ def observe_chunk(watch, chips, thresholds=None):
     backbone, monitor = open_monitor(watch)
     parts, done = [], 0
     with one_thread():
-        for batch in iter_batches(np.array(chips), BATCH_SIZE, backbone.input_size, backbone.crop):
+        rows, size = np.arange(len(chips)), backbone.input_size
+        for _, batch in iter_batches(np.array(chips), rows, BATCH_SIZE, size, backbone.crop):
             here = slice(done, done + len(batch))
             x = torch.from_numpy(np.ascontiguousarray(batch)).permute(0, 3, 1, 2)
             parts.append(_statistics(monitor, backbone.preprocess(x), _of_rows(thresholds, here)))

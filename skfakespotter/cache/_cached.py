@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from skfakespotter.cache._crops import content_of, known_key, remember
 from skfakespotter.cache._records import (
     KEY_BYTES,
     Records,
@@ -76,7 +77,8 @@ class _Recall:
         self.window, self.keep_window = window, keep_window
         self.thresholds, self.granularity = thresholds, granularity
         self.form = passes.size, passes.backbone.crop
-        self.keys = _known_keys(X, self.form)
+        self.contents = [None if isinstance(X, np.ndarray) else content_of(x) for x in X]
+        self.keys = [content and known_key(content, self.form) for content in self.contents]
         # results are remembered under what was asked
         self._question = granularity, None if thresholds is None else thresholds.tobytes()
         self.claimed = set()
@@ -108,8 +110,8 @@ class _Recall:
         for positions, batch in self.passes.numbered(self.X, self._order(unseen)):
             for position, picture in zip(positions, batch, strict=True):
                 self.keys[position] = _key(picture)
-                if hasattr(self.X[position], "remember"):  # an LazyFace, dear to look at
-                    self.X[position].remember(self.form, self.keys[position])
+                if (content := self.contents[position]) is not None:
+                    remember(self.X[position], content, self.form, self.keys[position])
             missing = self._look_up(positions.tolist(), found)
             free = set(self._claim(missing, regardless))
             left.extend(i for i in missing if i not in free)
@@ -227,13 +229,6 @@ def _observe(passes, x, keys, window):
         n_neurons=n_neurons,
         n_channels=n_channels,
     )
-
-
-def _known_keys(X, form):
-    """Give the keys of the pictures that know theirs without being looked at."""
-    if isinstance(X, np.ndarray):
-        return [None] * len(X)
-    return [picture.key(form) if hasattr(picture, "key") else None for picture in X]
 
 
 def _key(picture):

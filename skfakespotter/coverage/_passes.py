@@ -188,8 +188,8 @@ class Passes:
             }
         )
 
-    def batches(self, X, positions):
-        """Give pictures as the network's size wants them.
+    def numbered(self, X, positions):
+        """Yield positions and pictures as the network's size wants them, in batches.
 
         Parameters
         ----------
@@ -200,28 +200,17 @@ class Passes:
 
         Yields
         ------
-        ndarray
-            uint8 (k, h, w, 3), or float32 (k, n_features).
+        (ndarray, ndarray)
+            Positions, and uint8 (k, h, w, 3) or float32 (k, n_features).
         """
         ready = self.size is None or getattr(X, "shape", ())[1:3] == tuple(self.size)
         if isinstance(X, (np.ndarray, torch.Tensor)) and ready:
             whole = np.array_equal(positions, np.arange(len(X)))
             for start in range(0, len(positions), self.batch_size):
                 here = slice(start, start + self.batch_size)
-                yield X[here] if whole else X[positions[here]]
+                yield positions[here], X[here] if whole else X[positions[here]]
             return
-        try:
-            chosen = _Chosen(X, positions)
-            yield from iter_batches(chosen, self.batch_size, self.size, self.backbone.crop)
-        except ImageError as error:
-            raise ImageError(error.reason, int(positions[error.index]), error.path) from error
-
-    def numbered(self, X, positions):
-        """Give the batches of :meth:`batches` with the positions of their pictures."""
-        done = 0
-        for batch in self.batches(X, positions):
-            yield positions[done : done + len(batch)], batch
-            done += len(batch)
+        yield from iter_batches(X, positions, self.batch_size, self.size, self.backbone.crop)
 
     def network_input(self, batch):
         """Put a batch on the first device, as the network takes it."""
@@ -266,27 +255,15 @@ class Passes:
         chosen = np.sort(np.argsort([_lot(X[i], i) for i in range(len(X))])[:n_pilot])
         moments = ExactMoments(len(self.monitor.layer_names))
         try:
-            for part in self._run(_pilot_sums, _Chosen(X, chosen)[:], "pilot"):
+            for part in self._run(_pilot_sums, _take(X, chosen), "pilot"):
                 moments.add(finite(part.values, self.monitor.layer_names))
         except ImageError as error:
-            raise ImageError(error.reason, int(chosen[error.index]), error.path) from error
+            raise error.at(int(chosen[error.index])) from error
         return moments, part.n_neurons
 
 
-class _Chosen:
-    """Some items of a sequence, looked up when they are wanted."""
-
-    def __init__(self, X, positions):
-        self.X, self.positions = X, positions
-
-    def __len__(self):
-        return len(self.positions)
-
-    def __getitem__(self, index):
-        if isinstance(index, slice):
-            chosen = self.positions[index]
-            return self.X[chosen] if isinstance(self.X, np.ndarray) else [self.X[i] for i in chosen]
-        return self.X[self.positions[index]]
+def _take(X, positions):
+    return X[positions] if isinstance(X, np.ndarray) else [X[i] for i in positions]
 
 
 def _task(work, passes, X, start, *args):
@@ -296,7 +273,7 @@ def _task(work, passes, X, start, *args):
         with in_this_process():
             parts = list(work(passes, X, *args))
     except ImageError as error:
-        raise ImageError(error.reason, error.index + start, error.path) from error
+        raise error.at(error.index + start) from error
     return [replace(part, positions=part.positions + start) for part in parts]
 
 

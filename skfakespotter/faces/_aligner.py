@@ -9,9 +9,9 @@ from sklearn.base import BaseEstimator, TransformerMixin
 
 from skfakespotter._progress import track
 from skfakespotter.faces._detectors import find_faces, load_dlib
-from skfakespotter.faces._lazy import LazyFace, align, path_of
+from skfakespotter.faces._lazy import Cropping, LazyFace
 from skfakespotter.faces._templates import TEMPLATES, crop_size
-from skfakespotter.images import MIN_SIDE, ImageError, check_images, load_image
+from skfakespotter.images import MIN_SIDE, ImageError, check_images, load_image, path_of
 
 CHUNK = 16  # pictures per parallel task
 
@@ -74,17 +74,18 @@ class FaceAligner(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         112x112, "sphereface" 112 high and 96 wide, "vggface2" 256x256.
     padding : float, default=0.25
         Of the template "dlib" alone: room around the face, as a fraction of its size.
-    on_missing : {"raise", "center"}, default="raise"
-        What to do with a picture without a face: raise an error that names it, or take
-        its centre. :meth:`locate` tells beforehand which pictures these are.
+    on_missing : {"raise", "center", "nan"}, default="raise"
+        What to do with a picture without a face: raise an error that names it, take its
+        center, or (with ``lazy=True``) let a later :class:`NeuronCoverageTransformer` give it
+        a row of NaN. :meth:`locate` tells beforehand which pictures these are.
     lazy : bool, default=False
-        Let ``transform`` give a list of :class:`LazyFace`, whose faces are found and
-        cropped when a later step looks at them. So memory holds a few batches and not all
-        faces, and with ``n_jobs`` they are found while the network computes.
+        Let ``transform`` return a list of :class:`LazyFace`, whose faces are found and
+        cropped when a later step needs their pixels. So memory holds a few batches and not all
+        faces, and they are found while the network computes.
     n_jobs : int, default=None
         Processes that work side by side, through joblib. None: one, or what
-        :func:`joblib.parallel_config` says. With ``lazy=True``, local processes that work
-        ahead of a :class:`NeuronCoverageTransformer`; None for none.
+        :func:`joblib.parallel_config` says. With ``lazy=True`` nothing is found here; see
+        ``prefetch`` of :class:`NeuronCoverageTransformer`.
     verbose : int, default=0
         Above 0, show a progress bar with the time left.
 
@@ -169,11 +170,11 @@ class FaceAligner(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         self._check_options()
         X = check_images(X)
         if self.lazy:
-            options = self._cropping(), self.on_missing, self.n_jobs
-            return [LazyFace(picture, *options) for picture in X]
+            cropping = self.cropping
+            return [LazyFace(picture, cropping) for picture in X]
         aligned = np.empty((len(X), *crop_size(self.template, self.size), 3), np.uint8)
         filled = 0
-        for chips in self._map(_align_chunk, X, "faces", self._cropping(), self.on_missing):
+        for chips in self._map(_align_chunk, X, "faces", self.cropping):
             aligned[filled : filled + len(chips)] = chips
             filled += len(chips)
         return aligned
@@ -237,8 +238,12 @@ class FaceAligner(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
     def _check_options(self):
         if self.detector != "dlib":
             raise ValueError(f"detector is {self.detector!r}: expected 'dlib'.")
-        if self.on_missing not in ("raise", "center"):
-            raise ValueError(f"on_missing is {self.on_missing!r}: expected 'raise' or 'center'.")
+        if self.on_missing not in ("raise", "center", "nan"):
+            raise ValueError(
+                f"on_missing is {self.on_missing!r}: expected 'raise', 'center' or 'nan'."
+            )
+        if self.on_missing == "nan" and not self.lazy:
+            raise ValueError("on_missing is 'nan': expected lazy=True with it, or 'raise'.")
         if self.template not in TEMPLATES:
             raise ValueError(f"template is {self.template!r}: expected one of {list(TEMPLATES)}.")
         if self.size is not None and (
@@ -253,8 +258,10 @@ class FaceAligner(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
             raise ValueError(f"padding is {self.padding!r}: expected a number from 0 to 5.")
         load_dlib()  # fails early, and outside the workers, when the extra is missing
 
-    def _cropping(self):
-        return {"template": self.template, "size": self.size, "padding": self.padding}
+    @property
+    def cropping(self) -> Cropping:
+        """How faces are found and cropped."""
+        return Cropping(self.detector, self.template, self.size, self.padding, self.on_missing)
 
     def _map(self, function, X, task, *options):
         """Apply a function to chunks of the pictures, in order, in parallel."""
@@ -266,8 +273,9 @@ class FaceAligner(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         return track(done, len(X), task, self.verbose)
 
 
-def _align_chunk(pictures, start, options, on_missing):
-    return [align(picture, i, options, on_missing) for i, picture in enumerate(pictures, start)]
+def _align_chunk(pictures, start, cropping):
+    faces = [LazyFace(picture, cropping) for picture in pictures]
+    return [load_image(face, index=i) for i, face in enumerate(faces, start)]
 
 
 def _locate_chunk(pictures, start):

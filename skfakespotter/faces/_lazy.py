@@ -1,31 +1,75 @@
-"""LazyFace: a picture whose face is found and cropped when it is looked at."""
+"""LazyFace: a picture whose face is found and cropped when its pixels are needed."""
 
-import hashlib
-import os
-from contextlib import suppress
-from pathlib import Path
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from skfakespotter.faces._detectors import find_faces
 from skfakespotter.faces._templates import crop_face, crop_size
-from skfakespotter.images import ImageError, fit_to, is_path, load_image
-
-CROPS_KEPT = 2**18
-_CROPS = {}  # digests of crops, by the content of the picture and the form of the crop
+from skfakespotter.images import ImageError, MissingFaceError, fit_to, load_image, path_of
 
 
-class LazyFace:
-    """A picture whose face is found and cropped when it is looked at.
+@dataclass(frozen=True)
+class Cropping:
+    """How a face is found and cropped; hashable, and part of what a model was fitted with.
 
-    Parameters
+    Attributes
     ----------
-    picture : path, PIL image or ndarray
-        The picture.
-    options : dict
-        To :func:`skfakespotter.faces.crop_face`.
-    on_missing, n_jobs
+    detector, template, size, padding, on_missing
         See :class:`skfakespotter.FaceAligner`.
+    """
+
+    detector: str = "dlib"
+    template: str = "dlib"
+    size: int | None = None
+    padding: float = 0.25
+    on_missing: str = "raise"
+
+    def crop(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Find the main face of a picture and crop it.
+
+        Parameters
+        ----------
+        image : ndarray of shape (h, w, 3), uint8
+            RGB.
+
+        Returns
+        -------
+        ndarray of shape (h', w', 3), uint8
+            RGB.
+
+        Raises
+        ------
+        MissingFaceError
+            When there is no face, unless ``on_missing="center"``.
+        ImageError
+            When there is no face and the center is shorter than 16 pixels.
+        """
+        if found := find_faces(image):
+            options = {"template": self.template, "size": self.size, "padding": self.padding}
+            return crop_face(image, found[0], **options)
+        if self.on_missing == "center":
+            return fit_to(image, crop_size(self.template, self.size))
+        raise MissingFaceError(
+            "has no face that the face detector finds; drop it (FaceAligner.locate tells which), "
+            "or pass on_missing='center'"
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class LazyFace:
+    """A picture whose face is found and cropped when its pixels are needed.
+
+    Attributes
+    ----------
+    picture : picture
+        See :mod:`skfakespotter.images`.
+    cropping : Cropping
+        How.
 
     Examples
     --------
@@ -37,116 +81,17 @@ class LazyFace:
     (150, 150, 3)
     """
 
-    __slots__ = ("_asked", "n_jobs", "on_missing", "options", "picture")
+    picture: Any
+    cropping: Cropping
 
-    def __init__(self, picture, options, on_missing, n_jobs=None):
-        self.picture, self.options = picture, options
-        self.on_missing, self.n_jobs = on_missing, n_jobs
-        self._asked = None  # the content when the key was asked for
+    @property
+    def may_be_missing(self) -> bool:
+        """Whether a batch goes on without this picture where it shows no face."""
+        return self.cropping.on_missing == "nan"
 
-    def __repr__(self):
-        return f"LazyFace({self.picture!r})"
-
-    def __array__(self, dtype=None, copy=None):
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         """Find and crop the face: (h, w, 3), uint8, RGB."""
-        return np.asarray(align(self.picture, None, self.options, self.on_missing), dtype)
-
-    def key(self, form):
-        """Give the digest of the crop, if this process has seen it of a picture of this content.
-
-        Parameters
-        ----------
-        form : hashable
-            In which form, that is size, a network takes the crop.
-
-        Returns
-        -------
-        bytes or None
-            What :meth:`remember` was told.
-        """
-        self._asked = self._content()
-        return _CROPS.get((self._asked, form))
-
-    def remember(self, form, key):
-        """Keep the digest of the crop, for this and every other picture of the same content.
-
-        A file that has changed since :meth:`key` was asked for is not remembered: nobody knows
-        which content the crop is of.
-
-        Parameters
-        ----------
-        form : hashable
-            As for :meth:`key`.
-        key : bytes
-            The digest.
-        """
-        while len(_CROPS) >= CROPS_KEPT:
-            with suppress(KeyError, RuntimeError):  # another thread made room
-                del _CROPS[next(iter(_CROPS))]
-        content = self._content()
-        if content is not None and content == self._asked:
-            _CROPS[content, form] = key
-
-    def _content(self):
-        """Digest what the crop depends on; None where that cannot be read."""
-        digest = hashlib.blake2b(repr((self.options, self.on_missing)).encode(), digest_size=16)
-        if isinstance(self.picture, np.ndarray):
-            digest.update(repr((self.picture.shape, self.picture.dtype)).encode())
-            digest.update(np.ascontiguousarray(self.picture))
-        elif is_path(self.picture):
-            try:
-                digest.update(Path(self.picture).read_bytes())
-            except OSError:  # comes again when it is looked at
-                return None
-        else:
-            return None
-        return digest.digest()
-
-
-def align(picture, index, options, on_missing):
-    """Find the face of a picture and crop it.
-
-    Parameters
-    ----------
-    picture : path, PIL image or ndarray
-        The picture.
-    index : int or None
-        Position in the input, for messages.
-    options : dict
-        To :func:`skfakespotter.faces.crop_face`.
-    on_missing : {"raise", "center"}
-        See :class:`skfakespotter.FaceAligner`.
-
-    Returns
-    -------
-    ndarray of shape (h, w, 3), uint8
-        RGB.
-
-    Raises
-    ------
-    ImageError
-        For a picture that cannot be read, or has no face with ``on_missing="raise"``.
-    """
-    image = load_image(picture, index=index)
-    if found := find_faces(image):
-        return crop_face(image, found[0], **options)
-    if on_missing == "center":
-        return _center(image, index, picture, options)
-    raise ImageError(
-        "has no face that the detector finds; drop it (FaceAligner.locate tells which), "
-        "or pass on_missing='center'",
-        index,
-        path_of(picture),
-    )
-
-
-def _center(image, index, picture, options):
-    try:
-        return fit_to(image, crop_size(options["template"], options["size"]))
-    except ImageError as error:
-        raise ImageError(error.reason, index, path_of(picture)) from error
-
-
-def path_of(picture):
-    """Give the path of a picture that is a file; None for any other."""
-    return os.fspath(picture) if is_path(picture) else None
+        try:
+            return np.asarray(self.cropping.crop(load_image(self.picture)), dtype)
+        except ImageError as error:
+            raise error.at(error.index, path_of(self.picture)) from error

@@ -366,7 +366,8 @@ def test_parameters_can_be_searched(photo):
     [
         ({"detector": "mtcnn"}, r"detector is 'mtcnn': expected 'dlib'"),
         ({"template": "dlip"}, r"template is 'dlip': expected one of \['dlib', 'arcface'"),
-        ({"on_missing": "drop"}, r"on_missing is 'drop': expected 'raise' or 'center'"),
+        ({"on_missing": "drop"}, r"on_missing is 'drop': expected 'raise', 'center' or 'nan'"),
+        ({"on_missing": "nan"}, r"on_missing is 'nan': expected lazy=True with it"),
         ({"size": 15}, r"size is 15: expected None or an int of at least 16"),
         ({"size": 150.0}, r"size is 150\.0"),
         ({"padding": -0.1}, r"padding is -0\.1: expected a number from 0 to 5"),
