@@ -20,6 +20,7 @@ _HOMES = {
     "CooccurrenceMatrices": "baselines",
     "CoverageCache": "cache",
     "DetectionReport": "evaluation",
+    "ExpertStack": "experts",
     "FaceAligner": "faces",
     "FaceRecord": "faces",
     "FakeSpotterClassifier": "classifier",

@@ -21,9 +21,12 @@ from sklearn.model_selection import (
 from sklearn.svm import SVC
 
 from skfakespotter import (
+    AugmentedClassifier,
+    ExpertStack,
     FaceAligner,
     FakeSpotterClassifier,
     ImageError,
+    JPEGCompression,
     NeuronCoverageTransformer,
     make_fakespotter,
     make_pictures,
@@ -72,6 +75,54 @@ def test_parts_can_be_chosen():
     assert detector["classifier"] is svc
     assert detector["coverage"].device == "cpu"
     assert make_fakespotter(align=False)["align"] == "passthrough"
+
+
+def test_recommended_steps():
+    detector = make_fakespotter(preset="recommended", random_state=0)
+    assert list(detector.named_steps) == ["align", "classifier"]
+    inner = detector["classifier"].estimator
+    assert isinstance(detector["classifier"], AugmentedClassifier)
+    assert list(inner.named_steps) == ["coverage", "scale", "classifier"]
+    assert inner["coverage"].granularity == "channel"
+    assert isinstance(inner["classifier"], ExpertStack)
+    layer = make_fakespotter(preset="recommended", granularity="layer", classifier=SVC())
+    assert layer["classifier"].estimator["coverage"].granularity == "layer"
+    assert isinstance(layer["classifier"].estimator["classifier"], SVC)
+    with pytest.raises(ValueError, match="preset is 'best'"):
+        make_fakespotter(preset="best")
+
+
+def test_recommended_learns_and_is_calibrated_by_groups(pictures):
+    X, y = pictures
+    detector = make_fakespotter("toy_image", preset="recommended", align=False, random_state=0)
+    detector.set_params(
+        classifier__attacks={"jpeg": [JPEGCompression(95)]},
+        classifier__estimator__classifier__linear__C=1.0,  # three layers of six channels
+    )
+    detector.fit(X[:40], y[:40], classifier__groups=np.arange(40) // 2)
+    probabilities = detector.predict_proba(X[40:])
+    np.testing.assert_allclose(probabilities.sum(1), 1)
+    assert detector.score(X[40:], y[40:]) > 0.7
+
+
+def test_copies_are_made_before_the_face_is_found():
+    """Twelve photographs of one face: a copy is a perturbed picture, not a perturbed crop."""
+    from skimage.data import astronaut
+
+    X = [np.roll(astronaut(), 8 * i, axis=1) for i in range(12)]
+    y = np.arange(12) % 2
+    seen = []
+
+    class Watching(LogisticRegression):
+        def fit(self, Z, y):
+            seen.append(len(Z))
+            return super().fit(Z, y)
+
+    detector = make_fakespotter(
+        preset="recommended", granularity="layer", classifier=Watching(), device="cpu"
+    )
+    assert detector.fit(X, y).predict_proba(X[:2]).shape == (2, 2)
+    assert seen == [24]  # pictures and copies, found faces all of them
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from numbers import Integral
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
+from sklearn.pipeline import Pipeline
 from sklearn.utils import (
     _safe_indexing,
     check_consistent_length,
@@ -20,11 +22,12 @@ from sklearn.utils import (
 )
 from sklearn.utils._param_validation import HasMethods, Interval
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
 from skfakespotter import _typing
 from skfakespotter._params import checked
 from skfakespotter._typing import Labels, Pictures, RandomState
+from skfakespotter.faces import LazyFace
 from skfakespotter.images import check_images
 from skfakespotter.perturbations._levels import BATCH_SIZE, check_attacks, naming
 
@@ -115,6 +118,10 @@ def augment(
 class AugmentedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     """Classifier trained on the pictures and on perturbed copies of them.
 
+    As the last step of a Pipeline it stands behind ``FaceAligner(lazy=True)``: the pictures
+    are perturbed before their faces are found, as an attacker would do it, and a copy in
+    which no face is found any more is cropped at its center.
+
     The copies are made inside ``fit``, from the pictures that ``fit`` is given: in
     ``cross_val_score`` and ``GridSearchCV`` no copy of a test picture is trained on. (A search
     inside ``estimator`` would split copies from their originals: put the search outside.)
@@ -184,7 +191,7 @@ class AugmentedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         self.n_copies = n_copies
         self.random_state = random_state
 
-    def fit(self, X: Pictures, y: Labels) -> AugmentedClassifier:
+    def fit(self, X: Pictures, y: Labels, groups: ArrayLike | None = None) -> AugmentedClassifier:
         """Make the copies and fit a clone of the estimator.
 
         Parameters
@@ -193,6 +200,10 @@ class AugmentedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             Pictures.
         y : array-like of shape (n,)
             Labels.
+        groups : array-like of shape (n,), default=None
+            Which pictures belong together; None: each stands alone. An estimator whose
+            ``fit`` takes ``groups`` (or a Pipeline that ends with one, such as
+            :class:`skfakespotter.ExpertStack`) is told the groups of pictures and copies.
 
         Returns
         -------
@@ -207,17 +218,20 @@ class AugmentedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         """
         self._validate_params()
         X = check_images(X)
+        groups = np.arange(len(X)) if groups is None else groups
         with TemporaryDirectory(prefix="augment-") as folder:
-            X_all, y_all = augment(
+            X_all, y_all, groups = augment(
                 X,
                 y,
                 attacks=self.attacks,
                 n_copies=self.n_copies,
+                groups=groups,
                 random_state=self.random_state,
                 folder=None if isinstance(X, np.ndarray) else folder,
             )
+            told = dict.fromkeys(_takes_groups(self.estimator), groups)
             with naming(X, np.tile(np.arange(len(X)), 1 + self.n_copies), "picture or a copy"):
-                self.estimator_ = clone(self.estimator).fit(X_all, y_all)
+                self.estimator_ = clone(self.estimator).fit(X_all, y_all, **told)
         return self
 
     @property
@@ -289,9 +303,20 @@ class AugmentedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         return getattr(self, "estimator_", self.estimator)
 
 
+def _takes_groups(estimator: Any) -> list[str]:
+    """List the names by which ``fit`` takes groups: none, ``groups``, or ``step__groups``."""
+    if isinstance(estimator, Pipeline):
+        name, last = estimator.steps[-1]
+        return [f"{name}__{inner}" for inner in _takes_groups(last)]
+    return ["groups"] if has_fit_parameter(estimator, "groups") else []
+
+
 def _perturbed_copies(
     X: Any, pool: list[Any], drawn: NDArray, folder: _typing.Path | None
 ) -> list[Any]:
+    """Perturb pictures; of a LazyFace the picture that its face is to be found in."""
+    faces = X if isinstance(X[0], LazyFace) else None
+    X = X if faces is None else [face.picture for face in faces]
     copies = np.empty(drawn.shape, dtype=object)
     for number, transformer in enumerate(pool):
         places = np.argwhere(drawn == number)
@@ -302,8 +327,13 @@ def _perturbed_copies(
             for (copy, row), image in zip(places[batch], images, strict=True):
                 if folder is not None:
                     image = _save(image, Path(folder, f"{row}-{copy}.png"))
-                copies[copy, row] = image
+                copies[copy, row] = image if faces is None else _refound(faces[row], image)
     return list(copies.ravel())
+
+
+def _refound(face: LazyFace, copy: Any) -> LazyFace:
+    """Let the face be found anew in a copy; where it is lost, the middle is trained on."""
+    return replace(face, picture=copy, cropping=replace(face.cropping, on_missing="center"))
 
 
 def _save(image: NDArray, path: Path) -> Path:
