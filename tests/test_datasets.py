@@ -167,3 +167,82 @@ def test_sample_tells_real_from_fake():
     model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
     scores = model.fit(train.data, train.target).predict_proba(test.data)[:, 1]
     assert roc_auc_score(test.target, scores) > 0.85
+
+
+def touch(root, names):
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return root
+
+
+FRAMES = [
+    *(f"real/{video}/{k:04d}.png" for video in ("000", "003", "005", "010") for k in range(3)),
+    *(f"fake/{video}/{k:04d}.png" for video in ("000_003", "003_000", "005_010") for k in range(3)),
+]
+
+
+@pytest.mark.parametrize("between", ["", "frames/"])
+def test_frames_in_folders_are_grouped_by_connected_videos(tmp_path, between):
+    names = [name[:-8] + between + name[-8:] for name in FRAMES]
+    with pytest.warns(UserWarning, match="took the folder as the video: 21 pictures in 2 groups"):
+        data = load_folders(touch(tmp_path, names))
+    by_video = {path.removesuffix(".png").split("/")[-2 - bool(between)] for path in data.data}
+    assert by_video == {"000", "003", "005", "010", "000_003", "003_000", "005_010"}
+    expected = ["005" if "005" in path or "010" in path else "000" for path in data.data]
+    assert data.groups.tolist() == expected
+
+
+def test_frames_in_one_folder_are_grouped_by_what_stands_before_their_number(tmp_path):
+    names = [name[:5] + name[5:].replace("/", "_frame") for name in FRAMES]
+    assert "fake/000_003_frame0001.png" in names
+    with pytest.warns(UserWarning, match="took the name before the last number as the video"):
+        data = load_folders(touch(tmp_path, names))
+    assert set(data.groups) == {"000", "005"}
+    assert [group for group, path in zip(data.groups, data.data, strict=True) if "010" in path] == (
+        ["005"] * 6
+    )
+
+
+def test_identities_of_celeb_df_are_read(tmp_path):
+    clips = ["real/id0_0000", "real/id1_0003", "real/id2_0001", "fake/id0_id1_0000"]
+    with pytest.warns(UserWarning, match="8 pictures in 2 groups"):
+        data = load_folders(touch(tmp_path, [f"{clip}/{k}.jpg" for clip in clips for k in (5, 9)]))
+    assert data.groups.tolist() == ["id0"] * 4 + ["id2"] * 2 + ["id0"] * 2
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["real/0001.png", "real/0002.png", "fake/0001.png", "fake/0003.png"],
+        ["real/img_1.png", "real/img_2.png", "fake/seed1.png", "fake/seed2.png"],
+        ["real/a7f3.png", "real/b912.png", "fake/c04d1.png", "fake/d77e2.png"],
+        ["real/12_1.png", "real/34_1.png", "fake/12_2.png", "fake/56_2.png"],
+    ],
+)
+def test_photographs_keep_their_stems_and_nothing_is_guessed(tmp_path, names):
+    data = load_folders(touch(tmp_path, names))
+    assert data.groups.tolist() == [
+        name.split("/")[1][:-4] for name in sorted(names, key=lambda n: (n[0] == "f", n))
+    ]
+
+
+def test_one_picture_a_swap_joins_its_two_photographs(tmp_path):
+    names = ["real/000.png", "real/003.png", "real/007.png", "fake/000_003.png"]
+    with pytest.warns(UserWarning, match="numbers joined by _ as two identities"):
+        data = load_folders(touch(tmp_path, names))
+    assert data.groups.tolist() == ["000", "000", "007", "000"]
+
+
+def test_groups_can_be_chosen(tmp_path):
+    touch(tmp_path, FRAMES)
+    assert set(load_folders(tmp_path, groups="stem").groups) == {"0000", "0001", "0002"}
+    assert len(set(load_folders(tmp_path, groups="parent").groups)) == 7
+    own = load_folders(tmp_path, groups=lambda path: path.split("/")[-2][:3])
+    assert set(own.groups) == {"000", "003", "005", "010"}
+    touch(tmp_path, ["fake/alone.png"])
+    with pytest.raises(ValueError, match=r"'parent': expected pictures in subfolders; 'alone.png'"):
+        load_folders(tmp_path, groups="parent")
+    with pytest.raises(ValueError, match="groups is 'folder': expected 'auto', 'stem', 'parent'"):
+        load_folders(tmp_path, groups="folder")

@@ -9,9 +9,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any, NamedTuple
+from warnings import warn
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.stats import beta
 from sklearn.metrics import roc_curve
 from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils._param_validation import Interval
@@ -20,7 +22,7 @@ from sklearn.utils.multiclass import unique_labels
 from skfakespotter._params import checked
 from skfakespotter._tables import Table
 from skfakespotter._typing import Labels, RandomState
-from skfakespotter.evaluation._bootstrap import number_groups, resample
+from skfakespotter.evaluation._bootstrap import number_groups, resample, warn_of_few
 from skfakespotter.evaluation._figures import FIGURES, weighted_figures
 
 
@@ -175,6 +177,12 @@ def detection_report(
         For one class only, more than two, a score that is not finite (its index is
         named), one group only, or lengths that differ.
 
+    Warns
+    -----
+    UserWarning
+        When fewer than ten groups (without ``groups``, items) hold a class: two groups give
+        an interval of no width, and a few give one that is too narrow [4]_.
+
     References
     ----------
     .. [1] R. Wang et al., "FakeSpotter: A Simple yet Robust Baseline for Spotting
@@ -182,24 +190,27 @@ def detection_report(
     .. [2] M. P. Naeini et al., "Obtaining Well Calibrated Probabilities Using Bayesian
        Binning", AAAI 2015.
     .. [3] C. A. Field and A. H. Welsh, "Bootstrapping clustered data", JRSS B 69, 2007.
+    .. [4] A. C. Cameron, J. B. Gelbach, D. L. Miller, "Bootstrap-Based Improvements for
+       Inference with Clustered Errors", Review of Economics and Statistics 90, 2008.
 
     Examples
     --------
-    >>> from skfakespotter.evaluation._metrics import detection_report
-    >>> labels = ["real", "real", "fake", "fake"]
-    >>> print(detection_report(labels, [0.1, 0.6, 0.4, 0.9], n_bootstraps=200))
-    4 items (2 fake), threshold 0.5
-    95 % intervals from 200 resamples (... redrawn)
+    >>> from skfakespotter import detection_report
+    >>> labels = ["real", "real", "fake", "fake"] * 10
+    >>> print(detection_report(labels, [0.1, 0.6, 0.4, 0.9] * 10, n_bootstraps=200))
+    40 items (20 fake), threshold 0.5
+    95 % intervals from 200 resamples
     <BLANKLINE>
     figure       value     low    high
-    precision    0.500   0.000   1.000
-    ...
+    precision    0.500   ...
     """
     fake, score = _check_scores(y_true, y_score, pos_label)
     if np.isnan(threshold):
         raise ValueError("threshold is NaN: expected a number.")
     check_consistent_length(y_true, groups)
     group = number_groups(groups, len(fake))
+    if n_bootstraps and group.max():
+        warn_of_few(fake, group, "intervals")
     (values,) = weighted_figures(fake, score, threshold, np.ones((1, len(fake))))
     low, high, n_redrawn = _intervals(
         fake, score, threshold, resample(fake, group, n_bootstraps, random_state), confidence_level
@@ -217,9 +228,18 @@ def detection_report(
     )
 
 
-@checked(max_fpr=[Interval(Real, 0, 1, closed="both")])
+@checked(
+    max_fpr=[Interval(Real, 0, 1, closed="both")],
+    confidence_level=[Interval(Real, 0, 1, closed="neither"), None],
+)
 def choose_threshold(
-    y_true: Labels, y_score: ArrayLike, *, max_fpr: float = 0.05, pos_label: Any = None
+    y_true: Labels,
+    y_score: ArrayLike,
+    *,
+    max_fpr: float = 0.05,
+    confidence_level: float | None = None,
+    groups: ArrayLike | None = None,
+    pos_label: Any = None,
 ) -> float:
     """Choose the threshold that keeps false alarms at or under a rate on validation scores.
 
@@ -234,6 +254,14 @@ def choose_threshold(
         Their scores; larger means more fake. Finite.
     max_fpr : float, default=0.05
         Largest share of real items that may be called fake, in [0, 1].
+    confidence_level : float, default=None
+        None compares the rate seen among the real items with ``max_fpr``: on new items the
+        rate is as often higher as lower. A number in (0, 1), such as 0.95, compares the upper
+        end of the one-sided interval of Clopper and Pearson [1]_: the rate on new items is
+        then at most ``max_fpr`` with this probability.
+    groups : array-like of shape (n_samples,), default=None
+        Items of one group (frames of a video) count as one item where the real items are
+        counted.
     pos_label : label, default=None
         The label of fakes; see :func:`detection_report`.
 
@@ -241,25 +269,88 @@ def choose_threshold(
     -------
     float
         The smallest of the scores at which the false-positive rate of the rule
-        ``score >= threshold`` is at most ``max_fpr``; infinity (call nothing fake)
-        where the rate at the highest score is over it already.
+        ``score >= threshold`` (or its upper bound) is at most ``max_fpr``; infinity (call
+        nothing fake) where it is higher even at the highest score.
 
     Raises
     ------
     ValueError
         For one class only, more than two, or a score that is not finite.
 
+    Warns
+    -----
+    UserWarning
+        When there are too few real items for ``max_fpr``: even if none of them is called
+        fake, the rate may well be higher. 59 support 5 %, 299 support 1 %, at 95 %.
+
+    References
+    ----------
+    .. [1] C. J. Clopper and E. S. Pearson, "The use of confidence or fiducial limits
+       illustrated in the case of the binomial", Biometrika 26, 1934.
+
     Examples
     --------
-    >>> from skfakespotter.evaluation._metrics import choose_threshold
-    >>> choose_threshold([0, 0, 1, 1], [0.1, 0.6, 0.4, 0.9], max_fpr=0.0)
-    0.9
-    >>> choose_threshold([0, 0, 1, 1], [0.1, 0.6, 0.4, 0.9], max_fpr=0.5)
-    0.4
+    >>> from skfakespotter import choose_threshold
+    >>> labels = [0] * 100 + [1]
+    >>> scores = [k / 100 for k in range(100)] + [1.0]
+    >>> choose_threshold(labels, scores, max_fpr=0.05)
+    0.95
+    >>> choose_threshold(labels, scores, max_fpr=0.05, confidence_level=0.95)
+    0.99
     """
     fake, score = _check_scores(y_true, y_score, pos_label)
+    check_consistent_length(y_true, groups)
+    n_real = len(np.unique(number_groups(groups, len(fake))[~fake]))
+    _warn_of_few_reals(n_real, max_fpr, confidence_level or 0.95)
     fpr, _, thresholds = roc_curve(fake, score, drop_intermediate=False)
+    if confidence_level is not None:
+        fpr = upper_rate(fpr * n_real, n_real, confidence_level)
+        fpr[0] = 0.0  # at infinity nothing is called fake
     return float(thresholds[fpr <= max_fpr][-1])
+
+
+def upper_rate(n_false: ArrayLike, n: int, confidence_level: float = 0.95) -> NDArray:
+    """Return the rate that ``n_false`` out of ``n`` items let hardly exceed.
+
+    Parameters
+    ----------
+    n_false : array-like of float
+        False alarms seen; of groups, their mean share times ``n``.
+    n : int
+        Items.
+    confidence_level : float, default=0.95
+        How sure the bound is, one-sided.
+
+    Returns
+    -------
+    ndarray of float
+        Upper ends of Clopper and Pearson's interval.
+
+    Examples
+    --------
+    >>> from skfakespotter.evaluation._metrics import upper_rate
+    >>> upper_rate([0, 2], 50).round(4)
+    array([0.0582, 0.1206])
+    """
+    n_false = np.asarray(n_false, dtype=np.float64)
+    left = np.maximum(n - n_false, np.finfo(float).tiny)  # of n out of n the bound is 1
+    return np.where(n_false < n, beta.ppf(confidence_level, n_false + 1, left), 1.0)
+
+
+def _warn_of_few_reals(n_real: int, max_fpr: float, confidence_level: float) -> None:
+    bound = float(upper_rate(0, n_real, confidence_level))
+    if bound <= max_fpr:
+        return
+    needed = ""
+    if max_fpr > 0:
+        n_needed = int(np.ceil(np.log1p(-confidence_level) / np.log1p(-max_fpr)))
+        needed = f"; {n_needed} of them would do"
+    warn(
+        f"{n_real} real items (or groups of them) do not support max_fpr={max_fpr:g}: even if "
+        f"none is called fake, the rate may be as high as {100 * bound:.2g} % "
+        f"({100 * confidence_level:g} % confidence){needed}.",
+        stacklevel=4,
+    )
 
 
 def positive_label(y: ArrayLike, pos_label: Any = None) -> Any:

@@ -19,6 +19,7 @@ from sklearn.utils._param_validation import Interval
 
 from skfakespotter._params import checked
 from skfakespotter._typing import Labels
+from skfakespotter.evaluation._bootstrap import number_groups, warn_of_few
 from skfakespotter.evaluation._folds import check_both_classes, make_folds, shuffle_stratified
 from skfakespotter.evaluation._metrics import DetectionReport, detection_report
 from skfakespotter.evaluation._results import (
@@ -84,6 +85,11 @@ def within_pair(
     TypeError
         For an estimator without ``predict_proba`` and ``decision_function``.
 
+    Warns
+    -----
+    UserWarning
+        When fewer than ten groups hold a class.
+
     Examples
     --------
     >>> import numpy as np
@@ -97,6 +103,8 @@ def within_pair(
     """
     y, groups, positive = check_set(X, y, groups, pos_label)
     folds = make_folds(y, groups, cv, random_state)
+    if groups is not None:
+        warn_of_few(y == positive, number_groups(groups, len(y)), "figures of folds")
     parts, threshold = fit_and_score(estimator, X, y, folds, positive, n_jobs)
     scores, fold_of = np.empty(len(y)), np.empty(len(y), dtype=int)
     for fold, ((_, test), part) in enumerate(zip(folds, parts, strict=True)):

@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 from sklearn.utils import Bunch
 
+from skfakespotter._grouping import connect_identities, show_identities
 from skfakespotter.images import SUFFIXES as PICTURE_SUFFIXES
 
 CLIP_SUFFIXES = {".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv"}
@@ -127,7 +126,7 @@ def load_clips(
         layout = _recognize(root)
     entries = list(_LAYOUTS[layout].read(root))
     shown = [_shown(entry, identities) for entry in entries]
-    groups = _connect(shown)
+    groups = connect_identities(shown)
     keep = [i for i, entry in enumerate(entries) if _wanted(entry, methods, compression, split)]
     if not keep:
         raise ValueError(_nothing(root, layout, entries))
@@ -187,19 +186,6 @@ def _nothing(root: Path, layout: str, entries: list) -> str:
         for name in ("method", "compression", "split")
     }
     return f"no clip in {str(root)!r} is what was asked for. There are: {there}."
-
-
-def _connect(shown: list[tuple]) -> list[str]:
-    """Name for each clip the group of identities that swaps connect: its first identity."""
-    names, numbers = np.unique([name for named in shown for name in named], return_inverse=True)
-    clips = np.repeat(np.arange(len(shown)), [len(named) for named in shown])
-    size = len(shown) + len(names)
-    edges = coo_array((np.ones(len(clips)), (clips, len(shown) + numbers)), shape=(size, size))
-    _, component = connected_components(edges, directed=False)
-    first = {}
-    for name, number in zip(names.tolist(), component[len(shown) :].tolist(), strict=True):
-        first.setdefault(number, name)
-    return [first[number] for number in component[: len(shown)].tolist()]
 
 
 def _clips_in(folder: Path) -> list[Path]:
@@ -262,7 +248,9 @@ def _celebdf(root: Path) -> Iterator[_Entry]:
     for name in ("Celeb-real", "YouTube-real", "Celeb-synthesis"):
         for path in _clips_of(root / name):
             split = "test" if f"{name}/{path.stem}" in testing else "train"
-            shown = _named(path.stem) if name != "YouTube-real" else (f"YouTube/{path.stem}",)
+            shown = (
+                show_identities(path.stem) if name != "YouTube-real" else (f"YouTube/{path.stem}",)
+            )
             target = int(name == "Celeb-synthesis")
             method = name if target else "real"
             yield _Entry(path, target, method, shown, split=split if testing else "")
@@ -297,20 +285,7 @@ def _dfdc(root: Path) -> Iterator[_Entry]:
 def _folders(root: Path) -> Iterator[_Entry]:
     for target, name in enumerate(("real", "fake")):
         for path in _clips_of(root / name):
-            yield _Entry(path, target, name, _named(path.stem))
-
-
-def _named(stem: str) -> tuple:
-    """Read the identities from a clip's name: 519_515_deepfakes, id16_id6_0012, or any other."""
-    parts = stem.split("_")
-    if ids := tuple(part for part in parts if re.fullmatch(r"id\d+", part)):
-        return ids
-    leading = []
-    for part in parts[:2]:
-        if not part.isdigit():
-            break
-        leading.append(part)
-    return tuple(leading) or (stem,)
+            yield _Entry(path, target, name, show_identities(path.stem))
 
 
 @dataclass(frozen=True)

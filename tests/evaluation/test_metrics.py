@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pytest
+from scipy.stats import binom
 from sklearn import metrics as skm
 from sklearn.calibration import calibration_curve
 
@@ -14,11 +15,17 @@ from skfakespotter.evaluation._metrics import (
     choose_threshold,
     detection_report,
     positive_label,
+    upper_rate,
 )
 
 # scores 0.9 0.8 0.7 0.6 0.55 0.4 0.2 0.1, labels from the highest down: F F R F R R F R
 LABELS = np.array([1, 1, 0, 1, 0, 0, 1, 0])
 SCORES = np.array([0.9, 0.8, 0.7, 0.6, 0.55, 0.4, 0.2, 0.1])
+
+
+# what rests on so few items is hand-computed here
+FEW = pytest.mark.filterwarnings("ignore:.*are not to be trusted:UserWarning")
+FEW_REALS = pytest.mark.filterwarnings("ignore:.*do not support max_fpr:UserWarning")
 
 
 def make_scores(n=300, seed=0, ties=False):
@@ -163,6 +170,7 @@ def test_groups_are_drawn_whole():
     assert width(ungrouped) == pytest.approx(width(alone) / 2, rel=0.15)  # 1 / sqrt(4 copies)
 
 
+@FEW
 def test_one_class_resamples_are_drawn_again():
     y, score = np.array([1] + [0] * 9), np.linspace(1, 0, 10)
     report = detection_report(y, score, n_bootstraps=1000)
@@ -201,6 +209,8 @@ def test_confidence_level_widens_the_intervals():
         (2 * LABELS - 1, 1),
     ],
 )
+@FEW
+@FEW_REALS
 def test_labels_may_be_named_otherwise(labels, pos_label):
     expected = detection_report(LABELS, SCORES, n_bootstraps=20).to_dict()
     named = detection_report(labels, SCORES, n_bootstraps=20, pos_label=pos_label)
@@ -257,6 +267,7 @@ def test_wrong_input_is_named(arguments, message):
         detection_report(**{"y_true": LABELS, "y_score": SCORES, **arguments})
 
 
+@FEW
 def test_nothing_called_fake():
     report = detection_report(LABELS, SCORES, threshold=np.inf, n_bootstraps=10)
     assert report["precision"] == report["recall"] == report["MCC"] == (0, 0, 0)
@@ -266,6 +277,7 @@ def test_nothing_called_fake():
 @pytest.mark.parametrize(
     ("max_fpr", "expected"), [(0, 0.8), (0.25, 0.6), (0.3, 0.6), (0.5, 0.55), (0.75, 0.2), (1, 0.1)]
 )
+@FEW_REALS
 def test_threshold_for_a_false_positive_rate(max_fpr, expected):
     assert choose_threshold(LABELS, SCORES, max_fpr=max_fpr) == expected
     report = detection_report(LABELS, SCORES, threshold=expected, n_bootstraps=0)
@@ -274,6 +286,7 @@ def test_threshold_for_a_false_positive_rate(max_fpr, expected):
 
 @pytest.mark.parametrize("ties", [False, True])
 @pytest.mark.parametrize("max_fpr", [0.01, 0.05, 0.2])
+@FEW_REALS
 def test_threshold_is_the_smallest_score_that_keeps_the_rate(ties, max_fpr):
     y, score = make_scores(ties=ties)
     threshold = choose_threshold(y, score, max_fpr=max_fpr)
@@ -281,10 +294,82 @@ def test_threshold_is_the_smallest_score_that_keeps_the_rate(ties, max_fpr):
     assert threshold == min(kept, default=np.inf)
 
 
+@FEW_REALS
 def test_threshold_when_a_real_item_scores_highest():
     assert choose_threshold([0, 1, 0], [0.9, 0.5, 0.1], max_fpr=0.1) == np.inf
     with pytest.raises(ValueError, match="max_fpr"):
         choose_threshold(LABELS, SCORES, max_fpr=1.5)
+
+
+def test_threshold_says_how_many_reals_a_rate_needs():
+    y = np.repeat([0, 1], [50, 5])
+    scores = np.arange(55.0)
+    message = r"50 real .* max_fpr=0.01: .* as high as 5.8 % \(95 % confidence\); 299 of them"
+    with pytest.warns(UserWarning, match=message):
+        choose_threshold(y, scores, max_fpr=0.01)
+    with pytest.warns(UserWarning, match=r"10 real items \(or groups of them\) do not"):
+        choose_threshold(y, scores, max_fpr=0.2, groups=np.arange(55) // 5)  # 10 of 5 reals each
+    choose_threshold(y, scores, max_fpr=0.06)
+    enough = np.repeat([0, 1], [299, 1])
+    choose_threshold(enough, np.arange(300.0), max_fpr=0.01)
+    with pytest.warns(UserWarning, match="298 real"):
+        choose_threshold(enough[1:], np.arange(299.0), max_fpr=0.01)
+
+
+def test_threshold_with_confidence_is_that_of_an_exact_binomial_bound():
+    """The bound is the rate at which so few false alarms happen once in twenty times."""
+    y, scores = np.repeat([0, 1], [100, 1]), np.arange(101.0)
+    threshold = choose_threshold(y, scores, max_fpr=0.08, confidence_level=0.95)
+    n_alarms = int(np.sum(scores[:100] >= threshold))
+    assert n_alarms == 3
+    for alarms, allowed in ((3, True), (4, False)):
+        bound = upper_rate(alarms, 100)
+        assert binom.cdf(alarms, 100, bound) == pytest.approx(0.05)
+        assert (bound <= 0.08) == allowed
+    # all of one group alike: 20 groups of 5, of which none may be called fake
+    groups = np.append(np.arange(100) // 5, 20)
+    grouped = choose_threshold(y, scores, max_fpr=0.15, confidence_level=0.95, groups=groups)
+    assert grouped == 100
+    assert upper_rate(20, 20) == 1
+
+
+@FEW_REALS
+def test_threshold_with_confidence_may_call_nothing_fake():
+    assert choose_threshold([0, 0, 1], [0.1, 0.2, 0.3], max_fpr=0.1, confidence_level=0.9) == np.inf
+
+
+def test_threshold_with_confidence_keeps_its_promise():
+    """Of 300 validation sets of 100 reals, few give a threshold whose true rate is over 10 %."""
+    rng, over = np.random.default_rng(0), {None: 0, 0.95: 0}
+    y = np.repeat([0, 1], [100, 10])
+    for _ in range(300):
+        scores = rng.random(110)  # of reals uniform: the true rate is 1 - threshold
+        for level in over:
+            over[level] += choose_threshold(y, scores, max_fpr=0.1, confidence_level=level) < 0.9
+    assert over[0.95] / 300 <= 0.06
+    assert over[None] / 300 > 0.3
+
+
+def test_few_groups_are_said():
+    y, score = make_scores(120)
+    group = np.arange(120) % 2
+    with pytest.warns(UserWarning, match="2 groups hold real items and 2 hold fakes: intervals"):
+        detection_report(y, score, groups=group, n_bootstraps=20)
+    with pytest.warns(UserWarning, match="5 items hold real items and 30 hold fakes"):
+        detection_report(np.repeat([0, 1], [5, 30]), np.arange(35) / 35, n_bootstraps=5)
+    detection_report(y, score, groups=group, n_bootstraps=0)
+    detection_report(y, score, groups=np.arange(120) % 12, n_bootstraps=20)
+
+
+def test_calibration_error_at_both_ends_and_on_the_edges_of_bins():
+    """Bins of ten: 0 and 0.1 in the first, 1.0 in the last; hand-computed."""
+    y = np.array([0, 1, 0, 1, 1, 0])
+    score = np.array([0.0, 0.1, 1.0, 1.0, 0.95, 0.5])
+    # bin 1: |0 + 1 - 0.1|; bin 5: |0 - 0.5|; bin 10: |2 - 2.95|; over six items
+    expected = (0.9 + 0.5 + 0.95) / 6
+    report = detection_report(y, score, n_bootstraps=0)
+    assert report["ECE"].value == pytest.approx(expected, abs=1e-12)
+    assert np.isnan(detection_report(y, score + 1e-6, n_bootstraps=0)["ECE"].value)
 
 
 def test_threshold_of_single_precision_scores_holds_on_them():

@@ -342,6 +342,12 @@ def test_training_sizes_too_small_for_two_classes():
         detection_learning_curve(LogisticRegression(), X, y, train_sizes=[0.5])
 
 
+def test_within_pair_says_when_groups_are_few():
+    X, y, _ = make_pair(40)
+    with pytest.warns(UserWarning, match="6 groups hold real items and 6 hold fakes: figures of"):
+        within_pair(LogisticRegression(), X, y, groups=np.arange(len(y)) % 6, cv=2)
+
+
 def test_within_pair_refuses_what_it_cannot_measure():
     X, y, groups = make_pair(20)
     with pytest.raises(TypeError, match="LinearRegression has neither predict_proba nor"):

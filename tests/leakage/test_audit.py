@@ -191,6 +191,41 @@ def test_face_scale():
     assert audit(X, y, faces=[None] * 2 * N)["face_scale"].severity == "not checked"
 
 
+def test_face_scale_is_the_side_of_a_square_of_the_same_area():
+    """Boxes of 10 x 40 and 20 x 20 pixels in pictures of 64 x 36 and 48 x 48 have one scale."""
+    rng = np.random.default_rng(0)
+    X = [rng.integers(0, 256, (64, 36, 3), np.uint8) for _ in range(N)]
+    X += [rng.integers(0, 256, (48, 48, 3), np.uint8) for _ in range(N)]
+    boxes = [(3, 5, 13, 45), (13, 5, 53, 15)] * (N // 2) + [(7, 9, 27, 29)] * N
+    found = audit(X, np.repeat([0, 1], N), faces=boxes)["face_scale"]
+    assert found.auc == 0.5
+    assert "median 0.417 real, 0.417 fake" in found.text  # sqrt(400 / 2304)
+
+
+def test_a_cue_that_falls_with_the_fakes_counts_as_much_as_one_that_rises():
+    texts = []
+    for sign in (-1, 1):
+        X = pictures().astype(int)
+        X[N:, ..., 0] += sign * 30
+        report = audit(np.clip(X, 0, 255).astype(np.uint8), np.repeat([0, 1], N))
+        assert report["cheap_cues"].severity == "leak"
+        texts.append(report["cheap_cues"].text)
+    assert all("the strongest: mean_red 0.9" in text or "mean_red 1.0" in text for text in texts)
+
+
+def test_copies_of_less_than_one_picture_in_a_hundred_are_a_warning():
+    X, y = pictures(202, side=16, seed=2), np.repeat([0, 1], 101)
+    assert audit(X, y)["copies_across_classes"].severity == "ok"
+    X[150] = X[20]
+    report = audit(X, y)
+    found = report["copies_across_classes"]
+    assert (found.severity, report.leaks) == ("warning", False)
+    assert found.text.startswith("2 of 202 pictures")
+    assert found.examples == ("X[20] = X[150]",)
+    X[160] = X[30]  # four of 202 are over one in a hundred
+    assert audit(X, y)["copies_across_classes"].severity == "leak"
+
+
 def test_copies_across_classes_unless_of_one_group(tmp_path):
     X = pictures(N)
     edited = X.copy()

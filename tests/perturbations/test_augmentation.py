@@ -1,6 +1,7 @@
 """Augmentation: what the copies are, where they go, and the classifier trained on them."""
 
 import pickle
+from functools import partial
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin, clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 from sklearn.svm import LinearSVC
 
 from skfakespotter._prefetch import iter_images
@@ -43,6 +45,15 @@ class Means(TransformerMixin, BaseEstimator):
         return np.array(list(iter_images(check_images(X), describe)))
 
 
+def add(X, k):
+    return X + np.uint8(k)
+
+
+def drawn_seed(random_state):
+    """Noise without a seed of its own gets the first number that `random_state` draws."""
+    return np.random.RandomState(random_state).randint(2**31)
+
+
 def same(a, b):
     return len(a) == len(b) and all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
 
@@ -53,13 +64,30 @@ def test_augment_appends_each_picture_perturbed(pictures):
     assert y.tolist() == list("rff") * 3
     assert groups.tolist() == [5, 6, 7] * 3
     jpeg = JPEGCompression(20).transform(pictures)
-    n_jpeg = 0
+    noise = GaussianNoise(0.01, random_state=drawn_seed(0)).transform(pictures)
     for i in range(3):  # two copies of two attacks: each attack once
         copies = X[3 + i], X[6 + i]
-        assert all(copy.shape == pictures[i].shape for copy in copies)
-        assert sum(np.array_equal(copy, jpeg[i]) for copy in copies) == 1
-        n_jpeg += np.array_equal(copies[0], jpeg[i])
-    assert 0 <= n_jpeg <= 3
+        kinds = [
+            [np.array_equal(copy, perturbed[i]) for perturbed in (jpeg, noise)] for copy in copies
+        ]
+        assert kinds in ([[True, False], [False, True]], [[False, True], [True, False]])
+
+
+@pytest.mark.parametrize("n_copies", [1, 2, 4])
+def test_augment_draws_from_all_attacks_without_repeats(n_copies):
+    """Each of five attacks recolors by its own amount, so that a copy says which one made it."""
+    attacks = {"add": [(k, FunctionTransformer(partial(add, k=k))) for k in (1, 2, 3, 4, 5)]}
+    X = np.zeros((400, 16, 16, 3), np.uint8)
+    copies, _ = augment(X, np.zeros(400), attacks=attacks, n_copies=n_copies, random_state=3)
+    kinds = copies[400:, 0, 0, 0].reshape(n_copies, 400)
+    assert all(len(set(own)) == n_copies for own in kinds.T)
+    counts = np.bincount(kinds.ravel(), minlength=6)
+    assert counts[0] == 0
+    expected = 400 * n_copies / 5
+    # draws without replacement spread less than binomial ones
+    assert np.abs(counts[1:] - expected).max() < 4 * np.sqrt(expected * 4 / 5)
+    for row in kinds:  # the first copy favors no attack, nor does the last
+        assert np.bincount(row, minlength=6)[1:].min() > 80 - 4 * np.sqrt(64)
 
 
 def test_augment_draws_evenly_and_reproducibly():

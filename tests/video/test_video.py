@@ -577,6 +577,7 @@ class TestClipReport:
         assert (report.frame.n_samples, report.frame.n_groups) == (6, 3)
         assert (report.n_no_face, report.n_unreadable) == (1, 1)
 
+    @pytest.mark.filterwarnings("ignore:.*are not to be trusted:UserWarning")
     def test_groups_of_clips(self):
         clips = [scored(str(i), [0.1 * i] * 2, 0.1 * i) for i in range(6)]
         groups = [0, 1, 2, 0, 1, 2]
