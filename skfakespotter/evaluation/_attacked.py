@@ -1,7 +1,8 @@
-"""Attacked: a detector as it sees attacked pictures, in the shape that scorers take."""
+"""Attacked: detectors as they see attacked pictures, in the shape that scorers take."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,25 +11,28 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import _safe_indexing, gen_batches
 from sklearn.utils.metaestimators import available_if
 
-from skfakespotter.evaluation._scoring import fake_response
+from skfakespotter.evaluation._together import Detectors, respond_together
 from skfakespotter.perturbations import naming
 
+SOFT = ("decision_function", "predict_proba")  # what scorers of rankings ask for, in this order
 
-class Attacked(ClassifierMixin, BaseEstimator):
-    """Stand-in for the estimators on attacked pictures, so that any scorer works.
 
-    Its ``X`` are positions of pictures. A response (decision values, probabilities, labels) is
-    computed once, batch by batch, each picture by the estimator of its fold, and then looked
-    up: a scorer gets the one it asks for, and resamples cost nothing.
+class Responses:
+    """What detectors say of the same pictures under one attack.
+
+    A response (decision values, probabilities, labels) is computed when it is first asked for,
+    batch by batch, each picture by the detectors of its fold; all detectors are then asked for
+    the like, so that a picture is perturbed and its face found once. Later it is looked up:
+    resamples cost nothing.
 
     Parameters
     ----------
-    folds : list of (classifier, ndarray of int)
-        Fitted estimators, and the positions of the pictures that each is asked about.
+    folds : list of (dict of classifier, ndarray of int)
+        Fitted detectors by name, and the positions of the pictures that they are asked about.
     X : list or ndarray
         All pictures.
     pos_label : label
-        What the estimators call fakes; here fakes are 1.
+        What the detectors call fakes; here fakes are 1.
     batch_size : int
         Pictures perturbed at a time.
     key : (str, intensity)
@@ -38,15 +42,14 @@ class Attacked(ClassifierMixin, BaseEstimator):
 
     Attributes
     ----------
-    responses : dict of str to ndarray of shape (n,)
-        What was asked for so far, by method.
+    known : dict of (name, str) to ndarray of shape (n,)
+        By detector and method, what was computed so far: 1 or 0, P(fake), or decision values
+        that rise towards fake; NaN for pictures that no fold is asked about.
     """
-
-    classes_ = np.array([0, 1])
 
     def __init__(
         self,
-        folds: list[tuple[Any, NDArray]],
+        folds: Sequence[tuple[Detectors, NDArray]],
         X: Any,
         pos_label: Any,
         batch_size: int,
@@ -59,43 +62,89 @@ class Attacked(ClassifierMixin, BaseEstimator):
         self.batch_size = batch_size
         self.key = key
         self.attack = attack
-        self.responses: dict[str, NDArray] = {}
+        self.known: dict[tuple[Hashable, str], NDArray] = {}
 
-    @available_if(lambda self: hasattr(self.folds[0][0], "predict"))
-    def predict(self, X: NDArray) -> NDArray:
-        """Return 1 for fake, 0 for real, of the pictures at the positions ``X``."""
-        return self._respond("predict")[X]
+    @property
+    def detectors(self) -> Detectors:
+        """The detectors of the first fold; what they can be asked, all folds can."""
+        return self.folds[0][0]
 
-    @available_if(lambda self: hasattr(self.folds[0][0], "predict_proba"))
-    def predict_proba(self, X: NDArray) -> NDArray:
-        """Return P(real) and P(fake) of the pictures at the positions ``X``."""
-        fake = self._respond("predict_proba")[X]
-        return np.column_stack([1 - fake, fake])
+    def of(self, name: Hashable, method: str) -> NDArray:
+        """Return what a detector says of every picture; others are asked along with it."""
+        if (name, method) not in self.known:
+            methods = {name: method}
+            for other, detector in self.detectors.items():
+                alike = [method, *(SOFT if method in SOFT else ())]
+                can = [m for m in alike if hasattr(detector, m)]
+                if can and (other, can[0]) not in self.known:
+                    methods[other] = can[0]
+            self._ask(methods)
+        return self.known[name, method]
 
-    @available_if(lambda self: hasattr(self.folds[0][0], "decision_function"))
-    def decision_function(self, X: NDArray) -> NDArray:
-        """Return values that rise towards fake, of the pictures at the positions ``X``."""
-        return self._respond("decision_function")[X]
+    def soft(self, name: Hashable) -> NDArray | None:
+        """Return the decision values or probabilities of a detector, if it was asked for any."""
+        found = [self.known[name, method] for method in SOFT if (name, method) in self.known]
+        return found[0] if found else None
 
-    def __sklearn_is_fitted__(self) -> bool:
-        return True
+    def _ask(self, methods: dict[Hashable, str]) -> None:
+        values = {name: np.full(len(self.X), np.nan) for name in methods}
+        for fitted, rows in self.folds:
+            asked = {name: fitted[name] for name in methods}
+            for batch in gen_batches(len(rows), self.batch_size):
+                part = self._respond(asked, methods, rows[batch])
+                for name, response in part.items():
+                    values[name][rows[batch]] = response
+        self.known |= {(name, method): values[name] for name, method in methods.items()}
 
-    def _respond(self, method: str) -> NDArray:
-        if method not in self.responses:
-            parts = [
-                (batch, self._fake(estimator, method, batch))
-                for estimator, rows in self.folds
-                for batch in (rows[part] for part in gen_batches(len(rows), self.batch_size))
-            ]
-            rows, values = map(np.concatenate, zip(*parts, strict=True))
-            self.responses[method] = values[np.argsort(rows)]
-        return self.responses[method]
-
-    def _fake(self, estimator: Any, method: str, rows: NDArray) -> NDArray:
-        """One response for each picture: label 1, probability or larger value = fake."""
+    def _respond(
+        self, asked: Detectors, methods: dict[Hashable, str], rows: NDArray
+    ) -> dict[Hashable, NDArray]:
         pictures = _safe_indexing(self.X, rows)
         attack, intensity = self.key
         with naming(self.X, rows, self.attack and f"under attack {attack!r} at {intensity}"):
             if self.attack is not None:
                 pictures = self.attack.transform(pictures)
-            return fake_response(estimator, method, pictures, self.pos_label)
+            return respond_together(asked, methods, pictures, self.pos_label)
+
+
+def _has(method: str) -> Callable[[Any], bool]:
+    return available_if(lambda self: hasattr(self.responses.detectors[self.name], method))
+
+
+class Attacked(ClassifierMixin, BaseEstimator):
+    """Stand-in for a detector on attacked pictures, so that any scorer works.
+
+    Its ``X`` are positions of pictures.
+
+    Parameters
+    ----------
+    responses : Responses
+        What the detectors say.
+    name : hashable
+        Which of them this stands for.
+    """
+
+    classes_ = np.array([0, 1])
+
+    def __init__(self, responses: Responses, name: Hashable) -> None:
+        self.responses = responses
+        self.name = name
+
+    @_has("predict")
+    def predict(self, X: NDArray) -> NDArray:
+        """Return 1 for fake, 0 for real, of the pictures at the positions ``X``."""
+        return self.responses.of(self.name, "predict")[X].astype(int)
+
+    @_has("predict_proba")
+    def predict_proba(self, X: NDArray) -> NDArray:
+        """Return P(real) and P(fake) of the pictures at the positions ``X``."""
+        fake = self.responses.of(self.name, "predict_proba")[X]
+        return np.column_stack([1 - fake, fake])
+
+    @_has("decision_function")
+    def decision_function(self, X: NDArray) -> NDArray:
+        """Return values that rise towards fake, of the pictures at the positions ``X``."""
+        return self.responses.of(self.name, "decision_function")[X]
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return True

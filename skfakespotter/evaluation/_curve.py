@@ -6,7 +6,7 @@ picture gets the same perturbation for every estimator and split, so that scores
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,9 +15,11 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import check_scoring
 from sklearn.utils.parallel import Parallel, delayed
 
-from skfakespotter.evaluation._attacked import Attacked
+from skfakespotter.evaluation._attacked import SOFT, Attacked, Responses
 from skfakespotter.evaluation._bootstrap import number_groups, resample
+from skfakespotter.evaluation._figures import FIGURES, weighted_figures
 from skfakespotter.evaluation._metrics import positive_label
+from skfakespotter.evaluation._together import Detectors
 from skfakespotter.perturbations import BATCH_SIZE, check_attacks
 
 CLEAN = ("clean", None)  # key of the unperturbed pictures
@@ -33,11 +35,12 @@ class AttackScores:
     scores: dict[tuple[str, Any], NDArray]
     y_true: NDArray
     scoring: str
+    attacked: NDArray
     bootstraps: NDArray | None = None
 
 
 def score_under_attacks(
-    folds: list[tuple[Any, NDArray]],
+    folds: Sequence[tuple[Detectors, NDArray]],
     X: Any,
     y: NDArray,
     groups: ArrayLike | None = None,
@@ -45,65 +48,89 @@ def score_under_attacks(
     attacks: Mapping[str, list] | None = None,
     scoring: str | Callable = "roc_auc",
     pos_label: Any = None,
+    n_attacked: int | None = None,
     n_bootstraps: int = 0,
     random_state: int = 0,
     batch_size: int = BATCH_SIZE,
     n_jobs: int | None = None,
     verbose: int = 0,
-) -> AttackScores:
+) -> dict[Hashable, AttackScores]:
     """Score fitted detectors on pictures, and on the same pictures attacked.
 
     Parameters
     ----------
-    folds : list of (fitted classifier, ndarray of int)
-        Each detector and the positions of the pictures it is asked about.
+    folds : list of (dict of fitted classifier, ndarray of int)
+        Detectors by name, and the positions of the pictures they are asked about.
     X : list or ndarray
         Pictures, checked.
     y : ndarray of shape (n,)
         Labels.
     groups, attacks, scoring, pos_label, n_bootstraps, random_state, batch_size, n_jobs, verbose
         See :func:`skfakespotter.robustness_curve`.
+    n_attacked : int, default=None
+        See :func:`skfakespotter.robustness_cross_val`.
 
     Returns
     -------
-    AttackScores
-        Scores and drops.
+    dict of AttackScores
+        Scores and drops of each detector.
     """
     pos_label = positive_label(y, pos_label)
-    for estimator, _ in folds:
+    for estimator in (detector for fitted, _ in folds for detector in fitted.values()):
         _check_classes(estimator, pos_label)
-    scorer = check_scoring(folds[0][0], scoring=scoring)
-    grids = {CLEAN[0]: [(CLEAN[1], None)], **check_attacks(attacks, random_state)}
-    items = [
-        Attacked(folds, X, pos_label, batch_size, (name, intensity), attack)
-        for name, levels in grids.items()
+    scorers = {name: check_scoring(d, scoring=scoring) for name, d in folds[0][0].items()}
+    fake = (y == pos_label).astype(int)
+    attacked = _choose(fake, n_attacked, random_state)
+    some = [(fitted, rows[np.isin(rows, attacked)]) for fitted, rows in folds]
+    options = X, pos_label, batch_size
+    items = [Responses(folds, *options, CLEAN, None)] + [
+        Responses(some, *options, (name, intensity), attack)
+        for name, levels in check_attacks(attacks, random_state).items()
         for intensity, attack in levels
     ]
-    fake = (y == pos_label).astype(int)
-    samples = list(_samples(fake, groups, n_bootstraps, random_state))
+    weights = _weights(fake[attacked], groups, attacked, n_bootstraps, random_state)
     parallel = Parallel(n_jobs=n_jobs, verbose=verbose)
-    done = parallel(delayed(_score)(item, fake, scorer, samples) for item in items)
-    values = np.array([scores for scores, _ in done])  # (1 + attacks, 1 + resamples)
-    soft = {item.key: response for item, (_, response) in zip(items, done, strict=True)}
-    return AttackScores(
-        clean_score=float(values[0, 0]),
-        columns=_columns([item.key for item in items[1:]], values),
-        scores={key: response for key, response in soft.items() if response is not None},
-        y_true=fake,
-        scoring=scoring if isinstance(scoring, str) else getattr(scoring, "__name__", "score"),
-        bootstraps=values[:, 1:] if n_bootstraps else None,
-    )
+    by_auc = isinstance(scoring, str) and scoring == "roc_auc"
+    task = delayed(_score)
+    done = parallel(task(item, fake, attacked, scorers, weights, by_auc) for item in items)
+    keys = [item.key for item in items]
+    result = {}
+    for name in scorers:
+        values = np.array([scores[name] for scores, _ in done])  # (1 + attacks, 1 + resamples)
+        soft = {key: responses[name] for key, (_, responses) in zip(keys, done, strict=True)}
+        result[name] = AttackScores(
+            clean_score=float(values[0, 0]),
+            columns=_columns(keys[1:], values),
+            scores={key: response for key, response in soft.items() if response is not None},
+            y_true=fake,
+            scoring=scoring if isinstance(scoring, str) else getattr(scoring, "__name__", "score"),
+            attacked=attacked,
+            bootstraps=values[:, 1:] if n_bootstraps else None,
+        )
+    return result
 
 
-def _samples(
-    fake: NDArray, groups: ArrayLike | None, n_bootstraps: int, random_state: int
-) -> Iterator[NDArray]:
-    """Yield positions of pictures: all of them, then each resample."""
-    everything, group = np.arange(len(fake)), number_groups(groups, len(fake))
-    yield everything
-    for chunk, _ in resample(fake == 1, group, n_bootstraps, random_state):
-        for weights in chunk:
-            yield np.repeat(everything, weights.astype(int))
+def _choose(fake: NDArray, n_attacked: int | None, random_state: int) -> NDArray:
+    """Return the positions of the pictures to attack: all, or half of them real and half fake."""
+    if n_attacked is None or n_attacked >= len(fake):
+        return np.arange(len(fake))
+    rng = np.random.default_rng(random_state)
+    half = n_attacked // 2
+    chosen = [rng.permutation(np.flatnonzero(fake == label))[:half] for label in (0, 1)]
+    return np.sort(np.concatenate(chosen))
+
+
+def _weights(
+    fake: NDArray,
+    groups: ArrayLike | None,
+    attacked: NDArray,
+    n_bootstraps: int,
+    random_state: int,
+) -> NDArray:
+    """Return how often each attacked picture counts: once, then in each resample."""
+    group = number_groups(None if groups is None else np.asarray(groups)[attacked], len(fake))
+    drawn = [chunk for chunk, _ in resample(fake == 1, group, n_bootstraps, random_state)]
+    return np.concatenate([np.ones((1, len(fake))), *drawn])
 
 
 def _columns(keys: list[tuple[str, Any]], values: NDArray) -> dict[str, list]:
@@ -122,10 +149,30 @@ def _columns(keys: list[tuple[str, Any]], values: NDArray) -> dict[str, list]:
 
 
 def _score(
-    item: Attacked, y: NDArray, scorer: Callable, samples: list[NDArray]
-) -> tuple[list[float], NDArray | None]:
-    scores = [scorer(item, rows, y[rows]) for rows in samples]
-    return scores, item.responses.get("decision_function", item.responses.get("predict_proba"))
+    item: Responses,
+    fake: NDArray,
+    attacked: NDArray,
+    scorers: dict[Hashable, Callable],
+    weights: NDArray,
+    by_auc: bool,
+) -> tuple[dict[Hashable, list[float]], dict[Hashable, NDArray | None]]:
+    """Return the scores of each detector, of the pictures and of resamples, and its responses."""
+    scores = {}
+    # those that can be asked for decision values come first: what is asked of them tells what
+    # the scorer wants of the others
+    for name in sorted(scorers, key=lambda n: not hasattr(item.detectors[n], SOFT[0])):
+        stand_in = Attacked(item, name)
+        first = scorers[name](stand_in, attacked, fake[attacked])
+        soft = item.soft(name)
+        if by_auc and soft is not None:
+            # a thousand weightings by one matrix product instead of a millisecond each
+            figures = weighted_figures(fake[attacked] == 1, soft[attacked], 0.0, weights[1:])
+            resampled = figures[:, FIGURES.index("AUC")].tolist() if len(figures) else []
+        else:
+            rows = (np.repeat(attacked, counts.astype(int)) for counts in weights[1:])
+            resampled = [scorers[name](stand_in, drawn, fake[drawn]) for drawn in rows]
+        scores[name] = [first, *resampled]
+    return scores, {name: item.soft(name) for name in scorers}
 
 
 def _check_classes(estimator: Any, pos_label: Any) -> None:

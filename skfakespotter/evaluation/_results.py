@@ -267,6 +267,9 @@ class RobustnessCurve(AttackScores, _Result):
         1 for fake, 0 for real, in the order of ``scores``.
     scoring : str
         Name of the scorer.
+    attacked : ndarray of shape (n_attacked,), int
+        Positions of the pictures that were attacked, to which scores and drops refer. The
+        others have only a clean score; NaN stands for them under attack.
     bootstraps : ndarray of shape (1 + n_rows, n_bootstraps), default=None
         Scores of the resamples; row 0 is clean, then as in ``columns``.
     """

@@ -3,6 +3,7 @@
 from skfakespotter.leakage._auditing import audit
 from skfakespotter.leakage._duplicates import MAX_DISTANCE, nearest_hashes, perceptual_hash
 from skfakespotter.leakage._findings import AuditReport, Finding
+from skfakespotter.leakage._groups import join_duplicates
 from skfakespotter.leakage._reencoding import reencode_images
 
 __all__ = [
@@ -10,6 +11,7 @@ __all__ = [
     "AuditReport",
     "Finding",
     "audit",
+    "join_duplicates",
     "nearest_hashes",
     "perceptual_hash",
     "reencode_images",

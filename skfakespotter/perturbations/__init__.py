@@ -1,6 +1,6 @@
 """Perturbations: what happens to a picture on its way, as attacks and as augmentation."""
 
-from skfakespotter.perturbations._augmentation import AugmentedClassifier, augment
+from skfakespotter.perturbations._augmentation import AugmentedClassifier, augment, takes_groups
 from skfakespotter.perturbations._levels import (
     ATTACKS,
     BATCH_SIZE,
@@ -27,4 +27,5 @@ __all__ = [
     "check_attacks",
     "naming",
     "paper_attacks",
+    "takes_groups",
 ]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from numbers import Integral
 from pathlib import Path
@@ -216,23 +217,45 @@ class AugmentedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             When a picture, or a copy of it, cannot be used. A strong perturbation hides a face
             now and then: ``FaceAligner(on_missing="center")`` trains on such copies too.
         """
+        with self.augmented(X, y, groups) as (X_all, y_all, groups_all):
+            told = dict.fromkeys(takes_groups(self.estimator), groups_all)
+            self.estimator_ = clone(self.estimator).fit(X_all, y_all, **told)
+        return self
+
+    @contextmanager
+    def augmented(
+        self, X: Pictures, y: Labels, groups: ArrayLike | None = None
+    ) -> Iterator[tuple[Any, NDArray, NDArray]]:
+        """Make the pictures that ``fit`` trains on, for as long as the context lasts.
+
+        Parameters
+        ----------
+        X : sequence of pictures, or ndarray of shape (n, h, w, 3)
+            Pictures.
+        y : array-like of shape (n,)
+            Labels.
+        groups : array-like of shape (n,), default=None
+            Which pictures belong together; None: each stands alone.
+
+        Yields
+        ------
+        (X, y, groups)
+            Pictures and copies, their labels and groups; see :func:`augment`.
+        """
         self._validate_params()
         X = check_images(X)
-        groups = np.arange(len(X)) if groups is None else groups
         with TemporaryDirectory(prefix="augment-") as folder:
-            X_all, y_all, groups = augment(
+            augmented = augment(
                 X,
                 y,
                 attacks=self.attacks,
                 n_copies=self.n_copies,
-                groups=groups,
+                groups=np.arange(len(X)) if groups is None else groups,
                 random_state=self.random_state,
                 folder=None if isinstance(X, np.ndarray) else folder,
             )
-            told = dict.fromkeys(_takes_groups(self.estimator), groups)
             with naming(X, np.tile(np.arange(len(X)), 1 + self.n_copies), "picture or a copy"):
-                self.estimator_ = clone(self.estimator).fit(X_all, y_all, **told)
-        return self
+                yield augmented
 
     @property
     def classes_(self) -> NDArray:
@@ -303,11 +326,22 @@ class AugmentedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         return getattr(self, "estimator_", self.estimator)
 
 
-def _takes_groups(estimator: Any) -> list[str]:
-    """List the names by which ``fit`` takes groups: none, ``groups``, or ``step__groups``."""
+def takes_groups(estimator: Any) -> list[str]:
+    """List the names by which ``fit`` takes groups: none, ``groups``, or ``step__groups``.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Of a Pipeline the last step counts.
+
+    Returns
+    -------
+    list of str
+        At most one name.
+    """
     if isinstance(estimator, Pipeline):
         name, last = estimator.steps[-1]
-        return [f"{name}__{inner}" for inner in _takes_groups(last)]
+        return [f"{name}__{inner}" for inner in takes_groups(last)]
     return ["groups"] if has_fit_parameter(estimator, "groups") else []
 
 

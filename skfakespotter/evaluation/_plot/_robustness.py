@@ -135,8 +135,9 @@ class RobustnessDisplay:
         """
         X, y = check_images(X), np.asarray(y)
         check_consistent_length(X, y)
-        scores = score_under_attacks([(estimator, np.arange(len(X)))], X, y, **parameters)
-        return cls.from_curve(scores, ax=ax, name=name or type(estimator).__name__)
+        folds = [({None: estimator}, np.arange(len(X)))]
+        scores = score_under_attacks(folds, X, y, **parameters)
+        return cls.from_curve(scores[None], ax=ax, name=name or type(estimator).__name__)
 
     @classmethod
     def from_curve(
