@@ -4,9 +4,21 @@ from skfakespotter.perturbations._augmentation import AugmentedClassifier, augme
 from skfakespotter.perturbations._levels import (
     ATTACKS,
     BATCH_SIZE,
+    SHARING,
     check_attacks,
     naming,
     paper_attacks,
+    sharing_attacks,
+)
+from skfakespotter.perturbations._sharing import (
+    AVIFCompression,
+    Beautify,
+    Border,
+    H264Compression,
+    MessengerChain,
+    RandomCrop,
+    Screenshot,
+    WebPCompression,
 )
 from skfakespotter.perturbations._transformers import (
     GaussianBlur,
@@ -18,14 +30,24 @@ from skfakespotter.perturbations._transformers import (
 __all__ = [
     "ATTACKS",
     "BATCH_SIZE",
+    "SHARING",
+    "AVIFCompression",
     "AugmentedClassifier",
+    "Beautify",
+    "Border",
     "GaussianBlur",
     "GaussianNoise",
+    "H264Compression",
     "JPEGCompression",
+    "MessengerChain",
+    "RandomCrop",
     "Resize",
+    "Screenshot",
+    "WebPCompression",
     "augment",
     "check_attacks",
     "naming",
     "paper_attacks",
+    "sharing_attacks",
     "takes_groups",
 ]

@@ -12,6 +12,16 @@ from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 
 from skfakespotter.images import ImageError, is_path
+from skfakespotter.perturbations._sharing import (
+    AVIFCompression,
+    Beautify,
+    Border,
+    H264Compression,
+    MessengerChain,
+    RandomCrop,
+    Screenshot,
+    WebPCompression,
+)
 from skfakespotter.perturbations._transformers import (
     GaussianBlur,
     GaussianNoise,
@@ -23,12 +33,22 @@ BATCH_SIZE = 128  # pictures held at a time
 
 Levels = list[tuple[Any, Any]]  # (intensity, transformer), weak to strong
 
-# Parameter that sets the intensity, and its five levels from weak to strong.
+# Five levels of each of the paper's attacks, from weak to strong.
 ATTACKS = {
-    "jpeg": ("quality", (90, 70, 50, 30, 10)),
-    "blur": ("sigma", (0.5, 0.75, 1.0, 2.0, 4.0)),
-    "resize": ("scale", (0.9, 0.75, 0.6, 0.5, 0.35)),
-    "noise": ("variance", (0.0005, 0.001, 0.002, 0.005, 0.01)),
+    "jpeg": (JPEGCompression(), (90, 70, 50, 30, 10)),
+    "blur": (GaussianBlur(), (0.5, 0.75, 1.0, 2.0, 4.0)),
+    "resize": (Resize(), (0.9, 0.75, 0.6, 0.5, 0.35)),
+    "noise": (GaussianNoise(), (0.0005, 0.001, 0.002, 0.005, 0.01)),
+}
+SHARING = {
+    "webp": (WebPCompression(), (90, 70, 50, 30, 10)),
+    "avif": (AVIFCompression(), (80, 60, 40, 25, 10)),
+    "h264": (H264Compression(), (18, 23, 28, 34, 40)),
+    "screenshot": (Screenshot(), (0.9, 0.75, 0.6, 0.5, 0.35)),
+    "messenger": (MessengerChain(shift=3), (1, 2, 3, 5, 8)),
+    "beautify": (Beautify(), (0.2, 0.4, 0.6, 0.8, 1.0)),
+    "crop": (RandomCrop(), (0.95, 0.9, 0.85, 0.8, 0.7)),
+    "border": (Border(), (0.02, 0.05, 0.1, 0.2, 0.3)),
 }
 
 
@@ -72,16 +92,7 @@ def paper_attacks(*, combined: bool = False, random_state: int = 0) -> dict[str,
     >>> paper_attacks()["jpeg"][0]
     (90, JPEGCompression(quality=90))
     """
-    single = {
-        "jpeg": JPEGCompression(),
-        "blur": GaussianBlur(),
-        "resize": Resize(),
-        "noise": GaussianNoise(random_state=random_state),
-    }
-    grids = {
-        name: [(level, clone(single[name]).set_params(**{parameter: level})) for level in levels]
-        for name, (parameter, levels) in ATTACKS.items()
-    }
+    grids = _grids(ATTACKS, random_state)
     if combined:
         for label, first, second in (
             ("jpeg50+blur", JPEGCompression(50), "blur"),
@@ -89,6 +100,54 @@ def paper_attacks(*, combined: bool = False, random_state: int = 0) -> dict[str,
         ):
             grids[label] = [(level, make_pipeline(clone(first), t)) for level, t in grids[second]]
     return grids
+
+
+def sharing_attacks(*, random_state: int = 0) -> dict[str, Levels]:
+    """Return what happens to pictures that are shared today, at five intensities, weak to strong.
+
+    ========== ============================================== ============================ =========
+    attack     transformer                                    intensities                  unit
+    ========== ============================================== ============================ =========
+    webp       :class:`WebPCompression`                       90, 70, 50, 30, 10           quality
+    avif       :class:`AVIFCompression`                       80, 60, 40, 25, 10           quality
+    h264       :class:`H264Compression` (needs PyAV)          18, 23, 28, 34, 40           CRF
+    screenshot :class:`Screenshot`, sharpened by 0.5          0.9, 0.75, 0.6, 0.5, 0.35    scale
+    messenger  :class:`MessengerChain`, 1,600 px, quality 70, 1, 2, 3, 5, 8                times
+               3 pixels cut each time
+    beautify   :class:`Beautify`                              0.2, 0.4, 0.6, 0.8, 1        strength
+    crop       :class:`RandomCrop`                            0.95, 0.9, 0.85, 0.8, 0.7    side kept
+    border     :class:`Border`, white                         0.02, 0.05, 0.1, 0.2, 0.3    width
+    ========== ============================================== ============================ =========
+
+    Join them with the paper's: ``{**paper_attacks(), **sharing_attacks()}``.
+
+    Parameters
+    ----------
+    random_state : int, default=0
+        Seed of the crops.
+
+    Returns
+    -------
+    dict of str to list of (float, transformer)
+        Each attack's intensities and transformers.
+
+    Examples
+    --------
+    >>> from skfakespotter import sharing_attacks
+    >>> sharing_attacks()["webp"][0]
+    (90, WebPCompression(quality=90))
+    """
+    return _grids(SHARING, random_state)
+
+
+def _grids(attacks: Mapping[str, tuple[Any, tuple]], random_state: int) -> dict[str, Levels]:
+    return {
+        name: [
+            (level, _seed(clone(kind).set_params(**{kind.intensity: level}), random_state))
+            for level in levels
+        ]
+        for name, (kind, levels) in attacks.items()
+    }
 
 
 def check_attacks(
@@ -165,9 +224,8 @@ def naming(X: Any, rows: NDArray, what: str | None = None) -> Iterator[None]:
             error.reason += f" ({what})"
         if error.index is None:
             raise
-        index = int(rows[error.index])
-        path = os.fspath(X[index]) if is_path(X[index]) else None
-        raise ImageError(error.reason, index, path) from error
+        index, error.path = int(rows[error.index]), None  # it may be that of a short-lived copy
+        raise error.at(index, os.fspath(X[index]) if is_path(X[index]) else None) from error
 
 
 def _check_levels(name: str, levels: Any, random_state: int) -> Levels:
@@ -183,9 +241,8 @@ def _check_levels(name: str, levels: Any, random_state: int) -> Levels:
             )
         transformer = _seed(clone(transformer), random_state)
         if intensity is None:
-            parameters = transformer.get_params()
-            own = [parameters[p] for p, _ in ATTACKS.values() if p in parameters]
-            intensity = own[0] if own else position
+            name_of = getattr(transformer, "intensity", None)
+            intensity = position if name_of is None else getattr(transformer, name_of)
         if intensity in [known for known, _ in pairs]:
             raise ValueError(
                 f"attacks[{name!r}] has the intensity {intensity!r} twice: pass pairs "

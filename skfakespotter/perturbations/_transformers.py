@@ -33,7 +33,15 @@ Perturb = Callable[[NDArray], NDArray]  # of uint8 RGB pictures (h, w, 3)
 
 
 class Perturbation(StatelessPictureTransformer):
-    """Base of the perturbations; a subclass has ``_make()``, the picture-to-picture function."""
+    """Base of the perturbations; a subclass has ``_make()``, the picture-to-picture function.
+
+    Attributes
+    ----------
+    intensity : str
+        Name of the parameter that says how strong it is; it labels levels of an attack.
+    """
+
+    intensity: str
 
     def _make(self) -> Perturb:
         raise NotImplementedError(f"{type(self).__name__} has no _make()")
@@ -49,7 +57,7 @@ class Perturbation(StatelessPictureTransformer):
         Returns
         -------
         list of ndarray of shape (h, w, 3), or ndarray of shape (n, h, w, 3), uint8
-            RGB, 0 to 255, of the sizes that came. One array when one array or tensor came.
+            RGB, 0 to 255. One array when one array or tensor came.
 
         Raises
         ------
@@ -83,6 +91,7 @@ class JPEGCompression(Perturbation):
     array([128], dtype=uint8)
     """
 
+    intensity = "quality"
     _parameter_constraints: ClassVar = {"quality": [Interval(Integral, 1, 100, closed="both")]}
 
     def __init__(self, quality: int = 75) -> None:
@@ -129,6 +138,7 @@ class GaussianBlur(Perturbation):
            [10, 10, 10]], dtype=uint8)
     """
 
+    intensity = "sigma"
     _parameter_constraints: ClassVar = {
         "sigma": [Interval(Real, 0, None, closed="neither")],
         "kernel_size": [Interval(Integral, 3, None, closed="left"), None],
@@ -153,7 +163,7 @@ class GaussianBlur(Perturbation):
             blurred = gaussian_filter(
                 image, (sigma, sigma, 0), output=np.float32, mode="mirror", radius=radius
             )
-            return _to_uint8(blurred)
+            return to_uint8(blurred)
 
         return perturb
 
@@ -178,6 +188,7 @@ class Resize(Perturbation):
     array([50], dtype=uint8)
     """
 
+    intensity = "scale"
     _parameter_constraints: ClassVar = {
         "scale": [Interval(Real, 0, 1, closed="right")],
         "resample": [StrOptions(set(RESAMPLERS))],
@@ -223,6 +234,7 @@ class GaussianNoise(Perturbation):
     0.1
     """
 
+    intensity = "variance"
     _parameter_constraints: ClassVar = {
         "variance": [Interval(Real, 0, None, closed="left")],
         "random_state": ["random_state"],
@@ -242,10 +254,22 @@ class GaussianNoise(Perturbation):
             digest = blake2b(np.ascontiguousarray(image).data, digest_size=16).digest()
             rng = np.random.default_rng([int(seed), int.from_bytes(digest, "little")])
             noise = rng.standard_normal(image.shape, np.float32)
-            return _to_uint8(image + np.float32(deviation) * noise)
+            return to_uint8(image + np.float32(deviation) * noise)
 
         return perturb
 
 
-def _to_uint8(pixels: NDArray) -> NDArray:
+def to_uint8(pixels: NDArray) -> NDArray:
+    """Round values to whole levels from 0 to 255.
+
+    Parameters
+    ----------
+    pixels : ndarray
+        Values.
+
+    Returns
+    -------
+    ndarray, uint8
+        Of the same shape.
+    """
     return np.rint(np.clip(pixels, 0, 255)).astype(np.uint8)

@@ -26,6 +26,14 @@ _UNITS = {
     "noise": ("Gaussian noise", "variance"),
     "jpeg50+blur": ("JPEG at quality 50, then blur", "sigma (pixels)"),
     "resize0.5+jpeg": ("Half size, then JPEG", "quality"),
+    "webp": ("WebP compression", "quality"),
+    "avif": ("AVIF compression", "quality"),
+    "h264": ("H.264 compression", "constant rate factor"),
+    "screenshot": ("Screenshot, sharpened", "scale"),
+    "messenger": ("Messengers", "times forwarded"),
+    "beautify": ("Beautifying filter", "strength"),
+    "crop": ("Random crop", "share of the side kept"),
+    "border": ("White border", "share of the side added"),
 }
 _SCORES = {"roc_auc": "AUC", "average_precision": "AP", "f1": "F1"}
 _N_COLUMNS = 4
