@@ -68,6 +68,7 @@ _HOMES = {
     "robustness_cross_val": "evaluation",
     "robustness_curve": "evaluation",
     "sharing_attacks": "perturbations",
+    "stability": "evaluation",
     "within_pair": "evaluation",
 }
 

@@ -27,6 +27,7 @@ from skfakespotter.evaluation import detection_report as detection_report
 from skfakespotter.evaluation import leave_one_generator_out as leave_one_generator_out
 from skfakespotter.evaluation import robustness_cross_val as robustness_cross_val
 from skfakespotter.evaluation import robustness_curve as robustness_curve
+from skfakespotter.evaluation import stability as stability
 from skfakespotter.evaluation import within_pair as within_pair
 from skfakespotter.experts import ExpertStack as ExpertStack
 from skfakespotter.faces import FaceAligner as FaceAligner

@@ -28,7 +28,8 @@ from skfakespotter.evaluation._results import (
     WithinPairResult,
 )
 from skfakespotter.evaluation._robustness import robustness_cross_val, robustness_curve
-from skfakespotter.evaluation._scoring import fake_response
+from skfakespotter.evaluation._scoring import fake_response, soft_method
+from skfakespotter.evaluation._stability import StabilityResult, stability
 
 __all__ = [
     "FIGURES",
@@ -40,6 +41,7 @@ __all__ = [
     "RobustnessDisplay",
     "ScoreIntervalDisplay",
     "ScoreMatrixDisplay",
+    "StabilityResult",
     "TrainingSizeDisplay",
     "WithinPairResult",
     "choose_threshold",
@@ -53,6 +55,8 @@ __all__ = [
     "resample",
     "robustness_cross_val",
     "robustness_curve",
+    "soft_method",
+    "stability",
     "weighted_figures",
     "within_pair",
 ]

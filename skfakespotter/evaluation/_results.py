@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-class _Result(Table):
-    """A table that shows itself in one line; a subclass has ``_summary()``."""
+class Result(Table):
+    """A table that shows itself in one line; a subclass has ``_summary()``, facts by name."""
 
     def __repr__(self) -> str:
         facts = ", ".join(f"{name}={value}" for name, value in self._summary().items())
@@ -35,7 +35,7 @@ class _Result(Table):
         raise NotImplementedError(f"{type(self).__name__} has no _summary()")
 
 
-class _Drawn(_Result):
+class _Drawn(Result):
     """A result with a display; a subclass has ``_display()``."""
 
     def plot(self, ax: Axes | None = None) -> Any:
@@ -58,7 +58,7 @@ class _Drawn(_Result):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class WithinPairResult(_Result):
+class WithinPairResult(Result):
     """Out-of-fold scores of one pair; what ``within_pair`` returns.
 
     Parameters
@@ -248,7 +248,7 @@ class LearningCurveResult(_Drawn):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class RobustnessCurve(AttackScores, _Result):
+class RobustnessCurve(AttackScores, Result):
     """Scores of one detector under attacks; what ``robustness_curve`` returns.
 
     Parameters

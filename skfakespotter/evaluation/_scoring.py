@@ -39,6 +39,35 @@ def fake_response(estimator: Any, method: str, X: Any, positive: Any) -> NDArray
     return response if column == 1 else -response
 
 
+def soft_method(estimator: Any) -> tuple[str, float]:
+    """Return how to ask a classifier for scores, and where its own decision lies.
+
+    Parameters
+    ----------
+    estimator : fitted classifier
+        With ``predict_proba`` or ``decision_function``.
+
+    Returns
+    -------
+    method : str
+        The first of the two that it has.
+    threshold : float
+        0.5 for probabilities, else 0.
+
+    Raises
+    ------
+    TypeError
+        For an estimator without either.
+    """
+    for method, threshold in (("predict_proba", 0.5), ("decision_function", 0.0)):
+        if hasattr(estimator, method):
+            return method, threshold
+    raise TypeError(
+        f"estimator {type(estimator).__name__} has neither predict_proba nor "
+        "decision_function: expected a classifier with scores."
+    )
+
+
 def fit_and_score(
     estimator: Any,
     X: Any,
@@ -98,12 +127,6 @@ def _score_fit(
     estimator: Any, X: Any, y: NDArray, train: NDArray, tests: list[NDArray], positive: Any
 ) -> tuple[list[NDArray], float]:
     fitted = clone(estimator).fit(_safe_indexing(X, train), y[train])
-    probabilistic = hasattr(fitted, "predict_proba")
-    if not probabilistic and not hasattr(fitted, "decision_function"):
-        raise TypeError(
-            f"estimator {type(estimator).__name__} has neither predict_proba nor "
-            "decision_function: expected a classifier with scores."
-        )
-    method = "predict_proba" if probabilistic else "decision_function"
+    method, threshold = soft_method(fitted)
     parts = [fake_response(fitted, method, _safe_indexing(X, test), positive) for test in tests]
-    return parts, 0.5 if probabilistic else 0.0
+    return parts, threshold

@@ -224,7 +224,8 @@ class MessengerChain(Perturbation):
 
         def perturb(image: NDArray) -> NDArray:
             for _ in range(times):
-                image = np.ascontiguousarray(image[shift:, shift:])
+                down, right = (min(shift, side - 1) for side in image.shape[:2])
+                image = np.ascontiguousarray(image[down:, right:])
                 share = longest / max(image.shape[:2])
                 if share < 1:
                     size = [max(1, round(side * share)) for side in image.shape[1::-1]]
