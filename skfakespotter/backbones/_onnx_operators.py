@@ -1,220 +1,86 @@
-"""The operators of ONNX that face-recognition networks use, in torch.
+"""The operators of ONNX that networks for faces and pictures use, in torch.
 
 Semantics: https://onnx.ai/onnx/operators/. Each function takes the node's attributes (a
-dict), then its inputs; an input that the node leaves out is None.
+dict), then its inputs; an input that the node leaves out is None. Those that move values
+about, and compute shapes, are in ``_onnx_shapes``; layers with weights in ``_onnx_layers``.
 """
 
 import torch
-from torch import nn
 from torch.nn import functional as F
 
-
-class UnsupportedError(ValueError):
-    """An operator, or a variant of one, that is not written out here."""
-
-
-LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
-
-
-def make_layer(operator, inputs, attributes, constants):
-    """Make a torch layer of a convolution or of a product with constant weights.
-
-    Parameters
-    ----------
-    operator : str
-        Name of the node's operator.
-    inputs : list of str
-        Names of its inputs.
-    attributes : dict
-        Its attributes.
-    constants : dict of str to Tensor
-        Known values by name.
-
-    Returns
-    -------
-    (torch.nn.Module, list of str) or (None, None)
-        The layer and the inputs it is still to be given; None for any other node.
-    """
-    if operator not in LAYERS or inputs[1] not in constants:
-        if operator in LAYERS and operator != "MatMul":
-            raise UnsupportedError("its weights are not constant")
-        return None, None
-    weight = constants[inputs[1]]
-    bias = constants[inputs[2]] if len(inputs) > 2 and inputs[2] else None
-    if operator == "Conv":
-        return _convolution(attributes, weight, bias), inputs[:1]
-    if operator == "ConvTranspose":
-        return _transposed_convolution(attributes, weight, bias), inputs[:1]
-    if operator == "Gemm":
-        if attributes.get("transA", 0):
-            raise UnsupportedError("transA")
-        weight = weight if attributes.get("transB", 0) else weight.T
-        weight = weight * attributes.get("alpha", 1.0)
-        bias = None if bias is None else bias * attributes.get("beta", 1.0)
-    elif weight.ndim == 2:
-        weight = weight.T
-    else:
-        return None, None
-    return _linear(weight, bias), inputs[:1]
-
-
-def _convolution(attributes, weight, bias):
-    if weight.ndim != 4:
-        raise UnsupportedError(f"kernel of shape {tuple(weight.shape)}")
-    before, padding = _padding(attributes)
-    groups = attributes.get("group", 1)
-    with torch.device("meta"):
-        layer = nn.Conv2d(
-            weight.shape[1] * groups,
-            weight.shape[0],
-            tuple(weight.shape[2:]),
-            tuple(attributes.get("strides", (1, 1))),
-            padding,
-            tuple(attributes.get("dilations", (1, 1))),
-            groups,
-            bias is not None,
-        )
-    _assign(layer, weight, bias)
-    return layer if before is None else nn.Sequential(nn.ZeroPad2d(before), layer)
-
-
-def _transposed_convolution(attributes, weight, bias):
-    if weight.ndim != 4:
-        raise UnsupportedError(f"kernel of shape {tuple(weight.shape)}")
-    if "output_shape" in attributes:
-        raise UnsupportedError("output_shape")
-    before, padding = _padding(attributes)
-    if before is not None:
-        raise UnsupportedError("uneven padding")
-    groups = attributes.get("group", 1)
-    with torch.device("meta"):
-        layer = nn.ConvTranspose2d(
-            weight.shape[0],
-            weight.shape[1] * groups,
-            tuple(weight.shape[2:]),
-            tuple(attributes.get("strides", (1, 1))),
-            padding,
-            tuple(attributes.get("output_padding", (0, 0))),
-            groups,
-            bias is not None,
-            tuple(attributes.get("dilations", (1, 1))),
-        )
-    _assign(layer, weight, bias)
-    return layer
-
-
-def _linear(weight, bias):
-    with torch.device("meta"):
-        layer = nn.Linear(weight.shape[1], weight.shape[0], bias is not None)
-    _assign(layer, weight, None if bias is None else bias.expand(weight.shape[0]))
-    return layer
-
-
-def _assign(layer, weight, bias):
-    layer.weight = nn.Parameter(weight.contiguous().clone(), requires_grad=False)
-    if bias is not None:
-        layer.bias = nn.Parameter(bias.contiguous().clone(), requires_grad=False)
-
-
-def _padding(attributes):
-    """Give padding as F.pad takes it, where it is uneven, and as a layer takes it."""
-    if attributes.get("auto_pad", "NOTSET") == "VALID":
-        return None, (0, 0)
-    if attributes.get("auto_pad", "NOTSET") != "NOTSET":
-        raise UnsupportedError(f"auto_pad={attributes['auto_pad']}")
-    top, left, bottom, right = attributes.get("pads", (0, 0, 0, 0))
-    if (top, left) == (bottom, right):
-        return None, (top, left)
-    return (left, right, top, bottom), (0, 0)
+from skfakespotter.backbones._onnx_layers import UnsupportedError, paddings, pair
+from skfakespotter.backbones._onnx_shapes import SHAPES, axes_of
 
 
 def _max_pool(attributes, x):
-    before, padding = _padding(attributes)
+    before, padding = paddings(attributes)
     x = x if before is None else F.pad(x, before, value=-torch.inf)
-    kernel, strides = attributes["kernel_shape"], attributes.get("strides", (1, 1))
-    dilations = attributes.get("dilations", (1, 1))
+    kernel, strides = pair(attributes, "kernel_shape"), pair(attributes, "strides")
     ceil = bool(attributes.get("ceil_mode", 0))
-    return F.max_pool2d(x, kernel, strides, padding, dilations, ceil)
+    return F.max_pool2d(x, kernel, strides, padding, pair(attributes, "dilations"), ceil)
 
 
 def _average_pool(attributes, x):
-    before, padding = _padding(attributes)
+    before, padding = paddings(attributes)
     if before is not None:
         raise UnsupportedError("uneven padding")
-    kernel, strides = attributes["kernel_shape"], attributes.get("strides", (1, 1))
+    kernel, strides = pair(attributes, "kernel_shape"), pair(attributes, "strides")
     ceil, counted = attributes.get("ceil_mode", 0), attributes.get("count_include_pad", 0)
     return F.avg_pool2d(x, kernel, strides, padding, bool(ceil), bool(counted))
 
 
-def _clip(attributes, x, low=None, high=None):
-    low = attributes.get("min") if low is None else low.item()
-    high = attributes.get("max") if high is None else high.item()
+def _clip(attributes, x):
+    low, high = attributes.get("min"), attributes.get("max")
     return x if low is None and high is None else torch.clamp(x, low, high)
 
 
 def _prelu(attributes, x, slope):
+    channels = x.shape[1] if x.ndim > 1 else 1
     rank = x.ndim - 1  # one slope a channel is (c, 1, 1), to which (h, w) come from the right
     if slope.numel() == 1 or (slope.ndim >= rank and slope.shape[-rank] == slope.numel()):
         return F.prelu(x, slope.flatten())
+    if slope.shape == (channels,) != x.shape[-1:]:  # MXNet's exporter leaves (1, 1) out
+        return F.prelu(x, slope)
     return torch.where(x < 0, x * slope, x)
 
 
-def _flatten(attributes, x):
-    axis = attributes.get("axis", 1)
-    if axis == 0:
-        return x.reshape(1, -1)
-    return x.flatten(0, axis - 1).flatten(1) if axis != 1 else x.flatten(1)
+def _divide(attributes, x, y):
+    whole = not x.is_floating_point() and not y.is_floating_point()
+    return torch.div(x, y, rounding_mode="trunc" if whole else None)
 
 
-def _reshape(attributes, x, shape):
-    kept = [x.shape[i] if size == 0 else size for i, size in enumerate(shape.tolist())]
-    return x.reshape(kept)
-
-
-def _axes(attributes, given):
-    """Axes are an attribute before opset 13 or 18, and an input since; None means all."""
-    return attributes.get("axes") if given is None else given.tolist()
-
-
-def _squeeze(attributes, x, axes=None):
-    axes = _axes(attributes, axes)
-    return x.squeeze() if axes is None else x.squeeze(tuple(axes))
-
-
-def _unsqueeze(attributes, x, axes=None):
-    rank = x.ndim + len(axes := _axes(attributes, axes))
-    for axis in sorted(axis % rank for axis in axes):
-        x = x.unsqueeze(axis)
-    return x
+def _modulo(attributes, x, y):
+    return torch.fmod(x, y) if attributes.get("fmod", 0) else torch.remainder(x, y)
 
 
 def _reduce(function):
     def reduce(attributes, x, axes=None):
-        axes = _axes(attributes, axes) or list(range(x.ndim))
+        axes = axes_of(attributes, axes)
+        if not axes:
+            if attributes.get("noop_with_empty_axes", 0):
+                return x
+            axes = list(range(x.ndim))
         return function(x, dim=tuple(axes), keepdim=bool(attributes.get("keepdims", 1)))
 
     return reduce
 
 
-def _gather(attributes, x, index):
-    axis = attributes.get("axis", 0)
-    found = x.index_select(axis, index.flatten().to(x.device) % x.shape[axis])
-    axis %= x.ndim
-    return found.reshape((*x.shape[:axis], *index.shape, *x.shape[axis + 1 :]))
+def _fold(function):
+    """Turn a function of two tensors into an operator on any number of them."""
+
+    def fold(attributes, first, *rest):
+        for x in rest:
+            first = function(first, x)
+        return first
+
+    return fold
 
 
-def _cast(attributes, x):
-    kinds = {1: torch.float32, 10: torch.float32, 11: torch.float32, 6: torch.int32, 7: torch.int64}
-    if attributes["to"] not in kinds:
-        raise UnsupportedError(f"to={attributes['to']}")
-    return x.to(kinds[attributes["to"]])
-
-
-def _constant(attributes):
-    if "value" in attributes:
-        return attributes["value"]
-    (value,) = attributes.values()  # value_float(s), value_int(s)
-    return torch.as_tensor(value)
+def _softmax(attributes, x):
+    if not attributes.get("flattens"):
+        return x.softmax(attributes.get("axis", -1))
+    axis = attributes.get("axis", 1) % x.ndim  # before opset 13: over all axes from this one on
+    return x.flatten(axis).softmax(-1).view(x.shape)
 
 
 def _hard_sigmoid(attributes, x):
@@ -222,15 +88,30 @@ def _hard_sigmoid(attributes, x):
 
 
 def _batch_norm(attributes, x, weight, bias, mean, var):
+    if attributes.get("training_mode", 0):
+        raise UnsupportedError("training_mode")
     return F.batch_norm(x, mean, var, weight, bias, eps=attributes.get("epsilon", 1e-5))
+
+
+def _layer_norm(attributes, x, weight, bias=None):
+    shape = x.shape[attributes.get("axis", -1) % x.ndim :]
+    bias = None if bias is None else bias.expand(shape)
+    return F.layer_norm(x, shape, weight.expand(shape), bias, attributes.get("epsilon", 1e-5))
+
+
+def _gelu(attributes, x):
+    return F.gelu(x, approximate=attributes.get("approximate", "none"))
 
 
 def _lp_normalization(attributes, x):
     return F.normalize(x, attributes.get("p", 2), attributes.get("axis", -1))
 
 
-def _transpose(attributes, x):
-    return x.permute(attributes.get("perm", tuple(reversed(range(x.ndim)))))
+def _gemm(attributes, x, weight, bias=None):
+    x = x.T if attributes.get("transA", 0) else x
+    weight = weight.T if attributes.get("transB", 0) else weight
+    product = attributes.get("alpha", 1.0) * (x @ weight)
+    return product if bias is None else product + attributes.get("beta", 1.0) * bias
 
 
 def _plain(function):
@@ -239,45 +120,60 @@ def _plain(function):
 
 
 OPERATORS = {
+    **SHAPES,
+    "Abs": _plain(torch.abs),
     "Add": _plain(torch.add),
+    "And": _plain(torch.logical_and),
     "AveragePool": _average_pool,
     "BatchNormalization": _batch_norm,
-    "Cast": _cast,
+    "Ceil": _plain(torch.ceil),
     "Clip": _clip,
-    "Concat": lambda attributes, *x: torch.cat(x, attributes["axis"]),
-    "Constant": _constant,
-    "Div": _plain(torch.div),
+    "Cos": _plain(torch.cos),
+    "Div": _divide,
     "Dropout": lambda attributes, x, *ratio: x,
     "Elu": lambda attributes, x: F.elu(x, attributes.get("alpha", 1.0)),
+    "Equal": _plain(torch.eq),
     "Erf": _plain(torch.erf),
     "Exp": _plain(torch.exp),
-    "Flatten": _flatten,
-    "Gather": _gather,
+    "Floor": _plain(torch.floor),
+    "Gelu": _gelu,
+    "Gemm": _gemm,
     "GlobalAveragePool": lambda attributes, x: x.mean((2, 3), keepdim=True),
     "GlobalMaxPool": lambda attributes, x: x.amax((2, 3), keepdim=True),
+    "Greater": _plain(torch.gt),
+    "GreaterOrEqual": _plain(torch.ge),
     "HardSigmoid": _hard_sigmoid,
     "HardSwish": _plain(F.hardswish),
-    "Identity": _plain(lambda x: x),
+    "LayerNormalization": _layer_norm,
     "LeakyRelu": lambda attributes, x: F.leaky_relu(x, attributes.get("alpha", 0.01)),
+    "Less": _plain(torch.lt),
+    "LessOrEqual": _plain(torch.le),
+    "Log": _plain(torch.log),
     "LpNormalization": _lp_normalization,
     "MatMul": _plain(torch.matmul),
+    "Max": _fold(torch.maximum),
     "MaxPool": _max_pool,
+    "Min": _fold(torch.minimum),
+    "Mod": _modulo,
     "Mul": _plain(torch.mul),
     "Neg": _plain(torch.neg),
+    "Not": _plain(torch.logical_not),
+    "Or": _plain(torch.logical_or),
     "PRelu": _prelu,
-    "Pow": _plain(torch.pow),
+    "Pow": lambda attributes, x, y: torch.pow(x, y).to(x.dtype),
+    "Reciprocal": _plain(torch.reciprocal),
     "ReduceL2": _reduce(torch.linalg.vector_norm),
+    "ReduceMax": _reduce(torch.amax),
     "ReduceMean": _reduce(torch.mean),
+    "ReduceMin": _reduce(torch.amin),
     "ReduceSum": _reduce(torch.sum),
     "Relu": _plain(torch.relu),
-    "Reshape": _reshape,
-    "Shape": lambda attributes, x: torch.tensor(x.shape),
     "Sigmoid": _plain(torch.sigmoid),
-    "Softmax": lambda attributes, x: x.softmax(attributes.get("axis", -1)),
+    "Sin": _plain(torch.sin),
+    "Softmax": _softmax,
+    "Softplus": _plain(F.softplus),
     "Sqrt": _plain(torch.sqrt),
-    "Squeeze": _squeeze,
     "Sub": _plain(torch.sub),
+    "Sum": _fold(torch.add),
     "Tanh": _plain(torch.tanh),
-    "Transpose": _transpose,
-    "Unsqueeze": _unsqueeze,
 }

@@ -1,20 +1,22 @@
 """Weights: find the file of a network and read it without executing anything in it.
 
 Five formats are read: PyTorch state dicts, old and new; safetensors; the ``.h5`` files of
-Keras; and pickles of name -> NumPy array, such as Python 2 wrote (see ``pickles``).
+Keras; and pickles of name -> NumPy array, such as Python 2 wrote. Each has a module of its own.
 """
 
 import os
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from skfakespotter.backbones._backbone import WeightsError
-from skfakespotter.backbones._pickles import PickledArray, PickleMachine
+from skfakespotter.backbones._files import open_file
+from skfakespotter.backbones._keras_files import read_keras
+from skfakespotter.backbones._pickles import read_pickle
+from skfakespotter.backbones._torch_files import LEGACY, read_torch
 
 VARIABLE = "SKFAKESPOTTER_WEIGHTS"
-_TORCH_LEGACY = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # the magic number of torch < 1.6, pickled
+SMALLEST = 1e-20
 _NOT_WEIGHTS = (
     (b"<", "is an HTML page: the download failed, or needs a browser"),
     (b"version https://git-lfs", "is a Git LFS pointer: fetch the file itself"),
@@ -114,11 +116,8 @@ def read_weights(path):
     ...
     skfakespotter.backbones._backbone.WeightsError: 'missing.pkl': cannot be read ([Errno 2] ...
     """
-    try:
-        with open(path, "rb") as file:
-            head = file.read(64)
-    except OSError as error:
-        raise WeightsError(path, f"cannot be read ({error})") from error
+    with open_file(path) as file:
+        head = file.read(64)
     for start, reason in _NOT_WEIGHTS:
         if head.lstrip().startswith(start):
             raise WeightsError(path, reason)
@@ -132,7 +131,7 @@ def read_weights(path):
         raise WeightsError(
             path, f"cannot be read; truncated, or not weights? ({reason})"
         ) from error
-    return {name: t.float() if t.is_floating_point() else t for name, t in weights.items()}
+    return {name: _plain(tensor) for name, tensor in weights.items()}
 
 
 def check_weights(path, weights, shapes):
@@ -150,7 +149,8 @@ def check_weights(path, weights, shapes):
     Raises
     ------
     WeightsError
-        For a missing or unexpected key or a wrong shape or type; it names the key.
+        For a missing or unexpected key, a wrong shape or type, values that are not finite
+        and negative variances; it names the key.
     """
     for name, shape in shapes.items():
         if name not in weights:
@@ -163,8 +163,44 @@ def check_weights(path, weights, shapes):
                 f"expected {tuple(shape)}, floating-point",
                 name,
             )
+        if not found.isfinite().all():
+            raise WeightsError(path, "holds values that are NaN or infinite", name)
+        if name.endswith("running_var") and found.min() < 0:
+            raise WeightsError(path, "holds negative variances", name)
     if unexpected := [name for name in weights if name not in shapes]:
         raise WeightsError(path, "unexpected: the file is of another network", unexpected[0])
+
+
+def _plain(tensor):
+    """Return floating-point values as float32, without denormal ones."""
+    return flush_denormals(tensor.float()) if tensor.is_floating_point() else tensor
+
+
+def flush_denormals(values):
+    """Set values below 1e-20 to zero, in place.
+
+    Processors work on denormal numbers (below 1.2e-38) by a slow path, and products of
+    weights and activations get there long before the weights do; networks trained with
+    weight decay have many. No result in float32 depends on them.
+
+    Parameters
+    ----------
+    values : Tensor
+        Floating-point.
+
+    Returns
+    -------
+    Tensor
+        The same.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skfakespotter.backbones._weights import flush_denormals
+    >>> flush_denormals(torch.tensor([1e-3, -1e-30, 1e-40]))
+    tensor([0.0010, 0.0000, 0.0000])
+    """
+    return values.masked_fill_(values.abs() < SMALLEST, 0.0)
 
 
 def _listed_places():
@@ -172,24 +208,13 @@ def _listed_places():
 
 
 def _reader(path, head):
-    if head.startswith(b"PK\x03\x04") or _TORCH_LEGACY in head[:16]:
-        return _read_torch
+    if head.startswith(b"PK\x03\x04") or LEGACY in head[:16]:
+        return read_torch
     if head.startswith(b"\x89HDF\r\n\x1a\n"):
-        return _read_keras
+        return read_keras
     if os.fspath(path).endswith(".safetensors"):
         return _read_safetensors
-    return _read_pickle
-
-
-def _read_torch(path):
-    weights = torch.load(path, map_location="cpu", weights_only=True)
-    if isinstance(weights, dict) and isinstance(weights.get("state_dict"), dict):
-        weights = weights["state_dict"]  # a training checkpoint
-    if not isinstance(weights, dict) or not all(
-        isinstance(name, str) and isinstance(t, torch.Tensor) for name, t in weights.items()
-    ):
-        raise WeightsError(path, f"holds a {type(weights).__name__}; expected a state dict")
-    return dict(weights)
+    return read_pickle
 
 
 def _read_safetensors(path):
@@ -200,42 +225,3 @@ def _read_safetensors(path):
             f'{path}: reading it needs safetensors: pip install "skfakespotter[safetensors]"'
         ) from error
     return load_file(path)
-
-
-def _read_keras(path):
-    try:
-        import h5py
-    except ImportError as error:
-        raise ImportError(
-            f'{path}: reading it needs h5py: pip install "skfakespotter[h5]"'
-        ) from error
-    kinds = {"kernel": "weight", "gamma": "weight", "bias": "bias", "beta": "bias"}
-    kinds |= {"moving_mean": "running_mean", "moving_variance": "running_var"}
-    weights = {}
-    with h5py.File(path, "r") as file:
-        root = file.get("model_weights", file)
-        for layer in map(_text, root.attrs["layer_names"]):
-            for name in map(_text, root[layer].attrs["weight_names"]):
-                kind = name.rpartition("/")[2].partition(":")[0]
-                if kind not in kinds:
-                    raise WeightsError(path, f"is a {kind!r}; expected one of {[*kinds]}", name)
-                values = np.asarray(root[layer][name], dtype=np.float32)
-                order = {4: (3, 2, 0, 1), 2: (1, 0)}.get(values.ndim, range(values.ndim))
-                # Keras has (h, w, in, out) and (in, out)
-                values = np.ascontiguousarray(values.transpose(*order))
-                weights[f"{layer}.{kinds[kind]}"] = torch.from_numpy(values)
-    return weights
-
-
-def _text(value):
-    return value.decode() if isinstance(value, bytes) else str(value)
-
-
-def _read_pickle(path):
-    weights = PickleMachine().run(Path(path).read_bytes())
-    if not isinstance(weights, dict) or not weights:
-        raise WeightsError(path, "is no pickle of named arrays")
-    for name, array in weights.items():
-        if not isinstance(name, str) or not isinstance(array, PickledArray) or array.values is None:
-            raise WeightsError(path, "is not an array under a name", repr(name)[:80])
-    return {name: torch.tensor(array.values) for name, array in weights.items()}

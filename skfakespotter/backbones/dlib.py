@@ -15,10 +15,12 @@ from torch import nn
 from torch.nn import functional as F
 
 from skfakespotter.backbones._backbone import Backbone, WeightsError
+from skfakespotter.backbones._files import open_file
 
 INPUT_SIZE = (150, 150)
 MEAN = (122.782, 117.001, 104.298)
 SCALE = 256.0
+LARGEST_FILE = 2**27  # bytes; the published one has 22 million
 # Output channels of the residual blocks; "/" marks those that halve the map.
 BLOCKS = (*["32"] * 3, "64/", *["64"] * 3, "128/", *["128"] * 2, "256/", *["256"] * 2, "256/")
 
@@ -144,14 +146,12 @@ class _DatReader:
 
     def __init__(self, path):
         self.path = Path(path)
-        try:
-            self.data = self.path.read_bytes()
-        except OSError as error:
-            raise WeightsError(path, f"cannot be read ({error})") from error
+        with open_file(path, LARGEST_FILE) as file:
+            self.data = file.read()
         self.position = 0
 
     def tensor_after(self, tag, layer, size, integers=0):
-        """Give the float32 tensor behind the next ``tag`` and so many integers.
+        """Return the float32 tensor behind the next ``tag`` and so many integers.
 
         It must hold ``size`` values.
         """
@@ -177,6 +177,8 @@ class _DatReader:
             bytearray(self.data[self.position : end]), dtype=torch.float32
         )  # little-endian, as every platform torch supports
         self.position = end
+        if not values.isfinite().all():
+            raise WeightsError(self.path, "holds values that are NaN or infinite", layer)
         return values
 
     def _integer(self, layer):

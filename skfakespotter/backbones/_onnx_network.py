@@ -1,0 +1,258 @@
+"""An ONNX graph as a torch network, run node by node, with real torch layers to monitor."""
+
+import hashlib
+import re
+from collections import Counter
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from skfakespotter.backbones._backbone import WeightsError
+from skfakespotter.backbones._onnx_bounds import apply, check_constant, trace
+from skfakespotter.backbones._onnx_files import attributes_of, input_of, read_model, to_tensor
+from skfakespotter.backbones._onnx_layers import UnsupportedError, make_layer
+from skfakespotter.backbones._onnx_operators import OPERATORS
+from skfakespotter.backbones._pickles import shorten
+
+FOLDED = 2**26  # values computed from constants, at least; or twice what the file holds
+
+
+@dataclass
+class _Step:
+    """One node: a layer by name, or an operator with its attributes."""
+
+    name: str
+    operator: str
+    attributes: dict
+    inputs: list
+    outputs: list
+    layer: str | None = None
+    finished: tuple = ()  # values that no later step needs
+
+
+class OnnxNetwork(nn.Module):
+    """An ONNX graph, run node by node; convolutions and Gemms are torch layers.
+
+    The sizes that the file states for its input and outputs bind nobody: a graph of
+    convolutions alone takes pictures of any size, whatever the file says.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+    all_outputs : bool, default=False
+        Return a tuple of all the graph's outputs; otherwise the first one alone.
+
+    Raises
+    ------
+    WeightsError
+        When the file is broken or holds what is not supported; it names the node.
+    """
+
+    def __init__(self, path, all_outputs=False):
+        super().__init__()
+        model = read_model(path)
+        self._digest = hashlib.sha256(model.SerializeToString()).hexdigest()
+        self.input_name, batch, self.input_size = input_of(model.graph, path)
+        self._outputs = [value.name for value in model.graph.output]
+        self._all_outputs = all_outputs
+        if not all_outputs:
+            del self._outputs[1:]
+        builder = _Builder(self, path, model, batch)
+        self._steps, self._constants = builder.steps, builder.constants
+        self._buffer_names = {}
+        self._finish(path)
+        self.requires_grad_(False).eval()
+
+    def forward(self, x):
+        """Map (n, 3, h, w) to the graph's first output, or to the tuple of all."""
+        values = {self.input_name: x}
+        for step in self._steps:
+            given = [self.value(name, values) if name else None for name in step.inputs]
+            if step.layer is None:
+                found = apply(step.operator, step.attributes, given)
+                values.update(zip(step.outputs, found, strict=False))
+            else:
+                values[step.outputs[0]] = self.get_submodule(step.layer)(*given)
+            for name in step.finished:
+                values.pop(name, None)
+        found = tuple(self.value(name, values) for name in self._outputs)
+        return found if self._all_outputs else found[0]
+
+    def extra_repr(self):
+        """Tell apart graphs with the same layers, for the fingerprint's sake."""
+        return f"sha256={self._digest}"
+
+    def value(self, name, values):
+        """Return what has this name: a value computed so far, or a constant."""
+        if name in values:
+            return values[name]
+        buffer = self._buffer_names.get(name)
+        return self._constants[name] if buffer is None else self.get_buffer(buffer)
+
+    def specialize(self, size):
+        """Compute beforehand what depends on the pictures' size alone, such as shapes.
+
+        Parameters
+        ----------
+        size : (int, int)
+            Height and width of all pictures from now on.
+
+        Raises
+        ------
+        UnsupportedError
+            As for :func:`trace`.
+        """
+        shapes = {k: v for k, v in trace(self, (2, 3, *size)).items() if not v.is_meta}
+        # what is the same for three pictures as for two holds for any number
+        other = trace(self, (3, 3, *size)) if shapes else {}
+        known = {name: value for name, value in shapes.items() if torch.equal(value, other[name])}
+        self._steps = [s for s in self._steps if s.layer or not known.keys() >= set(s.outputs)]
+        self._constants |= known
+        self._free()
+
+    def _finish(self, path):
+        """Make buffers of the constants in use, and free every value after its last use."""
+        if not self._outputs or self._outputs[0] in (self.input_name, *self._constants):
+            raise WeightsError(path, "computes nothing of its input")
+        known = {self.input_name, *self._constants}.union(*(step.outputs for step in self._steps))
+        if missing := [name for name in self._outputs if name not in known]:
+            raise WeightsError(path, f"never computes its output {shorten(missing[0])!r}")
+        self._free()
+        for number, (name, tensor) in enumerate(self._constants.items()):
+            if tensor.is_floating_point():  # whole numbers are shapes, which stay on the host
+                # names of layers do not begin with "_"
+                self._buffer_names[name] = f"_constant_{number}"
+                self.register_buffer(f"_constant_{number}", tensor)
+        for name in self._buffer_names:
+            del self._constants[name]
+
+    def _free(self):
+        """Find the last use of every value, and drop constants that nothing uses."""
+        used = {name for step in self._steps for name in step.inputs}.union(self._outputs)
+        self._constants = {k: v for k, v in self._constants.items() if k in used}
+        seen = set(self._outputs)
+        for step in reversed(self._steps):
+            step.finished = tuple({*step.inputs, *step.outputs} - seen)
+            seen.update(step.inputs)
+
+
+class _Builder:
+    """Turns the nodes of a graph into steps and constants; layers become the network's."""
+
+    def __init__(self, network, path, model, batch):
+        self.network, self.batch = network, batch
+        self.steps, self.constants, self.names = [], {}, Counter()
+        self.opset = max([o.version for o in model.opset_import if o.domain in ("", "ai.onnx")])
+        for tensor in model.graph.initializer:
+            try:
+                self.constants[tensor.name] = to_tensor(tensor)
+            except Exception as error:  # a broken tensor makes onnx raise several types
+                raise WeightsError(path, _line(error), shorten(tensor.name)) from error
+        held = sum(tensor.numel() for tensor in self.constants.values())
+        self.left = max(FOLDED, 2 * held)
+        for number, node in enumerate(model.graph.node):
+            try:
+                self._add(node, number)
+            except Exception as error:  # hostile attributes make torch raise several types
+                raise WeightsError(path, f"{label(node.name, node.op_type)}: {_line(error)}") from (
+                    error
+                )
+        self._merge_biases()
+
+    def _add(self, node, number):
+        if node.op_type not in OPERATORS and node.op_type not in ("Conv", "ConvTranspose"):
+            raise UnsupportedError(f"not among the operators supported: {sorted(OPERATORS)}")
+        step = _Step(node.name, node.op_type, attributes_of(node), [*node.input], [*node.output])
+        if not step.outputs:
+            raise UnsupportedError("no outputs")
+        if len([name for name in node.output if name]) > 1 and node.op_type not in (
+            "Split",
+            "Dropout",
+        ):
+            raise UnsupportedError("several outputs")
+        self._adapt(step, number)
+        layer, rest = make_layer(step.operator, step.inputs, step.attributes, self.constants)
+        if layer is not None:
+            step.layer, step.inputs = self._name(node, number), rest
+            self.network.add_module(step.layer, layer)
+        if layer is None and all(name in self.constants for name in step.inputs if name):
+            self._fold(step)
+        else:
+            self.steps.append(step)
+
+    def _fold(self, step):
+        given = [self.constants[name] if name else None for name in step.inputs]
+        self.left -= check_constant(step.operator, step.attributes, given, self.left)
+        found = apply(step.operator, step.attributes, given)
+        self.constants.update(zip(step.outputs, found, strict=False))
+
+    def _name(self, node, number):
+        name = re.sub(r"\W+", "_", node.name).strip("_")[:200] or f"{node.op_type}_{number}"
+        self.names[name] += 1
+        if self.names[name] > 1:
+            name = f"{name}__{self.names[name]}"
+        return f"{name}_" if hasattr(self.network, name) else name
+
+    def _adapt(self, step, number):
+        """Put into the attributes what the opset or constant inputs say."""
+        if step.operator == "Reshape" and self.batch:
+            self._free_batch(step, number)
+        elif step.operator == "Softmax" and self.opset < 13:
+            step.attributes["flattens"] = True
+        elif step.operator == "Split":
+            step.attributes["outputs"] = len(step.outputs)
+        elif step.operator == "Clip" and len(step.inputs) > 1:
+            self._take_numbers(step, {1: "min", 2: "max"})
+        elif step.operator == "Pad" and len(step.inputs) > 2:
+            self._take_numbers(step, {2: "value"})
+
+    def _take_numbers(self, step, names):
+        """Turn inputs that are one number each into attributes, which no device waits for."""
+        for position, name in names.items():
+            if position < len(step.inputs) and step.inputs[position]:
+                if step.inputs[position] not in self.constants:
+                    raise UnsupportedError(f"its {name} is not constant")
+                step.attributes[name] = self.constants[step.inputs[position]].item()
+                step.inputs[position] = ""
+        while not step.inputs[-1]:
+            step.inputs.pop()
+
+    def _free_batch(self, step, number):
+        """Let a Reshape keep any batch size where the file has its own, fixed one."""
+        shape = self.constants.get(step.inputs[1])
+        if shape is not None and len(shape) and shape[0] == self.batch:
+            step.inputs[1] += f":{number}"  # another node may use the same constant
+            self.constants[step.inputs[1]] = torch.cat([shape.new_zeros(1), shape[1:]])
+
+    def _merge_biases(self):
+        """Move the constant that the next node adds to a product into its Linear."""
+        users = {}
+        for step in self.steps:
+            for name in set(step.inputs):
+                users.setdefault(name, []).append(step)
+        merged = set()
+        for step in self.steps:
+            after = users.get(step.outputs[0], [])
+            if step.operator != "MatMul" or not step.layer or len(after) != 1:
+                continue
+            if after[0].operator != "Add" or step.outputs[0] in self.network._outputs:
+                continue
+            layer = self.network.get_submodule(step.layer)
+            others = [name for name in after[0].inputs if name != step.outputs[0]]
+            bias = self.constants.get(others[0]) if others else None
+            if bias is not None and bias.shape == (layer.out_features,):
+                layer.bias = nn.Parameter(bias, requires_grad=False)
+                step.outputs = after[0].outputs
+                merged.add(id(after[0]))
+        self.steps = [step for step in self.steps if id(step) not in merged]
+
+
+def label(name, operator):
+    """Name a node as messages do."""
+    return f"node {shorten(name)!r} ({shorten(operator)})"
+
+
+def _line(error):
+    return str(error).strip().split("\n")[0][:500] or type(error).__name__
