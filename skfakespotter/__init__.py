@@ -63,6 +63,7 @@ _HOMES = {
     "make_pictures": "datasets",
     "merge_transformers": "transformer",
     "paper_attacks": "perturbations",
+    "picture_attributes": "evaluation",
     "reencode_images": "leakage",
     "register_backbone": "backbones",
     "robustness_cross_val": "evaluation",

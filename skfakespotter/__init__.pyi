@@ -25,6 +25,7 @@ from skfakespotter.evaluation import cross_generator as cross_generator
 from skfakespotter.evaluation import detection_learning_curve as detection_learning_curve
 from skfakespotter.evaluation import detection_report as detection_report
 from skfakespotter.evaluation import leave_one_generator_out as leave_one_generator_out
+from skfakespotter.evaluation import picture_attributes as picture_attributes
 from skfakespotter.evaluation import robustness_cross_val as robustness_cross_val
 from skfakespotter.evaluation import robustness_curve as robustness_curve
 from skfakespotter.evaluation import stability as stability

@@ -101,9 +101,9 @@ def connect_identities(shown: Sequence[Iterable[str]]) -> list[str]:
     >>> connect_identities([("b",), ("a", "b"), ("c",)])
     ['a', 'a', 'c']
     """
-    shown = [tuple(identities) for identities in shown]
-    names, numbers = np.unique([name for own in shown for name in own], return_inverse=True)
-    items = np.repeat(np.arange(len(shown)), [len(own) for own in shown])
+    tuples = [tuple(identities) for identities in shown]
+    names, numbers = np.unique([name for own in tuples for name in own], return_inverse=True)
+    items = np.repeat(np.arange(len(shown)), [len(own) for own in tuples])
     size = len(shown) + len(names)
     edges = coo_array((np.ones(len(items)), (items, len(shown) + numbers)), shape=(size, size))
     _, component = connected_components(edges, directed=False)

@@ -1,9 +1,9 @@
 """Evaluation: figures with intervals, protocols that keep groups apart, robustness."""
 
+from skfakespotter.evaluation._attributes import picture_attributes
 from skfakespotter.evaluation._bootstrap import number_groups, resample
 from skfakespotter.evaluation._figures import FIGURES, weighted_figures
 from skfakespotter.evaluation._metrics import (
-    DetectionReport,
     choose_threshold,
     detection_report,
     positive_label,
@@ -20,6 +20,7 @@ from skfakespotter.evaluation._protocols import (
     leave_one_generator_out,
     within_pair,
 )
+from skfakespotter.evaluation._report import DetectionReport, Figure
 from skfakespotter.evaluation._results import (
     CrossGeneratorResult,
     LearningCurveResult,
@@ -30,11 +31,13 @@ from skfakespotter.evaluation._results import (
 from skfakespotter.evaluation._robustness import robustness_cross_val, robustness_curve
 from skfakespotter.evaluation._scoring import fake_response, soft_method
 from skfakespotter.evaluation._stability import StabilityResult, stability
+from skfakespotter.evaluation._subgroups import Subgroup, SubgroupReport
 
 __all__ = [
     "FIGURES",
     "CrossGeneratorResult",
     "DetectionReport",
+    "Figure",
     "LearningCurveResult",
     "LeaveOneOutResult",
     "RobustnessCurve",
@@ -42,6 +45,8 @@ __all__ = [
     "ScoreIntervalDisplay",
     "ScoreMatrixDisplay",
     "StabilityResult",
+    "Subgroup",
+    "SubgroupReport",
     "TrainingSizeDisplay",
     "WithinPairResult",
     "choose_threshold",
@@ -51,6 +56,7 @@ __all__ = [
     "fake_response",
     "leave_one_generator_out",
     "number_groups",
+    "picture_attributes",
     "positive_label",
     "resample",
     "robustness_cross_val",

@@ -5,10 +5,9 @@ One rule everywhere: an item is called fake when ``score >= threshold``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Mapping
 from numbers import Integral, Real
-from typing import Any, NamedTuple
+from typing import Any, overload
 from warnings import warn
 
 import numpy as np
@@ -20,100 +19,40 @@ from sklearn.utils._param_validation import Interval
 from sklearn.utils.multiclass import unique_labels
 
 from skfakespotter._params import checked
-from skfakespotter._tables import Table
 from skfakespotter._typing import Labels, RandomState
 from skfakespotter.evaluation._bootstrap import number_groups, resample, warn_of_few
-from skfakespotter.evaluation._figures import FIGURES, weighted_figures
+from skfakespotter.evaluation._report import DetectionReport, measure
+from skfakespotter.evaluation._subgroups import SubgroupReport, measure_subgroups
 
 
-class Figure(NamedTuple):
-    """A figure and the ends of its confidence interval."""
+@overload
+def detection_report(
+    y_true: Labels,
+    y_score: ArrayLike,
+    *,
+    threshold: float = ...,
+    pos_label: Any = ...,
+    groups: ArrayLike | None = ...,
+    by: None = None,
+    n_bootstraps: int = ...,
+    confidence_level: float = ...,
+    random_state: RandomState = ...,
+) -> DetectionReport: ...
 
-    value: float
-    low: float
-    high: float
 
-
-@dataclass(frozen=True, eq=False, repr=False)
-class DetectionReport(Table):
-    """Figures of a detector with confidence intervals; what :func:`detection_report` returns.
-
-    ``report["AUC"]`` is a named tuple ``(value, low, high)``, ``str(report)`` a table in words,
-    and ``to_frame()`` has one row a figure: ``figure``, ``value``, ``low``, ``high``.
-
-    Parameters
-    ----------
-    figures : dict of str to Figure
-        In the order of the paper, then EER, MCC and ECE.
-    threshold : float
-        Scores at or above it were called fake.
-    n_samples, n_positive, n_groups : int
-        Items, fakes among them, and units that were resampled: groups, or else items.
-    n_bootstraps : int
-        Resamples behind the intervals.
-    n_redrawn : int
-        Resamples that held one class only and were drawn again.
-    confidence_level : float
-        Of the intervals, in (0, 1).
-
-    Examples
-    --------
-    >>> from skfakespotter.evaluation._metrics import detection_report
-    >>> report = detection_report([0, 0, 1, 1], [0.1, 0.6, 0.4, 0.9], n_bootstraps=0)
-    >>> report["AUC"].value, report["FPR"].value
-    (0.75, 0.5)
-    """
-
-    figures: dict[str, Figure]
-    threshold: float
-    n_samples: int
-    n_positive: int
-    n_groups: int
-    n_bootstraps: int
-    n_redrawn: int
-    confidence_level: float
-
-    def __getitem__(self, name: str) -> Figure:
-        if name not in self.figures:
-            raise KeyError(f"no figure {name!r}: expected one of {', '.join(self.figures)}")
-        return self.figures[name]
-
-    def __repr__(self) -> str:
-        value, low, high = self["AUC"]
-        return f"DetectionReport(AUC={value:.3f} [{low:.3f}, {high:.3f}], n={self.n_samples})"
-
-    def __str__(self) -> str:
-        groups = f" in {self.n_groups:,} groups" if self.n_groups != self.n_samples else ""
-        level = f"{100 * self.confidence_level:g} % intervals from {self.n_bootstraps:,} resamples"
-        rows = [f"{'figure':<10}{'value':>8}{'low':>8}{'high':>8}"]
-        rows += [
-            f"{name:<10}{value:>8.3f}{low:>8.3f}{high:>8.3f}"
-            for name, (value, low, high) in self.figures.items()
-        ]
-        return "\n".join(
-            [
-                f"{self.n_samples:,} items ({self.n_positive:,} fake){groups}, "
-                f"threshold {self.threshold:g}",
-                f"{level} ({self.n_redrawn:,} redrawn)" if self.n_redrawn else level,
-                "",
-                *rows,
-            ]
-        )
-
-    def to_dict(self) -> dict[str, dict[str, float]]:
-        """Return the figures as plain numbers, ready for JSON.
-
-        Returns
-        -------
-        dict of str to dict
-            ``{"precision": {"value": ..., "low": ..., "high": ...}, ...}``.
-        """
-        return {name: figure._asdict() for name, figure in self.figures.items()}
-
-    def _columns(self) -> dict[str, list]:
-        value, low, high = zip(*self.figures.values(), strict=True)
-        names = {"figure": list(self.figures)}
-        return names | {"value": list(value), "low": list(low), "high": list(high)}
+@overload
+def detection_report(
+    y_true: Labels,
+    y_score: ArrayLike,
+    *,
+    threshold: float = ...,
+    pos_label: Any = ...,
+    groups: ArrayLike | None = ...,
+    by: ArrayLike | Mapping[str, ArrayLike],
+    n_bootstraps: int = ...,
+    confidence_level: float = ...,
+    random_state: RandomState = ...,
+) -> SubgroupReport: ...
 
 
 @checked(
@@ -129,10 +68,11 @@ def detection_report(
     threshold: float = 0.5,
     pos_label: Any = None,
     groups: ArrayLike | None = None,
+    by: ArrayLike | Mapping[str, ArrayLike] | None = None,
     n_bootstraps: int = 1000,
     confidence_level: float = 0.95,
     random_state: RandomState = 0,
-) -> DetectionReport:
+) -> DetectionReport | SubgroupReport:
     """Measure a detector: eleven figures, each with a percentile bootstrap interval.
 
     The paper's eight [1]_ come first: precision, recall, F1, accuracy, AP (average
@@ -158,6 +98,11 @@ def detection_report(
     groups : array-like of shape (n_samples,), default=None
         Items of one group (photograph, person, video) are drawn together [3]_. Without
         it, intervals of dependent items are too narrow.
+    by : array-like of shape (n_samples,), or mapping of str to such, default=None
+        Attributes of the items (generator, source, width of the face,
+        :func:`picture_attributes`), one value each: every figure is then given by subgroup
+        as well. Numbers of more than ten values are cut into thirds; NaN and None are
+        "unknown".
     n_bootstraps : int, default=1000
         Resamples. 0 leaves the intervals NaN.
     confidence_level : float, default=0.95
@@ -167,9 +112,10 @@ def detection_report(
 
     Returns
     -------
-    DetectionReport
-        The figures and how they were made. A resample that holds one class only is
-        drawn again, and ``n_redrawn`` counts them.
+    DetectionReport or SubgroupReport
+        The figures and how they were made; with ``by``, those of all items and of each
+        subgroup. A resample that holds one class only is drawn again, and ``n_redrawn``
+        counts them.
 
     Raises
     ------
@@ -211,13 +157,10 @@ def detection_report(
     group = number_groups(groups, len(fake))
     if n_bootstraps and group.max():
         warn_of_few(fake, group, "intervals")
-    (values,) = weighted_figures(fake, score, threshold, np.ones((1, len(fake))))
-    low, high, n_redrawn = _intervals(
-        fake, score, threshold, resample(fake, group, n_bootstraps, random_state), confidence_level
-    )
-    ends = zip(values.tolist(), low.tolist(), high.tolist(), strict=True)
-    return DetectionReport(
-        figures={name: Figure(*end) for name, end in zip(FIGURES, ends, strict=True)},
+    resamples = resample(fake, group, n_bootstraps, random_state)
+    figures, n_redrawn = measure(fake, score, threshold, resamples, confidence_level)
+    report = DetectionReport(
+        figures=figures,
         threshold=float(threshold),
         n_samples=len(fake),
         n_positive=int(fake.sum()),
@@ -226,6 +169,10 @@ def detection_report(
         n_redrawn=n_redrawn,
         confidence_level=float(confidence_level),
     )
+    if by is None:
+        return report
+    resamples = resample(fake, group, n_bootstraps, random_state)
+    return measure_subgroups(report, fake, score, by, resamples)
 
 
 @checked(
@@ -406,21 +353,3 @@ def _check_scores(y_true: Labels, y_score: ArrayLike, pos_label: Any) -> tuple[N
     if len(bad):
         raise ValueError(f"y_score[{bad[0]}] is {score[bad[0]]}: expected finite numbers.")
     return y_true == positive_label(y_true, pos_label), score
-
-
-def _intervals(
-    fake: NDArray,
-    score: NDArray,
-    threshold: float,
-    resamples: Iterable[tuple[NDArray, int]],
-    confidence_level: float,
-) -> tuple[NDArray, NDArray, int]:
-    """Low and high ends of all figures, and the number of resamples drawn again."""
-    figures, n_redrawn = [], 0
-    for weights, lacking in resamples:
-        figures.append(weighted_figures(fake, score, threshold, weights))
-        n_redrawn += lacking
-    if not figures:
-        return *np.full((2, len(FIGURES)), np.nan), n_redrawn
-    tail = (1 - confidence_level) / 2
-    return *np.quantile(np.concatenate(figures), [tail, 1 - tail], axis=0), n_redrawn

@@ -21,7 +21,8 @@ from skfakespotter._params import checked
 from skfakespotter._typing import Labels
 from skfakespotter.evaluation._bootstrap import number_groups, warn_of_few
 from skfakespotter.evaluation._folds import check_both_classes, make_folds, shuffle_stratified
-from skfakespotter.evaluation._metrics import DetectionReport, detection_report
+from skfakespotter.evaluation._metrics import detection_report
+from skfakespotter.evaluation._report import DetectionReport
 from skfakespotter.evaluation._results import (
     CrossGeneratorResult,
     LearningCurveResult,

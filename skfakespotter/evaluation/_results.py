@@ -12,13 +12,14 @@ from sklearn.metrics import RocCurveDisplay
 
 from skfakespotter._tables import Table
 from skfakespotter.evaluation._curve import PERCENTILES, AttackScores
-from skfakespotter.evaluation._metrics import DetectionReport, detection_report
+from skfakespotter.evaluation._metrics import detection_report
 from skfakespotter.evaluation._plot import (
     RobustnessDisplay,
     ScoreIntervalDisplay,
     ScoreMatrixDisplay,
     TrainingSizeDisplay,
 )
+from skfakespotter.evaluation._report import DetectionReport
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

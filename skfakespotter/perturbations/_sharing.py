@@ -126,7 +126,7 @@ class H264Compression(Perturbation):
                 output.mux(stream.encode(av.VideoFrame.from_ndarray(even, format="rgb24")))
                 output.mux(stream.encode())
             file.seek(0)
-            with av.open(file) as container:
+            with av.open(file, "r") as container:
                 decoded = next(container.decode(video=0)).to_ndarray(format="rgb24")
             return np.ascontiguousarray(decoded[:height, :width])
 

@@ -9,9 +9,9 @@ from scipy.stats import binom
 from sklearn import metrics as skm
 from sklearn.calibration import calibration_curve
 
+from skfakespotter.evaluation import Figure
 from skfakespotter.evaluation._figures import FIGURES, weighted_figures
 from skfakespotter.evaluation._metrics import (
-    Figure,
     choose_threshold,
     detection_report,
     positive_label,
