@@ -3,14 +3,26 @@
 from skfakespotter.faces._aligner import FaceAligner, FaceRecord
 from skfakespotter.faces._detectors import Face, find_faces
 from skfakespotter.faces._lazy import Cropping, LazyFace
-from skfakespotter.faces._templates import crop_face
+from skfakespotter.faces._templates import (
+    TEMPLATES,
+    crop_face,
+    crop_size,
+    five_points,
+    similarity,
+    warp,
+)
 
 __all__ = [
+    "TEMPLATES",
     "Cropping",
     "Face",
     "FaceAligner",
     "FaceRecord",
     "LazyFace",
     "crop_face",
+    "crop_size",
     "find_faces",
+    "five_points",
+    "similarity",
+    "warp",
 ]

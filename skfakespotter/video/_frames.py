@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
 from numbers import Integral, Real
 
 import numpy as np
@@ -139,8 +138,40 @@ def read_frames(
         decoded, convert = decode(path, problems), to_rgb
     else:
         raise VideoError("no such file", path=path)
-    for index, time, picture in islice(_sample(decoded, every, burst), max_frames):
-        yield Frame(index, time, convert(picture))
+    undone = (Frame(*entry) for entry in decoded)
+    for frame in sample(undone, every, burst, max_frames):
+        yield Frame(frame.index, frame.time, convert(frame.image))
+
+
+def sample(
+    frames: Iterable[Frame], every: int | float, burst: int, max_frames: int | None
+) -> Iterator[Frame]:
+    """Pass on each n-th frame, or the first in each interval of seconds, and its followers.
+
+    Parameters
+    ----------
+    frames : iterable of Frame
+        All frames of a clip.
+    every, burst, max_frames
+        As for :func:`iter_frames`.
+
+    Yields
+    ------
+    Frame
+        The frames asked for.
+    """
+    last, left, given = -1, 0, 0
+    for frame in frames:
+        # the small number: 0.3 s / 0.1 s is just below 3 in floating point
+        whole = isinstance(every, Integral)
+        interval = frame.index / every if whole else frame.time / every + 1e-6
+        if int(interval) > last:
+            last, left = int(interval), burst
+        if left:
+            left, given = left - 1, given + 1
+            yield frame
+            if given == max_frames:
+                return
 
 
 def load_frame(path: str) -> NDArray[np.uint8]:
@@ -192,14 +223,3 @@ def _warn_of(problems, frames):
         warnings.warn(problem, UserWarning, stacklevel=2)
 
 
-def _sample(decoded, every, burst):
-    """Pass on each n-th frame, or the first in each interval of seconds, and its followers."""
-    last, left = -1, 0
-    for index, time, picture in decoded:
-        # the small number: 0.3 s / 0.1 s is just below 3 in floating point
-        interval = index / every if isinstance(every, Integral) else time / every + 1e-6
-        if int(interval) > last:
-            last, left = int(interval), burst
-        if left:
-            left -= 1
-            yield index, time, picture
