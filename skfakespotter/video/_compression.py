@@ -94,13 +94,13 @@ def _encoder(av, shape, crf):
     encoder = av.CodecContext.create("libx264", "w")
     encoder.height, encoder.width = (side + side % 2 for side in shape[:2])
     encoder.pix_fmt, encoder.framerate, encoder.time_base = "yuv420p", RATE, Fraction(1, RATE)
-    encoder.options = {"crf": str(crf), "preset": "fast"}
+    encoder.options = {"crf": str(crf), "preset": "veryfast"}
     encoder.thread_count = 1
     return encoder
 
 
 def _take(pictures, waiting, shape):
-    """Decoded pictures come in the order of the frames."""
+    """Join decoded pictures to the frames that wait for them; both come in one order."""
     for picture in pictures:
         frame = waiting.popleft()
         image = picture.to_ndarray(format="rgb24")[: shape[0], : shape[1]]

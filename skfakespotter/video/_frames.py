@@ -221,5 +221,3 @@ def _warn_of(problems, frames):
     yield from frames
     for problem in problems:
         warnings.warn(problem, UserWarning, stacklevel=2)
-
-

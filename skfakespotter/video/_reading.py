@@ -14,6 +14,8 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
+from numbers import Integral
 from pathlib import Path
 
 import joblib
@@ -146,27 +148,34 @@ def read_clips(
         yield outcome if isinstance(outcome, Clip) else _load(outcome, path, reading, folder)
 
 
-def in_a_row(frames: list[int] | NDArray[np.int64], reading: Reading) -> list[slice]:
+def in_a_row(frames: list[int], every: int | float, burst: int) -> list[slice]:
     """Cut a track where frames are missing: the parts in which each face follows the last.
 
     Parameters
     ----------
     frames : list of int
         Index of each frame that shows the face.
-    reading : Reading
-        How the clip was read.
+    every, burst
+        How frames were taken, see :func:`skfakespotter.video.iter_frames`.
 
     Returns
     -------
     list of slice
         Parts, in order; one face that was missed does not end a part.
+
+    Examples
+    --------
+    >>> from skfakespotter.video._reading import in_a_row
+    >>> in_a_row([0, 1, 3, 100, 101], every=100, burst=4)
+    [slice(0, 3, None), slice(3, 5, None)]
     """
-    if not len(frames):
-        return []
     gaps = np.diff(frames)
-    usual = 1 if reading.burst > 1 else np.min(gaps, initial=np.iinfo(int).max)
+    if burst > 1:
+        usual = 1
+    else:  # seconds may be any number of frames
+        usual = every if isinstance(every, Integral) else np.min(gaps, initial=2**31)
     edges = [0, *(np.flatnonzero(gaps > 2 * usual) + 1).tolist(), len(frames)]
-    return [slice(a, b) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    return [slice(a, b) for a, b in pairwise(edges)]
 
 
 def _prepare(path, reading, folder):
@@ -314,7 +323,7 @@ def _steady(tracks, points, reading):
     wanted: dict[int, list] = {}
     for track in tracks:
         own = np.array([points[row] for row in track.chips])
-        for part in in_a_row(track.frames, reading):
+        for part in in_a_row(track.frames, reading.every, reading.burst):
             own[part] = smooth_points(own[part], reading.smoothing)
         track.chips = []
         for frame, steady in zip(track.frames, own, strict=True):
@@ -325,9 +334,7 @@ def _steady(tracks, points, reading):
 def _frames(path, reading, problems) -> Iterator[Frame]:
     """Decode the frames asked for, of the clip as it is or as it would be after compression."""
     if reading.crf is None:
-        yield from read_frames(
-            path, reading.every, reading.max_frames, problems, reading.burst
-        )
+        yield from read_frames(path, reading.every, reading.max_frames, problems, reading.burst)
         return
     whole = compress_frames(read_frames(path, 1, None, problems), reading.crf)
     yield from sample(whole, reading.every, reading.burst, reading.max_frames)

@@ -25,9 +25,9 @@ class TrackScore:
     boxes : ndarray of shape (n_faces, 4)
         Left, top, right, bottom in pixels of the frame.
     scores : ndarray of shape (n_faces,)
-        P(fake) of each face.
+        P(fake) of each face, or of the window that it stands in; NaN in a window too short.
     score : float
-        Their aggregate.
+        Their aggregate; NaN where there is nothing to score.
     """
 
     id: int
@@ -57,7 +57,9 @@ class ClipScore(Table):
     times : ndarray of shape (n_frames,)
         Their times in seconds.
     tracks : tuple of TrackScore
-        The faces followed.
+        The faces followed, every person's.
+    decisive : int or None
+        ``id`` of the track whose score is the clip's.
 
     Examples
     --------
@@ -73,6 +75,7 @@ class ClipScore(Table):
     frames: np.ndarray = ()
     times: np.ndarray = ()
     tracks: tuple = ()
+    decisive: int | None = None
 
     @property
     def track_scores(self):

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import chain
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.utils._param_validation import HasMethods
 from sklearn.utils.validation import check_is_fitted
-
-from skfakespotter.transformer import NeuronCoverageTransformer
 
 
 def _mean(counts):
@@ -101,7 +99,7 @@ class CoverageOverTime(TransformerMixin, BaseEstimator):
     array(['mean 0', 'mean 2', 'mean 6'], dtype=object)
     """
 
-    _parameter_constraints = {
+    _parameter_constraints: ClassVar = {
         "coverage": [HasMethods(["fit", "transform"]), None],
         "statistics": [str, "array-like"],
     }
@@ -206,6 +204,8 @@ class CoverageOverTime(TransformerMixin, BaseEstimator):
 
     def _clone(self):
         if self.coverage is None:
+            from skfakespotter.transformer import NeuronCoverageTransformer  # which loads torch
+
             return NeuronCoverageTransformer(granularity="channel")
         return clone(self.coverage)
 

@@ -18,7 +18,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from skfakespotter import FaceAligner, ImageError
-from skfakespotter.faces._detectors import Face
+from skfakespotter.faces import Face, find_faces
 from skfakespotter.images import load_image
 from skfakespotter.video import (
     ClipScore,
@@ -32,6 +32,7 @@ from skfakespotter.video import (
     iter_frames,
 )
 from skfakespotter.video._plot import ClipScoreDisplay
+from skfakespotter.video._tracks import Track, _Follower, _pair
 
 av = pytest.importorskip("av")
 pytest.importorskip("dlib")
@@ -290,6 +291,14 @@ class TestIterFrames:
             next(iter_frames(clips["real"]))
 
 
+def pairs(last, boxes, min_overlap=0.2):
+    """Pair faces that were at ``last`` with boxes: dict from place to the number of the track."""
+    active = [_Follower(Track(i, faces=[Face(box, (), 1.0)])) for i, box in enumerate(last)]
+    found = [Face(box, (), 1.0) for box in boxes]
+    paired = _pair(active, found, [None] * len(found), min_overlap)
+    return {place: follower.track.id for place, follower in paired.items()}
+
+
 def as_frames(images, every=1):
     return [Frame(every * i, every * i / 10, image) for i, image in enumerate(images)]
 
@@ -324,26 +333,74 @@ class TestFollowFaces:
         assert [len(track) for track in tracks] == lengths
 
     def test_a_cut_ends_a_track(self):
-        frame = np.pad(person(), ((0, 0), (0, SIDE), (0, 0)), constant_values=GREY)
-        other = np.pad(person(), ((0, 0), (0, SIDE), (0, 0)), constant_values=230)
+        frame = person()
+        left, top, right, bottom = (round(edge) for edge in find_faces(frame)[0].box)
+        other = 255 - frame  # the same face, in another place of the world
+        other[top:bottom, left:right] = frame[top:bottom, left:right]
         pictures = [frame] * 2 + [other] * 2
         assert [track.frames for track in follow_faces(as_frames(pictures))] == [[0, 1], [2, 3]]
         (track,) = follow_faces(as_frames(pictures), cut=255)
         assert track.frames == [0, 1, 2, 3]
+
+    def test_an_inset_a_logo_and_a_flash_are_no_cut(self):
+        frame = np.pad(person(), ((0, 0), (0, SIDE), (0, 0)), constant_values=GREY)
+        inset, logo = frame.copy(), frame.copy()
+        inset[:, SIDE:] = 230
+        logo[: SIDE // 3, SIDE:] = [255, 0, 0]
+        flash = np.clip(frame * 1.7, 0, 255).astype(np.uint8)
+        for changed in (inset, logo, flash):
+            pictures = [frame] * 2 + [changed] * 2 + [frame]
+            (track,) = follow_faces(as_frames(pictures))
+            assert track.frames == [0, 1, 2, 3, 4]
+
+    def test_a_cut_while_the_face_was_missed_is_remembered(self):
+        frame = person()
+        left, top, right, bottom = (round(edge) for edge in find_faces(frame)[0].box)
+        other = 255 - frame
+        other[top:bottom, left:right] = frame[top:bottom, left:right]
+        pictures = [frame, 255 - frame[::-1], other]  # the second shows no face
+        assert [track.frames for track in follow_faces(as_frames(pictures))] == [[0], [2]]
 
     def test_a_jump_begins_a_track(self):
         pictures = [np.hstack([person(), empty()]), np.hstack([empty(), person()])]
         assert [track.frames for track in follow_faces(as_frames(pictures))] == [[0], [1]]
 
     def test_pairs_so_that_the_sum_is_best(self):
-        from skfakespotter.video._tracks import Track, _pair
-
-        tracks = [Track(0, boxes=[(0, 0, 10, 10)]), Track(1, boxes=[(5, 0, 15, 10)])]
         # overlaps with the first face: 6/14 and 9/11, with the second: 1/19 and 6/14. The greedy
         # choice is the 9/11 and then, under the least overlap, nothing; the best sum is 12/14.
-        faces = [Face(box, (), 1.0) for box in [(4, 0, 14, 10), (9, 0, 19, 10)]]
-        paired = _pair(tracks, faces, 0.2)
-        assert {place: track.id for place, track in paired.items()} == {0: 0, 1: 1}
+        assert pairs([(0, 0, 10, 10), (5, 0, 15, 10)], [(4, 0, 14, 10), (9, 0, 19, 10)]) == {
+            0: 0,
+            1: 1,
+        }
+
+    def test_pairs_rows_with_columns(self):
+        """One known face and a new one on its left, or above: places are not ids."""
+        assert pairs([(50, 0, 60, 10)], [(0, 0, 10, 10), (50, 0, 60, 10)]) == {1: 0}
+        three = [(0, 0, 9, 9), (20, 0, 29, 9), (40, 0, 49, 9)]
+        assert pairs(three, [three[2], three[0]]) == {0: 2, 1: 0}
+        assert pairs(three[:2], [*three[::-1], (80, 0, 89, 9)]) == {2: 0, 1: 1}
+
+    def test_overlap_counts_both_directions(self):
+        assert pairs([(0, 0, 10, 10)], [(0, 50, 10, 60)]) == {}  # one above the other
+        assert pairs([(0, 0, 10, 10)], [(50, 0, 60, 10)]) == {}
+        # 10 x 5 of 150 in common: a third
+        assert pairs([(0, 0, 10, 10)], [(0, 5, 10, 15)], 0.33) == {0: 0}
+        assert pairs([(0, 0, 10, 10)], [(0, 5, 10, 15)], 0.34) == {}
+
+    def test_people_one_above_the_other(self):
+        pictures = [np.vstack([person(), np.roll(person(), 2 * i, axis=0)]) for i in range(3)]
+        first, second = follow_faces(as_frames(pictures))
+        assert len(first) == len(second) == 3
+        tops = sorted(track.boxes[-1][1] for track in (first, second))
+        assert tops[0] < SIDE / 2 < tops[1] - SIDE / 2
+
+    def test_records_of_the_faces(self):
+        (track,) = follow_faces(as_frames([person()] * 2, every=5))
+        records = track.records("a.mp4")
+        assert [record.index for record in records] == [0, 5]
+        (located,) = FaceAligner().locate([person()])
+        assert (records[1].box, records[1].landmarks) == (located.box, located.landmarks)
+        assert (records[0].path, records[0].status) == ("a.mp4", "found")
 
     def test_checks_the_aligner(self):
         with pytest.raises(ValueError, match="size is 3"):
@@ -510,10 +567,15 @@ class TestVideoScorer:
     @pytest.mark.parametrize(
         ("options", "message"),
         [
-            ({"aggregate": "sum"}, "aggregate is 'sum': expected one of"),
-            ({"on_missing": "drop"}, "on_missing is 'drop'"),
-            ({"top_k": 0}, "top_k is 0: expected an int of at least 1"),
-            ({"min_faces": 1.5}, r"min_faces is 1\.5"),
+            ({"aggregate": "sum"}, "The 'aggregate' parameter of VideoScorer must be a str among"),
+            ({"on_missing": "drop"}, "The 'on_missing' parameter of VideoScorer must be"),
+            ({"top_k": 0}, "The 'top_k' parameter of VideoScorer must be an int in"),
+            ({"min_faces": 1.5}, "The 'min_faces' parameter of VideoScorer must be an int"),
+            ({"window": 0}, "The 'window' parameter of VideoScorer must be an int in"),
+            ({"smoothing": "all"}, "The 'smoothing' parameter of VideoScorer must be"),
+            ({"smoothing": 4}, "smoothing is 4: expected None, an odd int of at least 3"),
+            ({"compressions": [23, 52]}, "compressions is 52: expected an int from 0 to 51"),
+            ({"burst": 0}, "burst is 0"),
             ({"every": 0}, "every is 0"),
             ({"max_frames": -1}, "max_frames is -1"),
         ],
@@ -651,7 +713,8 @@ def test_real_clips(shared_dir):
     folder = shared_dir / "videos"
     if not folder.is_dir():
         pytest.skip("needs real clips")
-    paths = sorted(folder.glob("*/*.mp4"))
+    paths = sorted([*folder.glob("real/*.mp4"), *folder.glob("fake/*.mp4")])
+    assert len(paths) == 4
     for path in paths:
         tracks = follow_faces(iter_frames(path, every=10, max_frames=8))
         assert [len(track) for track in tracks] == [8]
