@@ -23,13 +23,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skfakespotter._progress import track as show_progress
-from skfakespotter.faces import Face, FaceAligner, crop_face, crop_size
+from skfakespotter.faces import Cropping, Face, crop_size
 from skfakespotter.images import check_images
 from skfakespotter.video._compression import compress_frames
 from skfakespotter.video._errors import VideoError
 from skfakespotter.video._frames import Frame, read_frames, sample
 from skfakespotter.video._steadying import guide_points, smooth_points, steady_crop
-from skfakespotter.video._tracks import Track, follow
+from skfakespotter.video._tracks import Track, crop, follow
 
 FORMAT = 1  # changes when other faces, or other crops, are made of the same clip
 BLOCK = 2**20  # bytes read at a time
@@ -41,8 +41,8 @@ class Reading:
 
     Attributes
     ----------
-    detector, template, size, padding
-        See :class:`skfakespotter.FaceAligner`.
+    cropping : Cropping
+        How faces are found and cropped.
     every, burst, max_frames
         See :func:`skfakespotter.video.iter_frames`.
     smoothing : int, "track" or None
@@ -51,22 +51,12 @@ class Reading:
         Encode the clip again first, see :func:`skfakespotter.video.compress_frames`.
     """
 
-    detector: str = "dlib"
-    template: str = "dlib"
-    size: int | None = None
-    padding: float = 0.25
+    cropping: Cropping = field(default_factory=Cropping)
     every: int | float = 10
     burst: int = 1
     max_frames: int | None = None
     smoothing: int | str | None = None
     crf: int | None = None
-
-    @property
-    def aligner(self) -> FaceAligner:
-        """What crops the faces."""
-        return FaceAligner(
-            self.detector, template=self.template, size=self.size, padding=self.padding
-        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -245,7 +235,7 @@ def _write(key, path, reading, folder):
 
 def _load(key, path, reading, folder):
     """Read what is known of a clip; None where that is nothing, or damaged."""
-    shape = (-1, *crop_size(reading.template, reading.size), 3)
+    shape = (-1, *crop_size(reading.cropping.template, reading.cropping.size), 3)
     try:
         table = json.loads((folder / f"{key}.json").read_text(encoding="utf-8"))
         n_rows = sum(len(track["rows"]) for track in table["tracks"])
@@ -292,8 +282,7 @@ class _Sink:
 
 def _follow(path, reading, problems, sink):
     """Follow the faces of a clip; their crops go to the sink, in a second pass if steadied."""
-    aligner, seen, points = reading.aligner.fit(), [], []
-    crop = {"template": reading.template, "size": reading.size, "padding": reading.padding}
+    cropping, seen, points = reading.cropping, [], []
 
     def note(frames):
         for frame in frames:
@@ -301,10 +290,10 @@ def _follow(path, reading, problems, sink):
             yield frame
 
     def keep_crop(frame, face):
-        return sink(crop_face(frame.image, face, **crop))
+        return sink(crop(frame.image, face, cropping))
 
     def keep_points(frame, face):
-        points.append(guide_points(frame.image, face, reading.template))
+        points.append(guide_points(frame.image, face, cropping.template))
         return len(points) - 1
 
     frames = note(_frames(path, reading, problems))
@@ -314,7 +303,7 @@ def _follow(path, reading, problems, sink):
     wanted = _steady(tracks, points, reading)
     for frame in _frames(path, reading, []):
         for track, steady in wanted.get(frame.index, ()):
-            track.chips.append(sink(steady_crop(frame.image, steady, aligner)))
+            track.chips.append(sink(steady_crop(frame.image, steady, cropping)))
     return seen, tracks
 
 

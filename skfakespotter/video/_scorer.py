@@ -344,17 +344,8 @@ class VideoScorer(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             check_crf(crf, "compressions")
 
     def _reading(self, aligner, crf=None):
-        return Reading(
-            aligner.detector,
-            aligner.template,
-            aligner.size,
-            aligner.padding,
-            self.every,
-            self.burst,
-            self.max_frames,
-            self.smoothing,
-            crf,
-        )
+        cropping = replace(aligner.cropping, on_missing="raise")
+        return Reading(cropping, self.every, self.burst, self.max_frames, self.smoothing, crf)
 
     def _read(self, paths, reading, folder) -> Iterator[Clip]:
         """Decode and search clips; warn of the broken ones, and say which have nothing to score."""

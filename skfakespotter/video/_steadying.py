@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from skfakespotter.faces import (
     TEMPLATES,
+    Cropping,
     Face,
-    FaceAligner,
     crop_size,
     five_points,
     similarity,
@@ -98,7 +98,7 @@ def smooth_points(points: NDArray[np.float64], smoothing: int | str) -> NDArray[
 
 
 def steady_crop(
-    image: NDArray[np.uint8], points: NDArray[np.float64], aligner: FaceAligner
+    image: NDArray[np.uint8], points: NDArray[np.float64], cropping: Cropping
 ) -> NDArray[np.uint8]:
     """Cut a face out of a picture by its guide points, to fractions of a pixel.
 
@@ -108,7 +108,7 @@ def steady_crop(
         RGB.
     points : ndarray of shape (n_points, 2)
         From :func:`smooth_points`.
-    aligner : FaceAligner
+    cropping : Cropping
         Template, size and padding.
 
     Returns
@@ -116,8 +116,8 @@ def steady_crop(
     ndarray of shape (h', w', 3), uint8
         RGB; black where the crop reaches beyond the picture.
     """
-    size = crop_size(aligner.template, aligner.size)
-    matrix = similarity(points, _targets(aligner.template, size, aligner.padding))
+    size = crop_size(cropping.template, cropping.size)
+    matrix = similarity(points, _targets(cropping.template, size, cropping.padding))
     return warp(image, matrix, size)
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 from scipy.optimize import linear_sum_assignment
 from sklearn.metrics import pairwise_distances
 
-from skfakespotter.faces import Face, FaceAligner, FaceRecord, crop_face, find_faces
+from skfakespotter.faces import Cropping, Face, FaceAligner, FaceRecord, crop_face, find_faces
 from skfakespotter.video._frames import Frame
 
 CUT = 10.0  # gray levels; within a shot of a talking person the largest measured was 2
@@ -130,9 +130,29 @@ def follow_faces(
     [0.0, 0.04]
     """
     aligner = (FaceAligner() if aligner is None else aligner).fit()  # which checks its options
-    crop = {"template": aligner.template, "size": aligner.size, "padding": aligner.padding}
-    keep = lambda frame, face: crop_face(frame.image, face, **crop)  # noqa: E731
+    keep = lambda frame, face: crop(frame.image, face, aligner.cropping)  # noqa: E731
     return follow(frames, keep, max_gap=max_gap, min_overlap=min_overlap, cut=cut)
+
+
+def crop(image: NDArray[np.uint8], face: Face, cropping: Cropping) -> NDArray[np.uint8]:
+    """Cut a face that was found out of a frame, as :class:`FaceAligner` cuts it out of a picture.
+
+    Parameters
+    ----------
+    image : ndarray of shape (h, w, 3), uint8
+        RGB.
+    face : Face
+        The face.
+    cropping : Cropping
+        Template, size and padding.
+
+    Returns
+    -------
+    ndarray of shape (h', w', 3), uint8
+        RGB.
+    """
+    options = {"template": cropping.template, "size": cropping.size, "padding": cropping.padding}
+    return crop_face(image, face, **options)
 
 
 def follow(
