@@ -46,6 +46,7 @@ from skfakespotter import (
     WebPCompression,
 )
 from skfakespotter.baselines import FaceEmbedding, MeanActivations
+from skfakespotter.video import CoverageOverTime
 
 
 class OnRows(BaseEstimator):
@@ -160,7 +161,7 @@ OF_PICTURES = [
 OF_SPECTRA = make_pipeline(
     FunctionTransformer(three_squares), SpectrumCNNClassifier((8, 8, 8), lr=1e-2, random_state=0)
 )
-OF_CLIPS = VideoScorer(LogisticRegression())
+OF_CLIPS = [VideoScorer(LogisticRegression()), CoverageOverTime(CheapCues())]
 WITHOUT_DATA = [
     "check_estimator_cloneable",
     "check_estimator_tags_renamed",
@@ -190,7 +191,7 @@ def all_estimators():
 def test_every_estimator_is_checked():
     inner = {"Attacked"}  # stands for an estimator whose answers are known; nobody fits it
     found = {one for one in all_estimators() if one.__name__ not in inner}
-    checked = {type(estimator) for estimator in [*OF_NUMBERS, *OF_PICTURES, OF_CLIPS]}
+    checked = {type(estimator) for estimator in [*OF_NUMBERS, *OF_PICTURES, *OF_CLIPS]}
     checked.add(type(OF_SPECTRA[-1]))
     assert found == checked, "add it to OF_NUMBERS or OF_PICTURES"
 
@@ -217,7 +218,7 @@ def test_on_drawn_rows(estimator, check):
 
 @pytest.mark.parametrize("name", WITHOUT_DATA)
 @pytest.mark.parametrize(
-    "estimator", [*OF_PICTURES, OF_SPECTRA[-1], OF_CLIPS], ids=lambda e: type(e).__name__
+    "estimator", [*OF_PICTURES, OF_SPECTRA[-1], *OF_CLIPS], ids=lambda e: type(e).__name__
 )
 def test_without_data(estimator, name):
     getattr(estimator_checks, name)(type(estimator).__name__, estimator)
