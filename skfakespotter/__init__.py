@@ -49,6 +49,7 @@ _HOMES = {
     "audit": "leakage",
     "augment": "perturbations",
     "choose_threshold": "evaluation",
+    "compare": "evaluation",
     "cross_generator": "evaluation",
     "detection_learning_curve": "evaluation",
     "detection_report": "evaluation",

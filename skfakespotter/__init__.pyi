@@ -21,6 +21,7 @@ from skfakespotter.evaluation import ScoreIntervalDisplay as ScoreIntervalDispla
 from skfakespotter.evaluation import ScoreMatrixDisplay as ScoreMatrixDisplay
 from skfakespotter.evaluation import TrainingSizeDisplay as TrainingSizeDisplay
 from skfakespotter.evaluation import choose_threshold as choose_threshold
+from skfakespotter.evaluation import compare as compare
 from skfakespotter.evaluation import cross_generator as cross_generator
 from skfakespotter.evaluation import detection_learning_curve as detection_learning_curve
 from skfakespotter.evaluation import detection_report as detection_report

@@ -2,6 +2,7 @@
 
 from skfakespotter.evaluation._attributes import picture_attributes
 from skfakespotter.evaluation._bootstrap import number_groups, resample
+from skfakespotter.evaluation._comparison import ComparisonResult, Difference, compare
 from skfakespotter.evaluation._figures import FIGURES, weighted_figures
 from skfakespotter.evaluation._metrics import (
     choose_threshold,
@@ -35,8 +36,10 @@ from skfakespotter.evaluation._subgroups import Subgroup, SubgroupReport
 
 __all__ = [
     "FIGURES",
+    "ComparisonResult",
     "CrossGeneratorResult",
     "DetectionReport",
+    "Difference",
     "Figure",
     "LearningCurveResult",
     "LeaveOneOutResult",
@@ -50,6 +53,7 @@ __all__ = [
     "TrainingSizeDisplay",
     "WithinPairResult",
     "choose_threshold",
+    "compare",
     "cross_generator",
     "detection_learning_curve",
     "detection_report",

@@ -1,0 +1,391 @@
+"""Comparison: many detectors on the same items and folds, with paired tests."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import combinations
+from numbers import Integral, Real
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import norm
+from sklearn.utils import _safe_indexing, check_consistent_length
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.parallel import Parallel
+
+from skfakespotter._params import checked
+from skfakespotter._tables import Table
+from skfakespotter._typing import Labels
+from skfakespotter.evaluation._bootstrap import number_groups, resample, warn_of_few
+from skfakespotter.evaluation._delong import adjust_holm, delong_covariance
+from skfakespotter.evaluation._figures import FIGURES, weighted_figures
+from skfakespotter.evaluation._folds import make_folds
+from skfakespotter.evaluation._metrics import detection_report
+from skfakespotter.evaluation._plot import ScoreIntervalDisplay
+from skfakespotter.evaluation._report import DetectionReport
+from skfakespotter.evaluation._results import Result
+from skfakespotter.evaluation._scoring import soft_method
+from skfakespotter.evaluation._sets import check_set
+from skfakespotter.evaluation._together import cross_fit, respond_together
+
+
+class Difference(NamedTuple):
+    """How one detector compares with another.
+
+    Attributes
+    ----------
+    a, b : str
+        Names of the detectors.
+    difference, low, high : float
+        Figure of ``a`` minus that of ``b``, and the ends of its interval.
+    p_value : float
+        Two-sided, of no difference; of this comparison alone.
+    p_adjusted : float
+        The same for all comparisons together, by Holm's method.
+    """
+
+    a: str
+    b: str
+    difference: float
+    low: float
+    high: float
+    p_value: float
+    p_adjusted: float
+
+
+class Differences(Table):
+    """The differences of all pairs of detectors: ``to_frame()``, ``to_csv(path)``, iteration.
+
+    Parameters
+    ----------
+    rows : list of Difference
+        One a pair.
+    """
+
+    def __init__(self, rows: list[Difference]) -> None:
+        self.rows = rows
+
+    def __iter__(self) -> Any:
+        return iter(self.rows)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, pair: tuple[str, str]) -> Difference:
+        for row in self.rows:
+            if (row.a, row.b) == tuple(pair):
+                return row
+        raise KeyError(f"no comparison of {pair!r}: expected one of {[r[:2] for r in self.rows]}")
+
+    def _columns(self) -> dict[str, list]:
+        return {name: [getattr(row, name) for row in self.rows] for name in Difference._fields}
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ComparisonResult(Result):
+    """Detectors compared on the same items; what :func:`compare` returns.
+
+    ``to_frame()`` and ``to_csv(path)`` have the predictions, one row an item and detector:
+    item, label, group, detector, fold, score; whoever has them can analyze without this
+    package. ``differences`` has the pairs, ``reports`` all figures, ``plot()`` draws the figure
+    of each detector with its interval, and ``str`` is a table in words.
+
+    Parameters
+    ----------
+    y_true : ndarray of shape (n,)
+        Labels as they were given.
+    scores : dict of str to ndarray of shape (n,)
+        By detector, larger means more fake.
+    folds : ndarray of shape (n,), int
+        Fold in which an item was tested, from 0; -1 where scores were given.
+    groups : ndarray of shape (n,) or None
+        Groups as they were given.
+    figure : str
+        The figure that is compared.
+    reports : dict of str to DetectionReport
+        All figures of each detector.
+    differences : Differences
+        Of all pairs.
+    test : {"delong", "bootstrap"}
+        Where intervals and p-values of the differences are from.
+    """
+
+    y_true: NDArray
+    scores: dict[str, NDArray]
+    folds: NDArray
+    groups: NDArray | None
+    figure: str
+    reports: dict[str, DetectionReport]
+    differences: Differences
+    test: str
+
+    def __str__(self) -> str:
+        width = max(map(len, self.reports)) + 2
+        lines = [f"{self.figure:<{width}}{'value':>8}{'low':>8}{'high':>8}"]
+        for name, report in self.reports.items():
+            value, low, high = report[self.figure]
+            lines.append(f"{name:<{width}}{value:>8.3f}{low:>8.3f}{high:>8.3f}")
+        lines += ["", f"differences ({self.test}; p adjusted for {len(self.differences)} pairs)"]
+        for row in self.differences:
+            lines.append(
+                f"{f'{row.a} - {row.b}':<{2 * width + 1}}{row.difference:>+8.3f}{row.low:>+8.3f}"
+                f"{row.high:>+8.3f}  p = {row.p_adjusted:.3g}"
+            )
+        return "\n".join(lines)
+
+    def plot(self, ax: Any = None) -> ScoreIntervalDisplay:
+        """Draw the figure of each detector with its interval.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, default=None
+            Where to draw; None makes a figure.
+
+        Returns
+        -------
+        ScoreIntervalDisplay
+            The drawing.
+        """
+        value, low, high = zip(*(r[self.figure] for r in self.reports.values()), strict=True)
+        display = ScoreIntervalDisplay(list(self.reports), value, low, high, score_name=self.figure)
+        return display.plot(ax)
+
+    def _columns(self) -> dict[str, list]:
+        names, n = list(self.scores), len(self.y_true)
+        columns = {"item": list(range(n)) * len(names), "label": self.y_true.tolist() * len(names)}
+        if self.groups is not None:
+            columns["group"] = self.groups.tolist() * len(names)
+        columns["detector"] = [name for name in names for _ in range(n)]
+        columns["fold"] = self.folds.tolist() * len(names)
+        return columns | {"score": [s for name in names for s in self.scores[name].tolist()]}
+
+    def _summary(self) -> dict[str, str]:
+        figures = {name: f"{r[self.figure].value:.3f}" for name, r in self.reports.items()}
+        return {"figure": repr(self.figure), **figures, "test": repr(self.test)}
+
+
+@checked(
+    detectors=[Mapping],
+    cv=[Interval(Integral, 2, None, closed="left")],
+    figure=[StrOptions(set(FIGURES))],
+    test=[StrOptions({"auto", "delong", "bootstrap"})],
+    n_bootstraps=[Interval(Integral, 2, None, closed="left")],
+    confidence_level=[Interval(Real, 0, 1, closed="neither")],
+    random_state=[Interval(Integral, 0, None, closed="left")],
+    n_jobs=[Integral, None],
+)
+def compare(
+    detectors: Mapping[str, Any],
+    X: Any,
+    y: Labels,
+    *,
+    groups: ArrayLike | None = None,
+    cv: int = 5,
+    figure: str = "AUC",
+    test: str = "auto",
+    pos_label: Any = None,
+    n_bootstraps: int = 1000,
+    confidence_level: float = 0.95,
+    random_state: int = 0,
+    n_jobs: int | None = None,
+) -> ComparisonResult:
+    """Compare detectors on the same items: figures, differences, paired tests.
+
+    Every detector is fitted on the same folds and asked about the same held-out items; first
+    steps that are equal (finding faces, one network) run once. Differences are tested pair by
+    pair on the same items, and the p-values corrected for their number.
+
+    Parameters
+    ----------
+    detectors : mapping of str to classifier or array-like of shape (n,)
+        Two or more. Clones of a classifier are fitted; an array holds scores made elsewhere,
+        of items that its detector was not trained on (larger means more fake).
+    X : sequence of n items
+        What the classifiers take; None where all detectors are arrays.
+    y : array-like of shape (n,)
+        Labels of two classes.
+    groups : array-like of shape (n,), default=None
+        Items of one group stay on one side of each split and are resampled together.
+    cv : int, default=5
+        Folds, shuffled and stratified.
+    figure : str, default="AUC"
+        What is compared: one of the eleven of :func:`detection_report`. Those that need a
+        threshold take 0.5 for probabilities and given scores, 0 for decision values.
+    test : {"auto", "delong", "bootstrap"}, default="auto"
+        "delong" [1]_ is for the AUC of independent items; "bootstrap" draws whole groups.
+        Both compare the difference with its standard deviation (a normal approximation, from
+        ranks or over resamples). "auto" takes the first where it is allowed.
+    pos_label : label, default=None
+        The label of fakes. None: 1 where the labels are {0, 1}, else ``"fake"``.
+    n_bootstraps : int, default=1000
+        Resamples behind the intervals.
+    confidence_level : float, default=0.95
+        Of the intervals, in (0, 1).
+    random_state : int, default=0
+        Seed of folds and resamples.
+    n_jobs : int, default=None
+        Folds fitted at once, as in scikit-learn.
+
+    Returns
+    -------
+    ComparisonResult
+        ``differences``, ``reports``, ``scores``, ``to_frame()``, ``to_csv(path)``, ``plot()``.
+
+    Raises
+    ------
+    ValueError
+        For fewer than two detectors, lengths that differ, or ``test="delong"`` with groups or
+        another figure than the AUC.
+    TypeError
+        For a classifier without scores.
+
+    Notes
+    -----
+    The test knows how the items vary, not how the training sets do: that one detector leads
+    on other training data is more than it says. Intervals are of one pair alone.
+
+    References
+    ----------
+    .. [1] E. R. DeLong et al., "Comparing the Areas under Two or More Correlated Receiver
+       Operating Characteristic Curves", Biometrics 44, 1988.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from skfakespotter import compare
+    >>> rng = np.random.default_rng(0)
+    >>> y = np.repeat([0, 1], 100)
+    >>> X = rng.normal(size=(200, 2)) + 1.5 * y[:, None]
+    >>> guesses = rng.random(200)
+    >>> result = compare({"linear": LogisticRegression(), "guess": guesses}, X, y)
+    >>> result.differences["linear", "guess"].p_adjusted < 0.001
+    True
+    """
+    if len(detectors) < 2:
+        raise ValueError(f"detectors holds {list(detectors)}: expected two or more, by name.")
+    y, groups, positive = check_set(y if X is None else X, y, groups, pos_label)
+    test = _choose_test(test, figure, groups)
+    fake = y == positive
+    scores, thresholds, folds = _scores(
+        detectors, X, y, groups, cv, positive, random_state, Parallel(n_jobs=n_jobs)
+    )
+    options = {
+        "groups": groups,
+        "n_bootstraps": n_bootstraps,
+        "confidence_level": confidence_level,
+        "random_state": random_state,
+        "pos_label": positive,
+    }
+    reports = {
+        name: detection_report(y, own, threshold=thresholds[name], **options)
+        for name, own in scores.items()
+    }
+    differences = _differences(
+        fake, scores, thresholds, groups, figure, test, n_bootstraps, confidence_level, random_state
+    )
+    return ComparisonResult(
+        y_true=y,
+        scores=scores,
+        folds=folds,
+        groups=groups,
+        figure=figure,
+        reports=reports,
+        differences=Differences(differences),
+        test=test,
+    )
+
+
+def _choose_test(test: str, figure: str, groups: Any) -> str:
+    allowed = figure == "AUC" and groups is None
+    if test == "delong" and not allowed:
+        why = "items of one group are not independent" if groups is not None else f"not {figure}"
+        raise ValueError(f"test is 'delong', which is for the AUC of independent items: {why}.")
+    return ("delong" if allowed else "bootstrap") if test == "auto" else test
+
+
+def _scores(
+    detectors: Mapping[str, Any],
+    X: Any,
+    y: NDArray,
+    groups: NDArray | None,
+    cv: int,
+    positive: Any,
+    random_state: int,
+    parallel: Parallel,
+) -> tuple[dict[str, NDArray], dict[str, float], NDArray]:
+    """Return scores and thresholds of all detectors, and the fold of each item."""
+    scores, thresholds = {}, {}
+    for name, given in detectors.items():
+        if not hasattr(given, "fit"):
+            scores[name], thresholds[name] = np.asarray(given, dtype=np.float64), 0.5
+            check_consistent_length(y, scores[name])
+    to_fit = {name: detector for name, detector in detectors.items() if name not in scores}
+    fold_of = np.full(len(y), -1)
+    if to_fit:
+        if X is None:
+            raise ValueError(f"X is None: expected the items that {list(to_fit)} are fitted on.")
+        folds = make_folds(y, groups, cv, random_state)
+        fitted = cross_fit(to_fit, X, y, [train for train, _ in folds], parallel)
+        asked = {name: soft_method(detector) for name, detector in fitted[0].items()}
+        scores |= {name: np.empty(len(y)) for name in to_fit}
+        thresholds |= {str(name): threshold for name, (_, threshold) in asked.items()}
+        methods = {name: method for name, (method, _) in asked.items()}
+        for number, ((_, test), own) in enumerate(zip(folds, fitted, strict=True)):
+            fold_of[test] = number
+            for name, part in respond_together(
+                own, methods, _safe_indexing(X, test), positive
+            ).items():
+                scores[str(name)][test] = part
+    return {name: scores[name] for name in detectors}, thresholds, fold_of
+
+
+def _differences(
+    fake: NDArray,
+    scores: dict[str, NDArray],
+    thresholds: dict[str, float],
+    groups: NDArray | None,
+    figure: str,
+    test: str,
+    n_bootstraps: int,
+    confidence_level: float,
+    random_state: int,
+) -> list[Difference]:
+    group, names = number_groups(groups, len(fake)), list(scores)
+    pairs = list(combinations(range(len(names)), 2))
+    if test == "delong":
+        values, covariance = delong_covariance(fake, np.array(list(scores.values())))
+        spread = np.array(
+            [
+                np.sqrt(max(covariance[a, a] + covariance[b, b] - 2 * covariance[a, b], 0))
+                for a, b in pairs
+            ]
+        )
+    else:
+        warn_of_few(fake, group, "comparisons", stacklevel=4)
+        column = FIGURES.index(figure)
+
+        def figures(weights: NDArray) -> NDArray:
+            return np.array(
+                [
+                    weighted_figures(fake, own, thresholds[name], weights)[:, column]
+                    for name, own in scores.items()
+                ]
+            )
+
+        values = figures(np.ones((1, len(fake))))[:, 0]
+        chunks = resample(fake, group, n_bootstraps, random_state)
+        resampled = np.concatenate([figures(weights) for weights, _ in chunks], axis=1)
+        spread = np.array([np.std(resampled[a] - resampled[b], ddof=1) for a, b in pairs])
+    gaps = np.array([values[a] - values[b] for a, b in pairs])
+    safe = np.where(spread > 0, spread, 1)
+    p_values = np.where(spread > 0, 2 * norm.sf(np.abs(gaps) / safe), np.where(gaps == 0, 1.0, 0.0))
+    half = norm.isf((1 - confidence_level) / 2) * spread
+    return [
+        Difference(names[a], names[b], *map(float, row))
+        for (a, b), *row in zip(
+            pairs, gaps, gaps - half, gaps + half, p_values, adjust_holm(p_values), strict=True
+        )
+    ]
