@@ -47,9 +47,12 @@ from skfakespotter.perturbations import GaussianNoise as GaussianNoise
 from skfakespotter.perturbations import H264Compression as H264Compression
 from skfakespotter.perturbations import JPEGCompression as JPEGCompression
 from skfakespotter.perturbations import MessengerChain as MessengerChain
+from skfakespotter.perturbations import PseudoFakes as PseudoFakes
 from skfakespotter.perturbations import RandomCrop as RandomCrop
 from skfakespotter.perturbations import Resize as Resize
 from skfakespotter.perturbations import Screenshot as Screenshot
+from skfakespotter.perturbations import SelfBlending as SelfBlending
+from skfakespotter.perturbations import UpsamplingSimulator as UpsamplingSimulator
 from skfakespotter.perturbations import WebPCompression as WebPCompression
 from skfakespotter.perturbations import augment as augment
 from skfakespotter.perturbations import paper_attacks as paper_attacks

@@ -335,10 +335,10 @@ def _scores(
         methods = {name: method for name, (method, _) in asked.items()}
         for number, ((_, test), own) in enumerate(zip(folds, fitted, strict=True)):
             fold_of[test] = number
-            for name, part in respond_together(
+            for key, part in respond_together(
                 own, methods, _safe_indexing(X, test), positive
             ).items():
-                scores[str(name)][test] = part
+                scores[str(key)][test] = part
     return {name: scores[name] for name in detectors}, thresholds, fold_of
 
 

@@ -10,6 +10,7 @@ from skfakespotter.perturbations._levels import (
     paper_attacks,
     sharing_attacks,
 )
+from skfakespotter.perturbations._pseudofakes import PseudoFakes
 from skfakespotter.perturbations._sharing import (
     AVIFCompression,
     Beautify,
@@ -20,6 +21,7 @@ from skfakespotter.perturbations._sharing import (
     Screenshot,
     WebPCompression,
 )
+from skfakespotter.perturbations._simulators import SelfBlending, UpsamplingSimulator
 from skfakespotter.perturbations._transformers import (
     GaussianBlur,
     GaussianNoise,
@@ -40,9 +42,12 @@ __all__ = [
     "H264Compression",
     "JPEGCompression",
     "MessengerChain",
+    "PseudoFakes",
     "RandomCrop",
     "Resize",
     "Screenshot",
+    "SelfBlending",
+    "UpsamplingSimulator",
     "WebPCompression",
     "augment",
     "check_attacks",

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
-from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
+from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 from sklearn.utils import (
     _safe_indexing,
@@ -22,14 +22,14 @@ from sklearn.utils import (
     gen_batches,
 )
 from sklearn.utils._param_validation import HasMethods, Interval
-from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted, has_fit_parameter
+from sklearn.utils.validation import has_fit_parameter
 
 from skfakespotter import _typing
 from skfakespotter._params import checked
 from skfakespotter._typing import Labels, Pictures, RandomState
 from skfakespotter.faces import LazyFace
 from skfakespotter.images import check_images
+from skfakespotter.perturbations._delegate import Delegate
 from skfakespotter.perturbations._levels import BATCH_SIZE, check_attacks, naming
 
 _CONSTRAINTS = {
@@ -116,7 +116,7 @@ def augment(
     return (X, y) if groups is None else (X, y, np.tile(np.asarray(groups), 1 + n_copies))
 
 
-class AugmentedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
+class AugmentedClassifier(Delegate):
     """Classifier trained on the pictures and on perturbed copies of them.
 
     As the last step of a Pipeline it stands behind ``FaceAligner(lazy=True)``: the pictures
@@ -187,7 +187,7 @@ class AugmentedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         n_copies: int = 1,
         random_state: RandomState = None,
     ) -> None:
-        self.estimator = estimator
+        super().__init__(estimator)
         self.attacks = attacks
         self.n_copies = n_copies
         self.random_state = random_state
@@ -257,74 +257,6 @@ class AugmentedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             with naming(X, np.tile(np.arange(len(X)), 1 + self.n_copies), "picture or a copy"):
                 yield augmented
 
-    @property
-    def classes_(self) -> NDArray:
-        """Labels, as the fitted estimator has them."""
-        check_is_fitted(self)
-        return self.estimator_.classes_
-
-    def predict(self, X: Pictures) -> NDArray:
-        """Predict the label of each picture.
-
-        Parameters
-        ----------
-        X : sequence of pictures
-            Pictures, as they come.
-
-        Returns
-        -------
-        ndarray of shape (n,)
-            Labels.
-        """
-        check_is_fitted(self)
-        return self.estimator_.predict(X)
-
-    @available_if(lambda self: hasattr(self._delegate(), "predict_proba"))
-    def predict_proba(self, X: Pictures) -> NDArray:
-        """Return the probability of each class.
-
-        Parameters
-        ----------
-        X : sequence of pictures
-            Pictures, as they come.
-
-        Returns
-        -------
-        ndarray of shape (n, n_classes)
-            Probabilities, columns as ``classes_``.
-        """
-        check_is_fitted(self)
-        return self.estimator_.predict_proba(X)
-
-    @available_if(lambda self: hasattr(self._delegate(), "decision_function"))
-    def decision_function(self, X: Pictures) -> NDArray:
-        """Return the signed distance from the boundary, positive for ``classes_[1]``.
-
-        Parameters
-        ----------
-        X : sequence of pictures
-            Pictures, as they come.
-
-        Returns
-        -------
-        ndarray of shape (n,)
-            Scores.
-        """
-        check_is_fitted(self)
-        return self.estimator_.decision_function(X)
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "estimator_")
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array = False
-        tags.input_tags.string = True
-        return tags
-
-    def _delegate(self) -> Any:
-        return getattr(self, "estimator_", self.estimator)
-
 
 def takes_groups(estimator: Any) -> list[str]:
     """List the names by which ``fit`` takes groups: none, ``groups``, or ``step__groups``.
@@ -360,16 +292,43 @@ def _perturbed_copies(
                 images = transformer.transform(_safe_indexing(X, rows))
             for (copy, row), image in zip(places[batch], images, strict=True):
                 if folder is not None:
-                    image = _save(image, Path(folder, f"{row}-{copy}.png"))
-                copies[copy, row] = image if faces is None else _refound(faces[row], image)
+                    image = save_copy(image, Path(folder, f"{row}-{copy}.png"))
+                copies[copy, row] = image if faces is None else refound(faces[row], image)
     return list(copies.ravel())
 
 
-def _refound(face: LazyFace, copy: Any) -> LazyFace:
-    """Let the face be found anew in a copy; where it is lost, the middle is trained on."""
+def refound(face: LazyFace, copy: Any) -> LazyFace:
+    """Let the face be found in a copy; where it is lost, the middle is trained on.
+
+    Parameters
+    ----------
+    face : LazyFace
+        The face of the original.
+    copy : path or ndarray
+        The copy of its picture.
+
+    Returns
+    -------
+    LazyFace
+        The face of the copy.
+    """
     return replace(face, picture=copy, cropping=replace(face.cropping, on_missing="center"))
 
 
-def _save(image: NDArray, path: Path) -> Path:
+def save_copy(image: NDArray, path: Path) -> Path:
+    """Write a picture as a lossless PNG file.
+
+    Parameters
+    ----------
+    image : ndarray of shape (h, w, 3), uint8
+        The picture.
+    path : Path
+        File to write.
+
+    Returns
+    -------
+    Path
+        ``path``.
+    """
     Image.fromarray(image).save(path, compress_level=1)  # fast; the copies are short-lived
     return path

@@ -6,7 +6,6 @@ Each works on the picture as it comes, before a face is found. Crops and borders
 from __future__ import annotations
 
 from fractions import Fraction
-from hashlib import blake2b
 from io import BytesIO
 from numbers import Integral, Real
 from typing import Any, ClassVar
@@ -15,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, features
 from scipy.ndimage import gaussian_filter
-from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval
 
 from skfakespotter._typing import RandomState
@@ -23,6 +21,8 @@ from skfakespotter.perturbations._transformers import (
     JPEGCompression,
     Perturb,
     Perturbation,
+    draw_seed,
+    own_generator,
     to_uint8,
 )
 
@@ -309,14 +309,10 @@ class RandomCrop(Perturbation):
         self.random_state = random_state
 
     def _make(self) -> Perturb:
-        share, seed = self.share, self.random_state
-        if not isinstance(seed, Integral):
-            seed = check_random_state(seed).randint(2**31)
+        share, seed = self.share, draw_seed(self.random_state)
 
         def perturb(image: NDArray) -> NDArray:
-            digest = blake2b(np.ascontiguousarray(image).data, digest_size=16).digest()
-            rng = np.random.default_rng([int(seed), int.from_bytes(digest, "little")])
-            place = rng.random(2)
+            place = own_generator(seed, image).random(2)
             kept = [max(1, round(side * share)) for side in image.shape[:2]]
             top, left = (
                 round(where * (side - keep))

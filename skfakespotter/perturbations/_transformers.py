@@ -246,13 +246,10 @@ class GaussianNoise(Perturbation):
 
     def _make(self) -> Perturb:
         deviation = 255 * np.sqrt(self.variance)
-        seed = self.random_state
-        if not isinstance(seed, Integral):
-            seed = check_random_state(seed).randint(2**31)
+        seed = draw_seed(self.random_state)
 
         def perturb(image: NDArray) -> NDArray:
-            digest = blake2b(np.ascontiguousarray(image).data, digest_size=16).digest()
-            rng = np.random.default_rng([int(seed), int.from_bytes(digest, "little")])
+            rng = own_generator(seed, image)
             noise = rng.standard_normal(image.shape, np.float32)
             return to_uint8(image + np.float32(deviation) * noise)
 
@@ -273,3 +270,40 @@ def to_uint8(pixels: NDArray) -> NDArray:
         Of the same shape.
     """
     return np.rint(np.clip(pixels, 0, 255)).astype(np.uint8)
+
+
+def draw_seed(random_state: RandomState) -> int:
+    """Return an int as it is; of anything else, draw one.
+
+    Parameters
+    ----------
+    random_state : int, RandomState instance or None
+        What a transformer has.
+
+    Returns
+    -------
+    int
+        For :func:`own_generator`.
+    """
+    if isinstance(random_state, Integral):
+        return int(random_state)
+    return int(check_random_state(random_state).randint(2**31))
+
+
+def own_generator(seed: int, image: NDArray) -> np.random.Generator:
+    """Return a generator that depends on a seed and on the pixels of a picture alone.
+
+    Parameters
+    ----------
+    seed : int
+        From :func:`draw_seed`.
+    image : ndarray of shape (h, w, 3), uint8
+        The picture.
+
+    Returns
+    -------
+    Generator
+        The same for one picture wherever it stands, in whatever batch or process.
+    """
+    digest = blake2b(np.ascontiguousarray(image).data, digest_size=16).digest()
+    return np.random.default_rng([seed, int.from_bytes(digest, "little")])
