@@ -37,11 +37,14 @@ from skfakespotter import (
     LogSpectrum,
     MessengerChain,
     NeuronCoverageTransformer,
+    PseudoFakes,
     RandomCrop,
     Resize,
     SaturationStatistics,
     Screenshot,
+    SelfBlending,
     SpectrumCNNClassifier,
+    UpsamplingSimulator,
     VideoScorer,
     WebPCompression,
 )
@@ -154,6 +157,8 @@ OF_PICTURES = [
     NeuronCoverageTransformer("toy_image", device="cpu"),
     RandomCrop(random_state=0),
     Resize(),
+    SelfBlending("center", random_state=0),
+    UpsamplingSimulator(random_state=0),
     Screenshot(),
     WebPCompression(),
     SaturationStatistics(),
@@ -161,6 +166,8 @@ OF_PICTURES = [
 OF_SPECTRA = make_pipeline(
     FunctionTransformer(three_squares), SpectrumCNNClassifier((8, 8, 8), lr=1e-2, random_state=0)
 )
+# its labels say which pictures are photographs: with others it has nothing to learn from
+OF_PHOTOGRAPHS = [PseudoFakes(CLASSIFIER, random_state=0)]
 OF_CLIPS = [VideoScorer(LogisticRegression()), CoverageOverTime(CheapCues())]
 WITHOUT_DATA = [
     "check_estimator_cloneable",
@@ -191,7 +198,9 @@ def all_estimators():
 def test_every_estimator_is_checked():
     inner = {"Attacked"}  # stands for an estimator whose answers are known; nobody fits it
     found = {one for one in all_estimators() if one.__name__ not in inner}
-    checked = {type(estimator) for estimator in [*OF_NUMBERS, *OF_PICTURES, *OF_CLIPS]}
+    checked = {
+        type(estimator) for estimator in [*OF_NUMBERS, *OF_PICTURES, *OF_PHOTOGRAPHS, *OF_CLIPS]
+    }
     checked.add(type(OF_SPECTRA[-1]))
     assert found == checked, "add it to OF_NUMBERS or OF_PICTURES"
 
@@ -218,13 +227,17 @@ def test_on_drawn_rows(estimator, check):
 
 @pytest.mark.parametrize("name", WITHOUT_DATA)
 @pytest.mark.parametrize(
-    "estimator", [*OF_PICTURES, OF_SPECTRA[-1], *OF_CLIPS], ids=lambda e: type(e).__name__
+    "estimator",
+    [*OF_PICTURES, OF_SPECTRA[-1], *OF_PHOTOGRAPHS, *OF_CLIPS],
+    ids=lambda e: type(e).__name__,
 )
 def test_without_data(estimator, name):
     getattr(estimator_checks, name)(type(estimator).__name__, estimator)
 
 
-@pytest.mark.parametrize("estimator", OF_PICTURES, ids=lambda e: type(e).__name__)
+@pytest.mark.parametrize(
+    "estimator", [*OF_PICTURES, *OF_PHOTOGRAPHS], ids=lambda e: type(e).__name__
+)
 def test_picture_estimators_declare_what_they_take(estimator):
     tags = estimator.__sklearn_tags__()
     assert not tags.input_tags.two_d_array

@@ -154,6 +154,11 @@ class PseudoFakes(Delegate):
                 self.estimator_ = clone(self.estimator).fit(X_all, y_all, **told)
         return self
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_class = False
+        return tags
+
     def _simulate(self, X: Any, real: NDArray, folder: Path | None) -> list[Any]:
         """Return ``n_fakes`` times the fakes made of all photographs."""
         simulator = UpsamplingSimulator() if self.simulator is None else self.simulator
@@ -185,7 +190,7 @@ class PseudoFakes(Delegate):
         return made
 
 
-def _alike(X: NDArray, made: list[Any]) -> bool:
+def _alike(X: Any, made: list[Any]) -> bool:
     return all(image.shape == X.shape[1:] for image in made)
 
 
