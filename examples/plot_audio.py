@@ -27,12 +27,6 @@ References
 # A speaker is a pitch range and three formants. In every utterance the pitch glides and
 # trembles (jitter), the loudness of the harmonics too (shimmer), and there is breath noise.
 
-import argparse
-
-import matplotlib
-
-matplotlib.use("Agg")
-
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
@@ -46,10 +40,6 @@ from torch import nn
 
 from skfakespotter import NeuronCoverageTransformer
 
-parser = argparse.ArgumentParser(description="Tell resynthesised sounds from natural ones.")
-parser.add_argument("--out", default="audio.png", help="where the figure goes")
-options = parser.parse_args()
-
 RATE, LENGTH = 8000, 4000  # samples per second, samples of an utterance
 N_SPEAKERS, N_TRAINING, N_UTTERANCES = 16, 40, 16  # utterances of each speaker
 rng = np.random.default_rng(0)
@@ -58,7 +48,7 @@ formants = rng.uniform((300, 900, 2100), (800, 2000, 3400), (N_SPEAKERS, 3))  # 
 
 
 def utter(speaker):
-    """Give one utterance (LENGTH,) of a speaker, of unit power."""
+    """Return one utterance (LENGTH,) of a speaker, of unit power."""
     time = np.arange(LENGTH) / RATE
     glide = rng.normal(0, 0.05) * time / time[-1] + 0.01 * smooth_noise()
     pitch = pitches[speaker] * np.exp(rng.normal(0, 0.08) + glide)
@@ -73,7 +63,7 @@ def utter(speaker):
 
 
 def smooth_noise():
-    """Give noise (LENGTH,) that changes within hundredths of a second, deviation about 1."""
+    """Return noise (LENGTH,) that changes within hundredths of a second, deviation about 1."""
     return np.interp(np.arange(LENGTH), np.arange(0, LENGTH + 80, 80), rng.normal(size=51))
 
 
@@ -173,5 +163,3 @@ for granularity, found in by_layer.items():
     axes[2].axhline(aucs[granularity], ls="--", color=color, label=f"all, per {granularity}")
 axes[2].set(xlabel="layer", ylabel="AUC", title="natural or synthetic?")
 axes[2].legend(fontsize=8, loc="lower left")
-figure.savefig(options.out, dpi=120)
-print(f"figure: {options.out}")

@@ -6,7 +6,7 @@ FakeSpotter watches the ResNet-50 that was trained on VGGFace2: 54 layers, 10.6 
 neurons. Its weights are not part of this package. Download one of the published files,
 such as ``resnet50_ft_weight.pkl``, and
 
-- pass it: ``python examples/plot_paper_network.py --weights resnet50_ft_weight.pkl``,
+- pass it: ``load_backbone("vggface2_resnet50", weights="resnet50_ft_weight.pkl")``,
 - or put it into ``~/.config/skfakespotter/weights``,
 - or list its folder in the environment variable ``SKFAKESPOTTER_WEIGHTS``.
 
@@ -25,8 +25,6 @@ machinery works, not as an accuracy on fakes.
 # ``backbone="vggface2_resnet50"``, does the same inside every estimator, so that a grid
 # search may choose between networks by name.
 
-import argparse
-
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.linear_model import LogisticRegression
@@ -34,13 +32,8 @@ from sklearn.model_selection import train_test_split
 
 from skfakespotter import detection_report, load_backbone, make_fakespotter, make_pictures
 
-parser = argparse.ArgumentParser(description="The paper's network on generated pictures.")
-parser.add_argument("--weights", help="weight file of VGGFace2's ResNet-50")
-parser.add_argument("--out", default="paper_network.png", help="where the figure goes")
-options = parser.parse_args()
-
 try:
-    backbone = load_backbone("vggface2_resnet50", weights=options.weights)
+    backbone = load_backbone("vggface2_resnet50")
 except FileNotFoundError as error:
     print(f"{error}\n\nTaking the untrained network instead.\n")
     backbone = load_backbone("vggface2_resnet50", weights="random")
@@ -85,5 +78,3 @@ axes.set_xticks(range(len(layers)), layers, rotation=90, fontsize=6)
 axes.set_ylabel("neurons above the threshold (fraction)")
 axes.set_title(f"Neuron coverage of {len(y_test)} held-out pictures, layer by layer")
 axes.legend()
-figure.savefig(options.out, dpi=120)
-print(f"figure: {options.out}")

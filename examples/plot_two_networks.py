@@ -13,21 +13,13 @@ weights are searched for in ``~/.config/skfakespotter/weights`` and in the folde
 environment variable ``SKFAKESPOTTER_WEIGHTS``; without them the untrained network with seeded
 weights takes its place.
 
-    python examples/plot_two_networks.py [--data FOLDER] [--weights FILE] [--out FILE]
-
-``FOLDER`` holds ``real/`` and ``fake/``. Without one the pictures are generated, and are not
-faces: read the figures as a check that the machinery works.
+The pictures here are generated, and are not faces: read the figures as a check that the machinery
+works. The comment on pictures of your own says what to change.
 """
 
 # %%
 # The networks
 # ------------
-
-import argparse
-
-import matplotlib
-
-matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -36,23 +28,11 @@ from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold
 from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skfakespotter import (
-    FaceAligner,
-    NeuronCoverageTransformer,
-    load_backbone,
-    load_folders,
-    make_pictures,
-)
-
-parser = argparse.ArgumentParser(description="Two networks, alone and together.")
-parser.add_argument("--data", help="folder that holds real/ and fake/")
-parser.add_argument("--weights", help="MobileFaceNet's weights")
-parser.add_argument("--out", default="two_networks.png", help="where the figure goes")
-options = parser.parse_args()
+from skfakespotter import NeuronCoverageTransformer, load_backbone, make_pictures
 
 RECIPE = "recipes.mobilefacenet:mobilefacenet"  # a module beside this file, and its factory
 try:
-    second = load_backbone(RECIPE, weights=options.weights)
+    second = load_backbone(RECIPE)
 except FileNotFoundError as error:
     print(f"{error}\n\nTaking the untrained network instead.\n")
     second = load_backbone(RECIPE, weights="random")
@@ -67,28 +47,29 @@ for backbone in backbones.values():
 # photograph and its original share a file name: together they are one group, and never
 # stand on both sides of a split.
 
-if options.data:
-    folder = load_folders(options.data)
-    found = [record.index for record in FaceAligner().locate(folder.data) if record.box]
-    print(f"{len(folder.data) - len(found)} of {len(folder.data)} pictures show no face")
-    X = [folder.data[i] for i in found]
-    y, groups = folder.target[found], folder.groups[found]
-else:
-    X, y = make_pictures(120, size=112, random_state=0)
-    groups = np.arange(len(y))
+X, y = make_pictures(120, size=112, random_state=0)
+groups = np.arange(len(y))
+
+# %%
+# Of your own photographs::
+#
+#     folder = load_folders("pictures")
+#     found = [r.index for r in FaceAligner().locate(folder.data) if r.status == "found"]
+#     X = [folder.data[i] for i in found]
+#     y, groups = folder.target[found], folder.groups[found]
 
 # %%
 # Each network with its own alignment
 # -----------------------------------
 # ``FaceAligner(template=...)`` and the transformer of one network make one branch of the
-# union. Generated pictures show no face to align.
+# union. Generated pictures show no face to align: of photographs, put
+# ``FaceAligner(template=backbone.template)`` in place of "passthrough".
 
 
 def branch(backbone):
     """Align faces for a network and watch it."""
-    aligner = FaceAligner(template=backbone.template) if options.data else "passthrough"
     coverage = NeuronCoverageTransformer(backbone, granularity="channel", cache="memory")
-    return make_pipeline(aligner, coverage)
+    return make_pipeline("passthrough", coverage)
 
 
 branches = {name: branch(backbone) for name, backbone in backbones.items()}
@@ -143,5 +124,3 @@ for panel, name in zip(axes[1:], backbones, strict=True):
     panel.set_xlabel(f"layers of {backbones[name].name}, from input to output")
 axes[1].set_ylabel("mean weight of a channel (absolute)")
 axes[2].sharey(axes[1])
-figure.savefig(options.out, dpi=120)
-print(f"figure: {options.out}")

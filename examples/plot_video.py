@@ -6,55 +6,27 @@ A short clip is made from one photograph: two people side by side, the right one
 smooth skin of a generator that works at half size, then a cut to a shot in which both are
 real. A detector fitted on pictures scores it, and the score along the clip is drawn. The
 detector has seen a single person and serves to show the steps, nothing else.
-
-    python examples/plot_video.py [--out FOLDER] [CLIP ...]
-
-Clips named at the end are scored too.
 """
 
-import argparse
+import tempfile
 from pathlib import Path
 
 import av
-import matplotlib
-
-matplotlib.use("Agg")
-
+import matplotlib.pyplot as plt
 import numpy as np
 from PIL import Image
 from skimage.data import astronaut  # NASA, public domain
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 
-from skfakespotter import make_fakespotter
-from skfakespotter.video import VideoScorer, contact_sheet
-from skfakespotter.video._plot import ClipScoreDisplay
+from skfakespotter import VideoScorer, make_fakespotter
+from skfakespotter.video import ClipScoreDisplay, contact_sheet
 
 SIDE = 200  # pixels
 
-
-def main(arguments=None):
-    """Make a clip, fit a detector on pictures, score the clip and draw the result."""
-    parser = argparse.ArgumentParser(description="Score a clip.")
-    parser.add_argument("--out", type=Path, default=Path("report"), help="where results go")
-    parser.add_argument("clips", nargs="*", help="clips to score")
-    options = parser.parse_args(arguments)
-    options.out.mkdir(parents=True, exist_ok=True)
-    scorer = VideoScorer(FrozenEstimator(fit_detector()), every=2, aggregate="median")
-    made = options.out / "two_people.mp4"
-    make_clip(made)
-    for clip in scorer.score_clips([made, *options.clips]):
-        if clip.status != "scored":
-            print(f"{clip.path}: {clip.status} ({clip.reason})")
-            continue
-        print(f"{clip.path}: P(fake) {clip.score:.3f}, {len(clip.frames)} frames searched")
-        for track in clip.tracks:
-            first, last = track.times[[0, -1]]
-            print(f"  track {track.id}, {first:.1f} to {last:.1f} s: {track.score:.3f}")
-        name = Path(clip.path).stem
-        figure = ClipScoreDisplay.from_clip(clip).figure_
-        figure.savefig(options.out / f"{name}_scores.png", dpi=150)
-        contact_sheet(clip, options.out / f"{name}_sheet.png", n=8)
+# %%
+# A detector of pictures and a clip to judge
+# ------------------------------------------
 
 
 def photograph(shift=0, light=1.0):
@@ -94,5 +66,36 @@ def make_clip(path):
         container.mux(stream.encode(None))
 
 
-if __name__ == "__main__":
-    main()
+clip = Path(tempfile.mkdtemp(), "two_people.mp4")
+make_clip(clip)
+
+# %%
+# From pictures to clips
+# ----------------------
+# ``FrozenEstimator`` says: use the detector as it is. Every second frame is searched; the faces
+# of one person make a track, and a cut ends all tracks. The clip's score is that of its most
+# fake track, for one manipulated person is enough.
+
+scorer = VideoScorer(FrozenEstimator(fit_detector()), every=2, aggregate="median")
+result = scorer.score_clips([clip])[0]
+print(f"{result.status}: P(fake) {result.score:.3f}, {len(result.frames)} frames searched")
+for track in result.tracks:
+    first, last = track.times[[0, -1]]
+    print(f"  track {track.id}, {first:.1f} to {last:.1f} s: {track.score:.3f}")
+
+# %%
+# The score along the clip
+# ------------------------
+
+ClipScoreDisplay.from_clip(result)
+
+# %%
+# The most suspicious frames
+# --------------------------
+# Nothing writes a picture but this, and only to the file that you name.
+
+sheet = clip.with_name("sheet.png")
+contact_sheet(result, sheet, n=8)
+figure, axes = plt.subplots(figsize=(8, 5), layout="constrained")
+axes.imshow(Image.open(sheet))
+axes.axis("off")

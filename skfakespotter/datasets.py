@@ -231,17 +231,17 @@ def load_coverage_sample(
     counted by the network ``"dlib"``; ``benchmarks/coverage_sample.py`` makes the table
     from folders of pictures. The pairs and their sources:
 
-    ==================  ======================  ==========================================
-    pair                kind                    real against fake
-    ==================  ======================  ==========================================
-    stylegan            entire synthesis        FFHQ against StyleGAN
-    stylegan2           entire synthesis        Unsplash against StyleGAN2 (two sources)
-    pggan               entire synthesis        CIPLAB against PGGAN (two sources)
-    stargan_brown_hair  attribute editing       CelebA against the same edited by StarGAN
-    stgan_eyeglasses    attribute editing       CelebA against the same edited by STGAN
-    stgan_mouth_open    expression manipulation CelebA against the same edited by STGAN
-    faceswap            DeepFake                OpenForensics against its swaps
-    ==================  ======================  ==========================================
+    ==================  =======================  =========================================
+    pair                kind                     real against fake
+    ==================  =======================  =========================================
+    stylegan            entire synthesis         FFHQ against StyleGAN
+    stylegan2           entire synthesis         Unsplash against StyleGAN2 (two sources)
+    pggan               entire synthesis         CIPLAB against PGGAN (two sources)
+    stargan_brown_hair  attribute editing        CelebA against the same edited by StarGAN
+    stgan_eyeglasses    attribute editing        CelebA against the same edited by STGAN
+    stgan_mouth_open    expression manipulation  CelebA against the same edited by STGAN
+    faceswap            DeepFake                 OpenForensics against its swaps
+    ==================  =======================  =========================================
 
     Parameters
     ----------

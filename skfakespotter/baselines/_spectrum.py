@@ -18,12 +18,12 @@ class LogSpectrum(PictureFeatures):
     """Normalized log-amplitude of the 2-D Fourier transform of each color channel.
 
     Upsampling in a generator copies the spectrum to high frequencies; the copies show as
-    peaks. Per channel ``c`` with values in [0, 1], and ``F`` its unnormalized transform,
+    peaks. Per channel ``c`` with values in [0, 1], and ``F`` its unnormalized transform::
 
         s = log(|F| + epsilon),  lo and hi = two percentiles of s over the channel,
-        out = clip(2 (s - lo) / (hi - lo) - 1, -1, 1),
+        out = clip(2 (s - lo) / (hi - lo) - 1, -1, 1)
 
-    which is the published recipe [1]_ [2]_ but for the place of the zero frequency: it is
+    That is the published recipe [1]_ [2]_ but for the place of the zero frequency: it is
     moved from the corner to row and column ``size // 2`` so that neighbouring frequencies
     are neighbouring cells.
 

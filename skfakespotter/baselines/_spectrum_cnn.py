@@ -200,7 +200,7 @@ class SpectrumCNNClassifier(ClassifierMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of shape (n, n_features_in_)
+        X : array-like of shape (n, n_features)
             Spectra.
 
         Returns
@@ -219,7 +219,7 @@ class SpectrumCNNClassifier(ClassifierMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of shape (n, n_features_in_)
+        X : array-like of shape (n, n_features)
             Spectra.
 
         Returns
@@ -235,7 +235,7 @@ class SpectrumCNNClassifier(ClassifierMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of shape (n, n_features_in_)
+        X : array-like of shape (n, n_features)
             Spectra.
 
         Returns

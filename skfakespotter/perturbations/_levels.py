@@ -58,14 +58,14 @@ def paper_attacks(*, combined: bool = False, random_state: int = 0) -> dict[str,
     The paper names the attacks and counts the intensities but does not list them all; the
     levels are this package's.
 
-    ======== ====================================== =============================== ===========
-    attack   transformer                            intensities                     unit
-    ======== ====================================== =============================== ===========
-    jpeg     :class:`JPEGCompression`               90, 70, 50, 30, 10              quality
-    blur     :class:`GaussianBlur`, 3x3 kernel      0.5, 0.75, 1, 2, 4              sigma (px)
-    resize   :class:`Resize`, bicubic               0.9, 0.75, 0.6, 0.5, 0.35       scale
-    noise    :class:`GaussianNoise`                 0.0005, 0.001, 0.002, 0.005, .01 variance
-    ======== ====================================== =============================== ===========
+    ======== ================================ ================================ ===========
+    attack   transformer                      intensities                      unit
+    ======== ================================ ================================ ===========
+    jpeg     :class:`JPEGCompression`         90, 70, 50, 30, 10               quality
+    blur     :class:`GaussianBlur`, 3 x 3     0.5, 0.75, 1, 2, 4               sigma (px)
+    resize   :class:`Resize`, bicubic         0.9, 0.75, 0.6, 0.5, 0.35        scale
+    noise    :class:`GaussianNoise`           0.0005, 0.001, 0.002, 0.005, .01 variance
+    ======== ================================ ================================ ===========
 
     With its 3x3 kernel the blur saturates: beyond sigma 2 little is left to lose.
 

@@ -100,9 +100,9 @@ def load_clips(
 
     References
     ----------
-    A. Rossler et al., "FaceForensics++", ICCV 2019. Y. Li et al., "Celeb-DF", CVPR 2020.
-    B. Dolhansky et al., "The DeepFake Detection Challenge (DFDC) Dataset", arXiv:2006.07397.
-    Z. Yan et al., "DeepfakeBench", NeurIPS 2023.
+    Rossler et al., "FaceForensics++", ICCV 2019. Li et al., "Celeb-DF", CVPR 2020.
+    Dolhansky et al., "The DeepFake Detection Challenge (DFDC) Dataset", arXiv:2006.07397.
+    Yan et al., "DeepfakeBench", NeurIPS 2023.
 
     Examples
     --------

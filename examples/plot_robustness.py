@@ -1,0 +1,37 @@
+"""
+What is left after compression, blur, resizing and noise
+========================================================
+
+Pictures on the web have been compressed, shrunk and compressed again. ``robustness_curve`` scores
+one fitted detector on clean pictures and on the same pictures under attack; nothing is fitted
+again.
+
+The pictures are generated and the detector reads nothing but their spectrum, so that the
+example runs anywhere in seconds: the benchmarks have the figures on faces.
+"""
+
+from skfakespotter import make_baseline, make_pictures, robustness_curve
+
+X, y = make_pictures(120, size=64, strength=0.5, random_state=0)
+train, test = slice(0, 60), slice(60, 120)
+detector = make_baseline("spectrum-linear", random_state=0).fit(X[train], y[train])
+
+# %%
+# Points lost
+# -----------
+# The fall of the AUC in hundredths, averaged over the five intensities of each attack. The same
+# attacked pictures meet every detector, so differences between detectors are not luck.
+
+curve = robustness_curve(detector, X[test], y[test], n_bootstraps=100)
+for attack, drop in curve.mean_drop.items():
+    low, high = curve.mean_drop_interval[attack]
+    print(f"{attack:8} {drop:5.1f} points [{low:.1f}, {high:.1f}]")
+
+# %%
+# Each attack, weak to strong
+# ---------------------------
+# A generator's traces are high frequencies, which is what blur and compression take away.
+# ``AugmentedClassifier`` trains with perturbed copies; neuron coverage loses far less, as the
+# benchmarks show.
+
+curve.plot()
