@@ -12,7 +12,7 @@ Without arguments, on data that need no download:
 With ``--data FOLDER``, which holds ``real/`` and ``fake/``, the same job on your pictures.
 Pictures named at the end are scored by the detector.
 
-    python examples/plot_quickstart.py [--data FOLDER] [--out FOLDER] [PICTURE ...]
+    python examples/quickstart.py [--data FOLDER] [--out FOLDER] [PICTURE ...]
 """
 
 import argparse

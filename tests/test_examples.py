@@ -1,5 +1,6 @@
 """Every example runs as a user runs it, with warnings as errors."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,8 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 
 def run(name, *arguments, cwd):
     command = [sys.executable, "-W", "error", str(EXAMPLES / name), *map(str, arguments)]
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True)
+    environment = {**os.environ, "MPLBACKEND": "Agg"}
+    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -23,7 +25,7 @@ def run(name, *arguments, cwd):
 def test_quickstart_does_the_main_job(tmp_path):
     text = tmp_path / "text.jpg"
     text.write_text("no picture")
-    output = run("plot_quickstart.py", text, cwd=tmp_path)
+    output = run("quickstart.py", text, cwd=tmp_path)
     for figure in ("precision", "recall", "F1", "accuracy", "AP", "AUC", "FPR", "FNR"):
         assert output.count(f"\n{figure}") == 2
     assert "probability of fake: " in output
@@ -41,7 +43,7 @@ def test_quickstart_on_a_folder_reports_what_it_leaves_out(tmp_path):
         folder.mkdir(parents=True, exist_ok=True)
         Image.fromarray(picture).save(folder / f"{i}.png")
     with pytest.raises(AssertionError, match="no face was found in any picture"):
-        run("plot_quickstart.py", "--data", tmp_path / "data", cwd=tmp_path)
+        run("quickstart.py", "--data", tmp_path / "data", cwd=tmp_path)
 
 
 def test_quickstart_on_real_faces(faces_dir, tmp_path):
@@ -50,15 +52,20 @@ def test_quickstart_on_real_faces(faces_dir, tmp_path):
         (tmp_path / "data" / kind).mkdir(parents=True)
         for path in sorted((faces_dir / "stgan_eyeglasses" / kind).glob("*.jpg"))[:30]:
             (tmp_path / "data" / kind / path.name).symlink_to(path)
-    output = run("plot_quickstart.py", "--data", tmp_path / "data", cwd=tmp_path)
+    output = run("quickstart.py", "--data", tmp_path / "data", cwd=tmp_path)
     assert "faces in 60 pictures" in output
     assert "probability of fake: " in output
 
 
+GALLERY = sorted(path.name for path in EXAMPLES.glob("plot_*.py"))
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "name",
-    sorted(path.name for path in EXAMPLES.glob("plot_*.py") if "quickstart" not in path.name),
-)
+@pytest.mark.parametrize("name", GALLERY)
 def test_example_runs(name, tmp_path):
     assert run(name, cwd=tmp_path)
+    assert not list(tmp_path.iterdir()), "examples leave nothing behind"
+
+
+def test_gallery_has_an_order():
+    assert sorted((EXAMPLES / "ORDER.txt").read_text().split()) == GALLERY
