@@ -89,7 +89,7 @@ class SpectrumCNNClassifier(ClassifierMixin, BaseEstimator):
     weight_decay : float, default=1e-4
         L2 penalty in Adam.
     device : str, default="cpu"
-        Where to compute; see :func:`skfakespotter._device.resolve_device`.
+        Where to compute: "auto" takes CUDA, then MPS, then the CPU.
     random_state : int, RandomState instance or None, default=None
         Seeds the first weights and the order of the pictures. torch's own generator is
         left as found.

@@ -240,7 +240,7 @@ class Beautify(Perturbation):
     """Smooth the skin and lift the tones, as a beautifying filter does.
 
     A bilateral filter [1]_ averages each pixel with its 9 x 9 neighbors, those of a similar
-    color first: weight exp(-d^2 / 18) exp(-|c - c'|^2 / (2 * 25.5^2)), with the distance d in
+    color first: weight ``exp(-d^2 / 18) exp(-|c - c'|^2 / (2 * 25.5^2))``, with the distance d in
     pixels and c the three channels, 0 to 255. ``strength`` mixes it with the picture; then
     every value v becomes ``255 * (v / 255) ** (1 - strength / 4)``.
 
