@@ -3,6 +3,7 @@
 import ast
 import configparser
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -70,4 +71,11 @@ def test_constraints_hold_every_direct_requirement(setup):
     wanted = _names(setup["options"]["install_requires"])
     for requirements in setup["options.extras_require"].values():
         wanted |= {name for name in _names(requirements) if not name.startswith("%")}
-    assert {name.lower() for name in wanted} <= pinned
+    assert {name.lower().replace("_", "-") for name in wanted} <= pinned
+
+
+def test_the_front_table_is_what_the_command_beside_it_prints():
+    command = [sys.executable, str(ROOT / "tools" / "front_table.py")]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert printed.count("**") >= 6
+    assert printed.strip() in (ROOT / "README.md").read_text()
