@@ -1,11 +1,16 @@
-"""Dispatch: tensors instead of arrays, on their device, where scikit-learn is told to allow it."""
+"""Array API: tensors instead of arrays, on their device, where scikit-learn is told to allow it."""
+
+from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from sklearn import get_config
 
 
-def is_dispatching():
+def is_dispatching() -> bool:
     """Tell whether ``sklearn.set_config(array_api_dispatch=True)`` is in force.
 
     Returns
@@ -16,7 +21,7 @@ def is_dispatching():
     return get_config()["array_api_dispatch"]
 
 
-def is_dispatched(X):
+def is_dispatched(X: Any) -> bool:
     """Tell tensors that stay tensors from everything else.
 
     Parameters
@@ -32,7 +37,7 @@ def is_dispatched(X):
     return isinstance(X, torch.Tensor) and is_dispatching()
 
 
-def holds_numbers(X):
+def holds_numbers(X: Any) -> bool:
     """Tell arrays of floating-point numbers, which a network may take as they are.
 
     Parameters
@@ -50,8 +55,8 @@ def holds_numbers(X):
     return isinstance(X, np.ndarray) and X.dtype.kind == "f"
 
 
-def like(X, array):
-    """Give an array as what ``X`` is, and where it is.
+def like(X: Any, array: NDArray) -> Any:
+    """Turn an array into what ``X`` is, and where it is.
 
     Parameters
     ----------
@@ -69,7 +74,7 @@ def like(X, array):
 
 
 class Rows:
-    """A table that is filled part by part.
+    """A table that is filled part by part; what is never filled stays NaN.
 
     Parameters
     ----------
@@ -84,13 +89,15 @@ class Rows:
         The table.
     """
 
-    def __init__(self, n_rows, width, device=None):
+    def __init__(self, n_rows: int, width: int, device: torch.device | None = None) -> None:
+        self._filled = np.zeros(n_rows, bool)
+        self.rows: NDArray | torch.Tensor
         if device is None:
-            self.rows = np.empty((n_rows, width), np.float32)
+            self.rows = np.full((n_rows, width), np.nan, np.float32)
         else:
-            self.rows = torch.empty((n_rows, width), dtype=torch.float32, device=device)
+            self.rows = torch.full((n_rows, width), torch.nan, dtype=torch.float32, device=device)
 
-    def put(self, positions, values):
+    def put(self, positions: NDArray[np.integer], values: Any) -> None:
         """Fill some rows.
 
         Parameters
@@ -100,11 +107,22 @@ class Rows:
         values : ndarray or Tensor of shape (k, width)
             With what.
         """
+        self._filled[positions] = True
         if isinstance(self.rows, np.ndarray):
             self.rows[positions] = values
             return
-        values, first = torch.as_tensor(values, device=self.rows.device), positions[0]
+        values, first = torch.as_tensor(values, device=self.rows.device), int(positions[0])
         if np.array_equal(positions, np.arange(first, first + len(positions))):
             self.rows[first : first + len(positions)] = values  # no index has to be copied
         else:
-            self.rows[like(self.rows, positions)] = values
+            self.rows[like(self.rows, np.asarray(positions))] = values
+
+    def missing(self) -> list[int]:
+        """List the rows that were not filled.
+
+        Returns
+        -------
+        list of int
+            Positions, in order.
+        """
+        return np.flatnonzero(~self._filled).tolist()

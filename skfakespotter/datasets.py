@@ -210,13 +210,15 @@ class CoverageSample(Bunch):
         fixed = {"backbone": self.backbone, "granularity": self.granularity}
         if clash := fixed.keys() & params:
             raise ValueError(f"{sorted(clash)} are fixed by the table: {fixed}.")
-        transformer = NeuronCoverageTransformer(**fixed, **params)
-        transformer.layer_names_ = list(self.layer_names)
-        transformer.thresholds_ = self.thresholds.copy()
-        transformer.n_neurons_ = self.n_neurons.copy()
-        transformer.n_channels_ = self.n_channels.copy()
-        transformer.backbone_fingerprint_ = self.backbone_fingerprint
-        return transformer
+        return NeuronCoverageTransformer.from_thresholds(
+            self.thresholds,
+            layer_names=list(self.layer_names),
+            n_neurons=self.n_neurons,
+            n_channels=self.n_channels,
+            backbone_fingerprint=self.backbone_fingerprint,
+            **fixed,
+            **params,
+        )
 
 
 def load_coverage_sample(

@@ -1,21 +1,35 @@
 """NeuronCoverageTransformer: pictures in, coverage vectors out."""
 
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Sequence
 from copy import copy
 from dataclasses import replace
-from numbers import Real
+from numbers import Integral, Real
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils import Tags
+from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skfakespotter._array_api import Rows, holds_numbers, is_dispatched, is_dispatching, like
 from skfakespotter._device import PRECISIONS
-from skfakespotter.backbones import check_fingerprint, load_backbone, takes_arrays
-from skfakespotter.cache import CoverageCache, open_cache
-from skfakespotter.cache._records import finite, window_for
-from skfakespotter.coverage._moments import ExactMoments
-from skfakespotter.coverage._passes import Passes, check_batch_size
+from skfakespotter._progress import track
+from skfakespotter.backbones import Backbone, check_fingerprint, load_backbone, takes_arrays
+from skfakespotter.cache import CachedStatistics, CoverageCache, open_cache
+from skfakespotter.coverage import (
+    DirectStatistics,
+    ExactSums,
+    Layout,
+    Neurons,
+    ParallelStatistics,
+    threshold,
+)
 from skfakespotter.images import check_images, load_image
 
 COMPILE_FROM = 50_000  # pictures of one call, from which on compiling pays
@@ -40,17 +54,27 @@ class NeuronCoverageTransformer(TransformerMixin, BaseEstimator):
     backbone : str, torch.nn.Module or Backbone, default="dlib"
         The network to watch; see :func:`skfakespotter.load_backbone`. A name keeps clones
         and pickles small; a module is pickled whole.
-    layers : str or sequence of str, default=None
-        Names or glob patterns of layers; None takes all convolutional and
-        fully-connected ones, as the paper does.
+    layers : str, type or sequence of them, default=None
+        Layers to watch: names, glob patterns, module types, or ``"blocks"`` for the repeated
+        parts of a residual network or a transformer; see
+        :func:`skfakespotter.coverage.select_layers`. None takes all convolutional and
+        fully-connected layers that run, as the paper does.
+    exclude : str, type or sequence of them, default=None
+        Which of these not to watch.
     neuron : {"unit", "channel"}, default="unit"
         What a neuron is: every unit of the feature map, or a channel with the mean of its
         map as output (DeepXplore's reading).
+    tokens : {"all", "class", "patches", "mean"}, default="all"
+        Of layers whose output is one of tokens (n, tokens, width), as in vision transformers:
+        every token's units are neurons, those of the class token (the first), those of the
+        others, or their mean over all tokens. Layers that give maps or vectors do not mind.
     granularity : {"layer", "channel"}, default="layer"
         One count per layer (the paper), or one per channel of every layer: the same
         counts kept apart, from the same forward pass, and more accurate by far.
-    threshold : "mean" or float, default="mean"
-        The mean of equation 1, or one number for all layers (DeepXplore's global
+    threshold : "mean", "channel-mean" or float, default="mean"
+        The mean of equation 1, over the neurons of a layer; the same mean taken channel by
+        channel, for networks in which a few channels have outputs far above the rest (the
+        residual streams of transformers); or one number for all layers (DeepXplore's global
         threshold, without its scaling of the outputs).
     rectify : bool, default=False
         Apply the ReLU before averaging and counting.
@@ -75,7 +99,15 @@ class NeuronCoverageTransformer(TransformerMixin, BaseEstimator):
         Where to remember what the network said about each picture, so that further fits,
         folds and candidates need no forward pass: True for the user's cache folder, a
         folder, or the memory of this process. Results stay the same; see
-        :class:`skfakespotter.cache.CoverageCache`.
+        :class:`CoverageCache`.
+    single_pass : "auto" or bool, default="auto"
+        Whether ``fit_transform`` takes one forward pass instead of two: it keeps, in up to 1 GB
+        of memory, the outputs near the threshold, and counts from them. "auto" does so on a
+        single CPU; on a GPU two passes are faster, since nothing then waits for the device.
+        With a ``cache`` one pass is enough in any case.
+    prefetch : int, default=None
+        Processes that find faces ahead of the network, for face detectors that hold the
+        interpreter lock; None: threads of this process.
     n_jobs : int, default=None
         Processes that work side by side, through joblib. None: one, or what
         :func:`joblib.parallel_config` says, which may be a Dask cluster.
@@ -84,10 +116,14 @@ class NeuronCoverageTransformer(TransformerMixin, BaseEstimator):
 
     Attributes
     ----------
-    thresholds_ : ndarray of shape (n_layers,)
-        Threshold of each layer, in units of the layer's output.
+    thresholds_ : ndarray of shape (n_layers,) or (n_channels in all,)
+        Threshold of each layer, in units of the layer's output; of each channel with
+        ``threshold="channel-mean"``.
     layer_names_ : list of str
         The layers watched.
+    skipped_layers_ : list of str
+        Convolutional and fully-connected layers that the network does not run, or not as
+        modules (the projections of ``nn.MultiheadAttention``).
     n_neurons_ : ndarray of shape (n_layers,)
         Neurons per layer.
     n_channels_ : ndarray of shape (n_layers,)
@@ -95,7 +131,8 @@ class NeuronCoverageTransformer(TransformerMixin, BaseEstimator):
     backbone_fingerprint_ : str
         Of the backbone fitted on; ``transform`` refuses another one.
     n_samples_seen_ : int
-        Training pictures, over all calls of ``partial_fit`` and all merged transformers.
+        Training pictures that were counted in, over all calls of ``partial_fit`` and all
+        merged transformers.
     input_size_ : (int, int)
         Height and width of the first training picture, which all are fitted to. Only when
         the backbone does not say which size it takes.
@@ -107,8 +144,8 @@ class NeuronCoverageTransformer(TransformerMixin, BaseEstimator):
     ImageError
         For a picture that cannot be used; it names index and path.
     ValueError
-        For an unknown option, a layer pattern without a match, or another backbone than
-        the one fitted on.
+        For an unknown option, a layer pattern without a match, another backbone or other
+        options than those fitted with, or outputs that are not finite.
 
     See Also
     --------
@@ -120,6 +157,12 @@ class NeuronCoverageTransformer(TransformerMixin, BaseEstimator):
     -----
     The thresholds are means of exact sums, so that neither the order of the pictures nor
     their division into shards matters to them.
+
+    A neuron's output is the value after the batch normalization that is applied directly to its
+    layer, if there is one, for every network.
+
+    A picture without a face (``FaceAligner(on_missing="nan")``) has no part in the thresholds, and
+    a row of NaN in the output of ``transform``; a warning says which.
 
     Counts depend on the batch size in the last bits of the activations: a few neurons at the
     threshold change sides (``benchmarks/speed.py`` counts them).
@@ -140,27 +183,57 @@ class NeuronCoverageTransformer(TransformerMixin, BaseEstimator):
     array(['0', '2', '6'], dtype=object)
     """
 
+    _parameter_constraints: ClassVar[dict] = {
+        "backbone": "no_validation",
+        "layers": "no_validation",
+        "exclude": "no_validation",
+        "neuron": [StrOptions({"unit", "channel"})],
+        "tokens": [StrOptions({"all", "class", "patches", "mean"})],
+        "granularity": [StrOptions({"layer", "channel"})],
+        "threshold": [
+            StrOptions({"mean", "channel-mean"}),
+            Interval(Real, None, None, closed="neither"),
+        ],
+        "rectify": ["boolean"],
+        "output": [StrOptions({"count", "fraction"})],
+        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+        "device": "no_validation",
+        "precision": [StrOptions(set(PRECISIONS))],
+        "compile": [StrOptions({"auto"}), "boolean"],
+        "cache": "no_validation",
+        "single_pass": [StrOptions({"auto"}), "boolean"],
+        "prefetch": [None, Interval(Integral, -1, None, closed="left")],
+        "n_jobs": [None, Integral],
+        "verbose": ["verbose"],
+    }
+
     def __init__(
         self,
-        backbone="dlib",
+        backbone: Any = "dlib",
         *,
-        layers=None,
-        neuron="unit",
-        granularity="layer",
-        threshold="mean",
-        rectify=False,
-        output="count",
-        batch_size="auto",
-        device="auto",
-        precision="float32",
-        compile="auto",
-        cache=None,
-        n_jobs=None,
-        verbose=0,
-    ):
+        layers: str | type | Sequence[str | type] | None = None,
+        exclude: str | type | Sequence[str | type] | None = None,
+        neuron: str = "unit",
+        tokens: str = "all",
+        granularity: str = "layer",
+        threshold: str | float = "mean",
+        rectify: bool = False,
+        output: str = "count",
+        batch_size: int | str = "auto",
+        device: Any = "auto",
+        precision: str = "float32",
+        compile: bool | str = "auto",
+        cache: Any = None,
+        single_pass: bool | str = "auto",
+        prefetch: int | None = None,
+        n_jobs: int | None = None,
+        verbose: int = 0,
+    ) -> None:
         self.backbone = backbone
         self.layers = layers
+        self.exclude = exclude
         self.neuron = neuron
+        self.tokens = tokens
         self.granularity = granularity
         self.threshold = threshold
         self.rectify = rectify
@@ -170,10 +243,84 @@ class NeuronCoverageTransformer(TransformerMixin, BaseEstimator):
         self.precision = precision
         self.compile = compile
         self.cache = cache
+        self.single_pass = single_pass
+        self.prefetch = prefetch
         self.n_jobs = n_jobs
         self.verbose = verbose
 
-    def fit(self, X, y=None):
+    @classmethod
+    def from_thresholds(
+        cls,
+        thresholds: ArrayLike,
+        *,
+        layer_names: Sequence[str],
+        n_neurons: ArrayLike,
+        n_channels: ArrayLike,
+        backbone_fingerprint: str,
+        backbone: Any = "dlib",
+        **parameters: Any,
+    ) -> NeuronCoverageTransformer:
+        """Make a fitted transformer from thresholds that were computed before.
+
+        It transforms, but does not go on fitting: the sums behind the thresholds are not known.
+
+        Parameters
+        ----------
+        thresholds : array-like of shape (n_layers,) or (n_channels in all,)
+            As in ``thresholds_``.
+        layer_names : sequence of str
+            As in ``layer_names_``.
+        n_neurons, n_channels : array-like of shape (n_layers,), int
+            As in ``n_neurons_`` and ``n_channels_``.
+        backbone_fingerprint : str
+            Of the network that the thresholds were computed with.
+        backbone, **parameters
+            As for the constructor.
+
+        Returns
+        -------
+        NeuronCoverageTransformer
+            Fitted, with ``n_samples_seen_`` 0.
+
+        Raises
+        ------
+        ValueError
+            When the lengths do not match.
+
+        Examples
+        --------
+        >>> from skfakespotter import NeuronCoverageTransformer, make_pictures
+        >>> X, y = make_pictures(8, random_state=0)
+        >>> fitted = NeuronCoverageTransformer("toy_image").fit(X)
+        >>> again = NeuronCoverageTransformer.from_thresholds(
+        ...     fitted.thresholds_,
+        ...     layer_names=fitted.layer_names_,
+        ...     n_neurons=fitted.n_neurons_,
+        ...     n_channels=fitted.n_channels_,
+        ...     backbone_fingerprint=fitted.backbone_fingerprint_,
+        ...     backbone="toy_image",
+        ... )
+        >>> bool((again.transform(X) == fitted.transform(X)).all())
+        True
+        """
+        made = cls(backbone, **parameters)
+        sizes = np.asarray(n_neurons, np.int64), np.asarray(n_channels, np.int64)
+        layout = Layout(tuple(layer_names), *sizes, watched=tuple(layer_names))
+        thresholds = np.asarray(thresholds, np.float64)
+        width = layout.width(made._per)
+        if not (len(layer_names) == len(sizes[0]) == len(sizes[1]) and len(thresholds) == width):
+            raise ValueError(
+                f"thresholds has {len(thresholds)} entries, n_neurons {len(sizes[0])} and "
+                f"n_channels {len(sizes[1])} for {len(layer_names)} layer_names: expected {width} "
+                "thresholds."
+            )
+        made._set_layout(layout)
+        made.backbone_fingerprint_ = backbone_fingerprint
+        made.thresholds_, made.n_samples_seen_ = thresholds, 0
+        made._fitted_with = made._options(layout)
+        return made
+
+    def fit(self, X: Any, y: Any = None) -> NeuronCoverageTransformer:
         """Compute the thresholds.
 
         Parameters
@@ -190,11 +337,10 @@ class NeuronCoverageTransformer(TransformerMixin, BaseEstimator):
         """
         return self._learn(*self._begin(X, reset=True), None)
 
-    def fit_transform(self, X, y=None):
-        """Compute the thresholds and count, at the price of one forward pass.
+    def fit_transform(self, X: Any, y: Any = None) -> Any:
+        """Compute the thresholds and count; in one forward pass where ``single_pass`` says so.
 
-        What ``transform`` needs of each picture is remembered in ``fit``, in up to 1 GB of
-        memory, unless a ``cache`` does so anyway; a picture that does not fit in passes twice.
+        The counts are those of ``fit(X).transform(X)``, up to a few neurons at the threshold.
 
         Parameters
         ----------
@@ -208,12 +354,10 @@ class NeuronCoverageTransformer(TransformerMixin, BaseEstimator):
         ndarray of shape (n_samples, n_layers) or (n_samples, n_channels in all), float32
             As of ``transform``.
         """
-        X, passes = self._begin(X, reset=True)
-        if self.threshold == "mean" and passes.can_remember(X):
-            passes = replace(passes, cache=CoverageCache())
-        return self._learn(X, passes, None)._count(X, passes)
+        X, statistics = self._begin(X, reset=True, keep=True)
+        return self._learn(X, statistics, None)._count(X, statistics)
 
-    def partial_fit(self, X, y=None):
+    def partial_fit(self, X: Any, y: Any = None) -> NeuronCoverageTransformer:
         """Go on computing the thresholds, over the pictures seen before and these.
 
         Parameters
@@ -232,7 +376,7 @@ class NeuronCoverageTransformer(TransformerMixin, BaseEstimator):
             return self.fit(X)
         return self._learn(*self._begin(X, reset=False), self)
 
-    def transform(self, X):
+    def transform(self, X: Any) -> Any:
         """Count the neurons above the thresholds.
 
         Parameters
@@ -250,7 +394,7 @@ class NeuronCoverageTransformer(TransformerMixin, BaseEstimator):
         check_is_fitted(self, "thresholds_")
         return self._count(*self._begin(X, reset=False))
 
-    def get_feature_names_out(self, input_features=None):
+    def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
         """Name the features: ``layer``, or ``layer[channel]``.
 
         Parameters
@@ -264,12 +408,9 @@ class NeuronCoverageTransformer(TransformerMixin, BaseEstimator):
             One name per column of ``transform``'s output.
         """
         check_is_fitted(self, "thresholds_")
-        if self.granularity == "layer":
-            return np.array(self.layer_names_, dtype=object)
-        channels = zip(self.layer_names_, self.n_channels_, strict=True)
-        return np.array([f"{name}[{c}]" for name, n in channels for c in range(n)], dtype=object)
+        return self._layout.feature_names(self.granularity)
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         arrays = takes_arrays(self.backbone)
         tags.input_tags.two_d_array = arrays
@@ -277,36 +418,33 @@ class NeuronCoverageTransformer(TransformerMixin, BaseEstimator):
         tags.transformer_tags.preserves_dtype = []
         return tags
 
-    def _begin(self, X, *, reset):
-        """Check options and input; give the input and how to pass it through the network."""
-        self._check_options()
+    @property
+    def _per(self) -> str:
+        return "channel" if self.threshold == "channel-mean" else "layer"
+
+    @property
+    def _layout(self) -> Layout:
+        names = tuple(self.layer_names_)
+        return Layout(names, self.n_neurons_, self.n_channels_, names)
+
+    def _set_layout(self, layout: Layout) -> None:
+        self.layer_names_, self.skipped_layers_ = list(layout.names), list(layout.skipped)
+        self.n_neurons_, self.n_channels_ = layout.n_neurons, layout.n_channels
+
+    def _begin(self, X: Any, *, reset: bool, keep: bool = False) -> tuple[Any, ParallelStatistics]:
+        """Check options and input; choose where statistics come from."""
+        self._validate_params()
         backbone = load_backbone(self.backbone)
         if not reset:
             check_fingerprint(backbone, self.backbone_fingerprint_)
         X = self._check_input(X, backbone, reset)
-        return X, self._passes(X, backbone)
+        statistics = self._statistics(X, backbone, keep)
+        if not reset:
+            self._check_options(statistics.layout)
+        return X, statistics
 
-    def _check_options(self):
-        choices = {
-            "neuron": ("unit", "channel"),
-            "granularity": ("layer", "channel"),
-            "output": ("count", "fraction"),
-            "precision": PRECISIONS,
-            "compile": ("auto", True, False),
-        }
-        for name, allowed in choices.items():
-            if getattr(self, name) not in allowed:
-                raise ValueError(f"{name} is {getattr(self, name)!r}: expected one of {allowed}.")
-        if self.threshold != "mean" and not (
-            isinstance(self.threshold, Real) and np.isfinite(self.threshold)
-        ):
-            raise ValueError(f"threshold is {self.threshold!r}: expected 'mean' or a number.")
-        if not isinstance(self.rectify, (bool, np.bool_)):
-            raise ValueError(f"rectify is {self.rectify!r}: expected a bool.")
-        check_batch_size(self.batch_size)
-
-    def _check_input(self, X, backbone, reset):
-        """Give arrays of numbers to a network that takes them, pictures to the others."""
+    def _check_input(self, X: Any, backbone: Backbone, reset: bool) -> Any:
+        """Return arrays of numbers for a network that takes them, pictures for the others."""
         if takes_arrays(self.backbone) or (holds_numbers(X) and backbone.input_size is None):
             dispatched = is_dispatched(X)
             return validate_data(
@@ -321,82 +459,125 @@ class NeuronCoverageTransformer(TransformerMixin, BaseEstimator):
             self.input_size_ = load_image(X[0], index=0).shape[:2]
         return X
 
-    def _learn(self, X, passes, before):
-        """Compute the thresholds over these pictures and those that ``before`` has seen."""
-        names = passes.monitor.layer_names
-        options = (names, self.neuron, bool(self.rectify), self.threshold, self.precision)
-        if before is not None and before._options != options:
-            raise ValueError(
-                "fitted with (layers, neuron, rectify, threshold, precision) = "
-                f"{before._options}, and now they are {options}: fit again."
-            )
-        moments = ExactMoments(len(names))
-        if self.threshold == "mean":
-            parts = passes.sums(X)
-        else:  # one batch tells the number of neurons
-            window = (np.full(len(names), self.threshold, np.float32),) * 2
-            parts = passes.sums(X[: passes.batch_size], window)
-        for part in parts:
-            moments.add(finite(part.values, names))
-        self.layer_names_, self.backbone_fingerprint_ = names, passes.backbone.fingerprint
-        self.n_neurons_, self.n_channels_ = part.n_neurons, part.n_channels
-        self._options = options
-        n_before = 0 if before is None else before.n_samples_seen_
-        self._set_moments(
-            moments if before is None else before._moments.merged(moments), n_before + len(X)
+    def _statistics(self, X: Any, backbone: Backbone, keep: bool) -> ParallelStatistics:
+        """Choose: straight from the network, or from a cache around it; in one task or several."""
+        numbers = holds_numbers(X)
+        cache = open_cache(self.cache)
+        long = len(X) >= COMPILE_FROM if self.compile == "auto" else bool(self.compile)
+        direct = DirectStatistics(
+            backbone=backbone,
+            shape=tuple(X.shape[1:])
+            if numbers
+            else (3, *(backbone.input_size or self.input_size_)),
+            layers=self.layers,
+            exclude=self.exclude,
+            neurons=Neurons(self.neuron, self.tokens, bool(self.rectify)),
+            per=self._per,
+            batch_size=self.batch_size,
+            device=self.device,
+            precision=self.precision,
+            compiled=long and cache is None,
+            # an array of numbers is answered by an array
+            resident=is_dispatching() and not (numbers and isinstance(X, np.ndarray)),
+            prefetch=self.prefetch,
         )
+        in_tasks = ParallelStatistics(direct, self.n_jobs)
+        if cache is None and keep and self._keeps_outputs(X, in_tasks):
+            cache = CoverageCache()  # for this call alone
+        if cache is None:
+            return in_tasks
+        if isinstance(self.threshold, str):
+            cached = CachedStatistics(direct, cache)
+        else:  # one threshold for all time
+            window = (np.full(len(direct.layout.names), self.threshold, np.float32),) * 2
+            cached = CachedStatistics(direct, cache, window=window)
+        return ParallelStatistics(cached, self.n_jobs)
+
+    def _keeps_outputs(self, X: Any, in_tasks: ParallelStatistics) -> bool:
+        """Tell whether ``fit_transform`` counts from what ``fit`` kept of the outputs."""
+        direct = in_tasks.statistics
+        possible = isinstance(self.threshold, str) and not direct.compiled
+        possible = possible and in_tasks.n_tasks(X) == 1 and not isinstance(X, torch.Tensor)
+        if self.single_pass != "auto":
+            return possible and bool(self.single_pass)
+        return possible and [lane.network.device.type for lane in direct.lanes] == ["cpu"]
+
+    def _options(self, layout: Layout) -> dict[str, Any]:
+        """Return what the thresholds depend on, apart from network and pictures."""
+        names = ("neuron", "tokens", "rectify", "threshold", "precision")
+        return {"layers": layout.names, **{name: getattr(self, name) for name in names}}
+
+    def _check_options(self, layout: Layout) -> None:
+        now = self._options(layout)
+        changed = [name for name, value in self._fitted_with.items() if now[name] != value]
+        if changed:
+            before, after = ({n: of[n] for n in changed} for of in (self._fitted_with, now))
+            raise ValueError(f"fitted with {before}, and now they are {after}: fit again.")
+
+    def _learn(
+        self, X: Any, statistics: ParallelStatistics, before: NeuronCoverageTransformer | None
+    ) -> NeuronCoverageTransformer:
+        """Compute the thresholds over these pictures and those that ``before`` has seen."""
+        layout = statistics.layout
+        if before is not None and not hasattr(before, "_sums"):
+            raise ValueError("made from_thresholds, whose sums are not known: fit again.")
+        sums, computed = ExactSums(layout.width(self._per)), isinstance(self.threshold, str)
+        if not computed:  # a few pictures tell whether the network's output is finite
+            X, n_pictures = X[: statistics.direct.n_at_once], len(X)
+        for part in track(statistics.sums(X), len(X), "thresholds", self.verbose):
+            sums.add(part.values)
+        if not sums.n_pictures:
+            raise ValueError(f"X: none of the {len(X)} pictures shows a face.")
+        n_before = 0 if before is None else before.n_samples_seen_
+        n_here = sums.n_pictures if computed else n_pictures
+        sums = sums if before is None else before._sums.merged(sums)
+        self._set_layout(layout)
+        self.backbone_fingerprint_ = statistics.direct.backbone.fingerprint
+        self._fitted_with = self._options(layout)
+        self._set_sums(sums, n_before + n_here)
         return self
 
-    def _count(self, X, passes):
-        window = None
-        if hasattr(self, "_moments") and self.threshold == "mean":
-            # other training sets, such as folds, differ by so much
-            window = window_for(self._moments, self.n_neurons_, self.n_samples_seen_)
-        counts = None
-        for part in passes.counts(X, self.thresholds_, self.granularity, window):
-            if counts is None:
-                counts = Rows(len(X), part.values.shape[1], passes.home)
-            counts.put(part.positions, part.values)
-        if self.output == "count":
-            return counts.rows
-        return counts.rows / like(counts.rows, self._neurons_per_feature())
-
-    def _set_moments(self, moments, n_samples):
-        self._moments, self.n_samples_seen_ = moments, n_samples
-        if self.threshold == "mean":
-            self.thresholds_ = moments.mean(self.n_neurons_)
+    def _set_sums(self, sums: ExactSums, n_samples: int) -> None:
+        self._sums, self.n_samples_seen_ = sums, n_samples
+        if isinstance(self.threshold, str):
+            self.thresholds_ = threshold(sums, self._neurons_per(self._per))
         else:
             self.thresholds_ = np.full(len(self.layer_names_), float(self.threshold))
 
-    def _passes(self, X, backbone):
-        numbers = holds_numbers(X)
-        compiled = len(X) >= COMPILE_FROM if self.compile == "auto" else bool(self.compile)
-        store = open_cache(self.cache)
-        return Passes(
-            backbone=backbone,
-            layers=self.layers,
-            neuron=self.neuron,
-            rectify=self.rectify,
-            size=None if numbers else backbone.input_size or self.input_size_,
-            batch_size=self.batch_size,
-            device=self.device,
-            cache=store,
-            n_jobs=self.n_jobs,
-            verbose=self.verbose,
-            precision=self.precision,
-            compiled=compiled and store is None,
-            # numbers give what they are: an array for an array
-            resident=is_dispatching() and not (numbers and isinstance(X, np.ndarray)),
-        )
+    def _count(self, X: Any, statistics: ParallelStatistics) -> Any:
+        cached, width = statistics.statistics, statistics.layout.width(self.granularity)
+        if isinstance(cached, CachedStatistics):  # the thresholds of other folds lie nearby
+            statistics = replace(
+                statistics, statistics=replace(cached, seen=getattr(self, "_sums", None))
+            )
+        parts = statistics.counts(X, self.thresholds_, self.granularity)
+        counts = Rows(len(X), width, statistics.home)
+        for part in track(parts, len(X), "coverage", self.verbose):
+            counts.put(part.positions, part.values)
+        self._warn_of_missing(counts.missing())
+        if self.output == "count":
+            return counts.rows
+        n_neurons = self._neurons_per(self.granularity).astype(np.float32)
+        return counts.rows / like(counts.rows, n_neurons)
 
-    def _neurons_per_feature(self):
-        if self.granularity == "layer":
-            return self.n_neurons_.astype(np.float32)
-        per_channel = self.n_neurons_ / self.n_channels_
-        return np.repeat(per_channel, self.n_channels_).astype(np.float32)
+    def _warn_of_missing(self, missing: list[int]) -> None:
+        if missing:
+            shown = ", ".join(f"X[{i}]" for i in missing[:5]) + (", ..." if missing[5:] else "")
+            warnings.warn(
+                f"{len(missing)} pictures show no face, and their rows are NaN: {shown}.",
+                UserWarning,
+                stacklevel=3,
+            )
+
+    def _neurons_per(self, granularity: str) -> NDArray[np.int64]:
+        if granularity == "layer":
+            return self.n_neurons_
+        return np.repeat(self.n_neurons_ // self.n_channels_, self.n_channels_)
 
 
-def merge_transformers(transformers):
+def merge_transformers(
+    transformers: Iterable[NeuronCoverageTransformer],
+) -> NeuronCoverageTransformer:
     """Join transformers fitted on shards into the one fitted on all pictures.
 
     Parameters
@@ -421,7 +602,7 @@ def merge_transformers(transformers):
     Examples
     --------
     >>> from skfakespotter import NeuronCoverageTransformer, make_pictures
-    >>> from skfakespotter.transformer import merge_transformers
+    >>> from skfakespotter import merge_transformers
     >>> X, y = make_pictures(8, random_state=0)
     >>> shards = [NeuronCoverageTransformer("toy_image").fit(part) for part in (X[:5], X[5:])]
     >>> merge_transformers(shards).n_samples_seen_
@@ -434,14 +615,15 @@ def merge_transformers(transformers):
         check_is_fitted(transformer, "thresholds_")
     merged = copy(transformers[0])
     for index, other in enumerate(transformers[1:], 1):
-        for name in ("backbone_fingerprint_", "_options", "input_size_", "n_features_in_"):
+        for name in ("backbone_fingerprint_", "_fitted_with", "input_size_", "n_features_in_"):
             ours, theirs = getattr(merged, name, None), getattr(other, name, None)
             if ours != theirs:
                 raise ValueError(
                     f"transformers[{index}] differs from transformers[0] in {name.strip('_')}: "
                     f"{theirs!r} instead of {ours!r}."
                 )
-        merged._set_moments(
-            merged._moments.merged(other._moments), merged.n_samples_seen_ + other.n_samples_seen_
-        )
+        if not (hasattr(merged, "_sums") and hasattr(other, "_sums")):
+            raise ValueError("transformers made from_thresholds cannot be merged: fit again.")
+        n_samples = merged.n_samples_seen_ + other.n_samples_seen_
+        merged._set_sums(merged._sums.merged(other._sums), n_samples)
     return merged

@@ -181,7 +181,9 @@ def test_dlib_against_the_literal_reference(chips, chip_outputs, values, batch_s
     assert coverage.dtype == np.float32
     assert expected.max() > 0
     if options["output"] == "fraction":
-        coverage, expected = (c * transformer._neurons_per_feature() for c in (coverage, expected))
+        coverage, expected = (
+            c * transformer._neurons_per(transformer.granularity) for c in (coverage, expected)
+        )
     np.testing.assert_allclose(coverage, np.rint(coverage), atol=1e-2)
     flips = per_layer(transformer, np.rint(np.abs(coverage - expected)))
     assert flips.max() <= FLIPS_PER_PICTURE_AND_LAYER
@@ -289,18 +291,22 @@ def test_channels_sum_to_layers():
 @pytest.mark.parametrize(
     ("option", "error", "message"),
     [
-        ({"neuron": "pixel"}, ValueError, r"neuron is 'pixel': expected one of \('unit', 'ch"),
-        ({"granularity": "unit"}, ValueError, r"granularity is 'unit': expected one of \('layer'"),
-        ({"output": "ratio"}, ValueError, r"output is 'ratio': expected one of \('count', 'frac"),
-        ({"threshold": "median"}, ValueError, "threshold is 'median': expected 'mean' or a number"),
-        ({"threshold": None}, ValueError, "threshold is None: expected 'mean' or a number"),
-        ({"threshold": np.nan}, ValueError, "threshold is nan: expected"),
-        ({"threshold": np.inf}, ValueError, "threshold is inf: expected"),
-        ({"rectify": "no"}, ValueError, "rectify is 'no': expected a bool"),
-        ({"rectify": None}, ValueError, "rectify is None: expected a bool"),
-        ({"batch_size": 0}, ValueError, "batch_size is 0: expected 'auto' or an int above 0"),
-        ({"batch_size": 2.5}, ValueError, "batch_size is 2.5: expected 'auto' or an int above 0"),
-        ({"batch_size": "8"}, ValueError, "batch_size is '8': expected 'auto' or an int above 0"),
+        ({"neuron": "pixel"}, ValueError, "The 'neuron' parameter .* Got 'pixel' instead"),
+        ({"tokens": "first"}, ValueError, "The 'tokens' parameter .* Got 'first' instead"),
+        ({"granularity": "unit"}, ValueError, "The 'granularity' parameter .* Got 'unit' instead"),
+        ({"output": "ratio"}, ValueError, "The 'output' parameter .* Got 'ratio' instead"),
+        ({"threshold": "median"}, ValueError, "The 'threshold' parameter .* Got 'median' instead"),
+        ({"threshold": None}, ValueError, "The 'threshold' parameter .* Got None instead"),
+        ({"threshold": np.nan}, ValueError, "The 'threshold' parameter .* Got nan instead"),
+        ({"threshold": np.inf}, ValueError, "The 'threshold' parameter .* Got inf instead"),
+        ({"rectify": "no"}, ValueError, "The 'rectify' parameter .* Got 'no' instead"),
+        ({"rectify": None}, ValueError, "The 'rectify' parameter .* Got None instead"),
+        ({"batch_size": 0}, ValueError, r"The 'batch_size' parameter .* \[1, inf\). Got 0 instead"),
+        ({"batch_size": 2.5}, ValueError, "The 'batch_size' parameter .* Got 2.5 instead"),
+        ({"batch_size": "8"}, ValueError, "The 'batch_size' parameter .* Got '8' instead"),
+        ({"single_pass": "yes"}, ValueError, "The 'single_pass' parameter .* Got 'yes' instead"),
+        ({"exclude": "*"}, ValueError, r"exclude is '\*': it leaves no layer"),
+        ({"exclude": "conv9"}, ValueError, "exclude: 'conv9' matches none of"),
         ({"device": "abacus"}, ValueError, "device is 'abacus': expected 'auto', 'cpu' or"),
         ({"device": None}, ValueError, "device is None: expected 'auto', 'cpu' or"),
         ({"layers": "conv9"}, ValueError, r"layers: 'conv9' matches none of \['0', '2', '6'\]"),
@@ -320,7 +326,7 @@ def test_bad_options_are_named(option, error, message):
 
 def test_bad_options_are_named_in_transform():
     transformer = NeuronCoverageTransformer("toy_image").fit(noise(3))
-    with pytest.raises(ValueError, match="output is 'ratio'"):
+    with pytest.raises(ValueError, match=r"The 'output' parameter .* Got 'ratio' instead"):
         transformer.set_params(output="ratio").transform(noise(3))
 
 
@@ -423,8 +429,8 @@ def test_wrong_inputs_are_refused(call):
     transformer = NeuronCoverageTransformer("toy_image").fit(noise(2))
     with pytest.raises(TypeError, match=r"X is a single str: pass \[X\]"):
         getattr(transformer, call)("face.jpg")
-    with pytest.raises(TypeError, match="X is a DataFrame: pass the column"):
-        getattr(transformer, call)(pd.DataFrame({"path": ["face.jpg"]}))
+    with pytest.raises(TypeError, match="X is a DataFrame"):
+        getattr(transformer, call)(pd.DataFrame({"path": ["face.jpg"], "label": [1]}))
     with pytest.raises(ValueError, match="X holds no pictures"):
         getattr(transformer, call)([])
     with pytest.raises(ValueError, match="type float64: expected"):

@@ -54,10 +54,10 @@ def passed(monkeypatch):
     counts = {}
     collect = NeuronMonitor._collect
 
-    def counted(self, network, x, statistic):
+    def counted(self, x, statistic, **options):
         names = ",".join(self.layer_names)
         counts[names] = counts.get(names, 0) + len(x)
-        return collect(self, network, x, statistic)
+        return collect(self, x, statistic, **options)
 
     monkeypatch.setattr(NeuronMonitor, "_collect", counted)
     return counts

@@ -6,6 +6,8 @@ from skfakespotter.backbones._backbone import (
     monitored_layers,
     share_weights,
 )
+from skfakespotter.backbones._folding import find_norms
+from skfakespotter.backbones._placed import PlacedNetwork, place
 from skfakespotter.backbones._registry import (
     check_fingerprint,
     list_backbones,
@@ -25,11 +27,14 @@ register_backbone("toy_vector", toy_vector_backbone, takes_arrays=True)
 
 __all__ = [
     "Backbone",
+    "PlacedNetwork",
     "WeightsError",
     "check_fingerprint",
+    "find_norms",
     "list_backbones",
     "load_backbone",
     "monitored_layers",
+    "place",
     "register_backbone",
     "share_weights",
     "takes_arrays",

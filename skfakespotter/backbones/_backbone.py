@@ -1,16 +1,22 @@
-"""Backbone: a network to monitor, and what one must know to feed it."""
+"""Backbone: a network to watch, and what one must know to feed it."""
+
+from __future__ import annotations
 
 import copy
 import hashlib
 import os
-from functools import cached_property
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from weakref import WeakKeyDictionary
 
 import torch
+from torch import nn
 
-from skfakespotter.backbones._folding import fold_batch_norms
+from skfakespotter.backbones._pixels import along_row, scale_pixels
 
-LARGEST_BATCH = 64  # pictures
-REUSED_BYTES = 2**25  # the C library's largest block that it keeps for the next layer
+# What the outputs of a network mean; part of every fingerprint. Raise it when that changes.
+NEURON = "outputs after the batch normalization"
+_DIGESTS: WeakKeyDictionary[nn.Module, tuple[tuple, str]] = WeakKeyDictionary()
 
 
 class WeightsError(ValueError):
@@ -26,28 +32,32 @@ class WeightsError(ValueError):
         The layer or key concerned.
     """
 
-    def __init__(self, path, reason, key=None):
+    def __init__(self, path: str | os.PathLike, reason: str, key: str | None = None) -> None:
         super().__init__(os.fspath(path), reason, key)
 
-    def __str__(self):
+    def __str__(self) -> str:
         path, reason, key = self.args
         return f"{path!r}{f', layer {key!r}' if key else ''}: {reason}"
 
 
+@dataclass(frozen=True, eq=False, repr=False)
 class Backbone:
     """A face-recognition network with its input format.
+
+    It holds facts only and never changes. The copies that run on a device are made, and
+    kept, by the transformer.
 
     Parameters
     ----------
     name : str
         What to call it in messages.
     module : torch.nn.Module
-        The network. It is monitored in evaluation mode.
+        The network. It is watched in evaluation mode, and never moved or changed.
     input_size : (int, int), default=None
         Height and width of the pictures it takes, in pixels. None: it takes arrays of
         numbers as they are, or pictures of any one size.
     crop : float, default=1.0
-        Part of the shorter side that is kept of pictures of another size (a centre crop).
+        Part of the shorter side that is kept of pictures of another size (a center crop).
     template : str, default=None
         The alignment that the network was trained with, for ``FaceAligner(template=...)``:
         "dlib", "arcface", "sphereface", "vggface2"; None when it is unknown.
@@ -58,12 +68,25 @@ class Backbone:
         Order in which the network takes the channels.
     license, source : str, default=""
         License and origin of the weights.
+    recipe : (str, str or None), default=None
+        Name and weights from which :func:`load_backbone` made it. A pickle holds the recipe
+        instead of the weights.
 
     Attributes
     ----------
     fingerprint : str
         SHA-256 over the input format, the layers and the weights, in hexadecimal. Two
         backbones with one fingerprint give one result.
+
+    Raises
+    ------
+    ValueError
+        When ``channel_order`` is unknown.
+
+    Notes
+    -----
+    The output of a neuron is the value after the batch normalization that is applied
+    directly to its layer, if there is one, for every network.
 
     Examples
     --------
@@ -73,37 +96,28 @@ class Backbone:
     <Backbone 'toy': 1 conv and fc layers, input (32, 32)>
     """
 
-    def __init__(
-        self,
-        name,
-        module,
-        *,
-        input_size=None,
-        crop=1.0,
-        template=None,
-        mean=0.0,
-        scale=1.0,
-        channel_order="RGB",
-        license="",
-        source="",
-    ):
-        if channel_order not in ("RGB", "BGR"):
-            raise ValueError(f"channel_order is {channel_order!r}: expected 'RGB' or 'BGR'.")
-        self.name, self.module, self.input_size = name, module, input_size
-        self.mean, self.scale, self.channel_order = mean, scale, channel_order
-        self.license, self.source, self.crop = license, source, crop
-        self.template = template
-        self.recipe = None  # (spec, weights) once load_backbone made it
-        self._on_device, self._folded, self._rows = {}, {}, {}
-        self._needs_rows = False  # in memory; channels last is faster
-        self._largest = 0  # bytes of the largest output for one picture, once it is known
+    name: str
+    module: nn.Module
+    input_size: tuple[int, int] | None = None
+    crop: float = 1.0
+    template: str | None = None
+    mean: float | Sequence[float] = 0.0
+    scale: float | Sequence[float] = 1.0
+    channel_order: str = "RGB"
+    license: str = ""
+    source: str = ""
+    recipe: tuple[str, str | None] | None = None
 
-    def __repr__(self):
+    def __post_init__(self) -> None:
+        if self.channel_order not in ("RGB", "BGR"):
+            raise ValueError(f"channel_order is {self.channel_order!r}: expected 'RGB' or 'BGR'.")
+
+    def __repr__(self) -> str:
         count = len(monitored_layers(self.module))
         size = f"input {self.input_size}" if self.input_size else "any input"
         return f"<Backbone {self.name!r}: {count} conv and fc layers, {size}>"
 
-    def preprocess(self, pixels):
+    def preprocess(self, pixels: torch.Tensor) -> torch.Tensor:
         """Turn pictures into the network's input, on the device where they lie.
 
         Parameters
@@ -114,144 +128,74 @@ class Backbone:
         Returns
         -------
         Tensor of shape (n, 3, h, w), float32
-            Network input, channels last in memory unless the network cannot work so.
+            Network input, channels last in memory.
         """
-        x = pixels.flip(1) if self.channel_order == "BGR" else pixels
-        n, channels, height, width = x.shape
-        # whole rows of pixels are long enough for vector instructions, three channels are not
-        rows = x.permute(0, 2, 3, 1).reshape(n, height, width * channels).to(torch.float32)
-        mean, scale = self._per_row(width, channels, x.device)
-        rows.sub_(mean).div_(scale)
-        x = rows.view(n, height, width, channels).permute(0, 3, 1, 2)
-        return x.contiguous() if self._needs_rows else x
+        rows = pixels.shape[3], pixels.shape[1], pixels.device
+        mean, scale = along_row(self.mean, *rows), along_row(self.scale, *rows)
+        return scale_pixels(pixels, mean, scale, self.channel_order)
 
-    def _per_row(self, width, channels, device):
-        """Give mean and scale of every value of a row; once, for a GPU waits for each copy."""
-        key = (width, channels, device)
-        if key not in self._rows:
-            self._rows[key] = tuple(
-                torch.as_tensor(v, dtype=torch.float32).expand(channels).repeat(width).to(device)
-                for v in (self.mean, self.scale)
-            )
-        return self._rows[key]
-
-    def on(self, device, size=None):
-        """Give the network in evaluation mode on a device, in the fastest memory layout.
-
-        Parameters
-        ----------
-        device : torch.device
-            Where to run.
-        size : (int, int), default=None
-            Height and width of the pictures, where ``input_size`` does not say.
-
-        Returns
-        -------
-        torch.nn.Module
-            A copy that is made once per device; the module given to the constructor is
-            never moved or changed.
-        """
-        if device not in self._on_device:
-            module = copy.deepcopy(self.module).to(device).eval().requires_grad_(False)
-            size = size or self.input_size
-            if size is not None and not self._needs_rows:
-                _lay_out(module, torch.channels_last)
-                if self._fails_on_views(module, size, device):
-                    _lay_out(module, torch.contiguous_format)
-                    self._needs_rows = True
-            self._on_device[device] = module
-        return self._on_device[device]
-
-    def best_batch(self, device, size=None):
-        """Choose how many pictures to run at a time.
-
-        On a CPU the largest output of a layer stays below 32 MiB: beyond that, the C library
-        fetches fresh memory from the system for every layer, which takes up to half the time.
-
-        Parameters
-        ----------
-        device, size
-            As for :meth:`on`.
-
-        Returns
-        -------
-        int
-            A power of two, at most 64.
-        """
-        self.on(device, size)
-        if device.type != "cpu" or not self._largest:
-            return LARGEST_BATCH
-        fitting = max(1, REUSED_BYTES // self._largest)
-        return min(LARGEST_BATCH, 1 << (fitting.bit_length() - 1))
-
-    def _fails_on_views(self, module, size, device):
-        """Try whether the network flattens maps by ``view``, which needs whole rows in memory."""
-        trial = share_weights(module)
-        for part in trial.modules():  # nobody is to hear of the trial
-            part._forward_hooks.clear()
-            part._forward_pre_hooks.clear()
-            part.register_forward_hook(self._measure)
-        x = torch.zeros(1, 3, *size, device=device).contiguous(memory_format=torch.channels_last)
-        try:
-            with torch.inference_mode():
-                trial(x)
-        except Exception as error:  # any other comes again, where the picture is known
-            return "view size is not compatible" in str(error)
-        return False
-
-    def _measure(self, part, inputs, output):
-        if isinstance(output, torch.Tensor):
-            self._largest = max(self._largest, output.numel() * output.element_size())
-
-    def folded_on(self, device):
-        """Give the network with its batch normalisations folded into the convolutions.
-
-        Parameters
-        ----------
-        device : torch.device
-            Where to run.
-
-        Returns
-        -------
-        FoldedNetwork or None
-            Made once per device; None when there is nothing to fold.
-        """
-        if device not in self._folded:
-            folded = fold_batch_norms(self.on(device))
-            if folded is not None:
-                layout = torch.contiguous_format if self._needs_rows else torch.channels_last
-                _lay_out(folded.module.requires_grad_(False), layout)
-            self._folded[device] = folded
-        return self._folded[device]
-
-    @cached_property
-    def fingerprint(self):
+    @property
+    def fingerprint(self) -> str:
         """SHA-256 over the input format, the layers and the weights, in hexadecimal."""
-        digest = hashlib.sha256()
-        format_ = (self.input_size, self.mean, self.scale, self.channel_order)
-        format_ += (self.crop,) if self.crop != 1.0 else ()
-        digest.update(repr((format_, str(self.module))).encode())
-        for key, tensor in self.module.state_dict().items():
-            digest.update(f"{key} {tensor.dtype} {tuple(tensor.shape)}".encode())
-            digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
-        return digest.hexdigest()
+        format_ = (self.input_size, self.crop, self.mean, self.scale, self.channel_order)
+        text = repr((NEURON, format_, _digest(self.module)))
+        return hashlib.sha256(text.encode()).hexdigest()
 
-    def __deepcopy__(self, memo):
-        return self  # clone() must not copy the weights; nothing here changes after creation
+    def made_by(self, recipe: tuple[str, str | None]) -> Backbone:
+        """Return a copy that knows how it was made.
 
-    def __reduce__(self):
-        """Pickle the recipe instead of the weights, where there is one."""
-        if self.recipe is None:
-            return super().__reduce__()
-        from skfakespotter.backbones._registry import reload_backbone
+        Parameters
+        ----------
+        recipe : (str, str or None)
+            Name and weights.
 
-        return reload_backbone, (*self.recipe, self.fingerprint)
+        Returns
+        -------
+        Backbone
+            With the module of this one.
+        """
+        return replace(self, recipe=recipe)
 
-    def __getstate__(self):
-        return {**self.__dict__, "_on_device": {}, "_folded": {}, "_rows": {}}
+    def __deepcopy__(self, memo: dict) -> Backbone:
+        return self  # clone() must not copy the weights
 
 
-def share_weights(module):
+def weights_state(module: nn.Module) -> tuple:
+    """Describe the weights so that any change of them shows, without reading them.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        A network.
+
+    Returns
+    -------
+    tuple
+        Place in memory and version of every tensor. Changes through ``tensor.data`` do not
+        raise torch's version and are not seen.
+    """
+    tensors = [*module.parameters(), *module.buffers()]
+    # tensors made in inference mode carry no version, and refuse to be changed outside of it
+    return tuple(
+        (t.data_ptr(), t.dtype, t.shape, 0 if t.is_inference() else t._version) for t in tensors
+    )
+
+
+def _digest(module: nn.Module) -> str:
+    """Hash layers and weights; again only when they have changed."""
+    state = weights_state(module)
+    known = _DIGESTS.get(module)
+    if known is not None and known[0] == state:
+        return known[1]
+    digest = hashlib.sha256(str(module).encode())
+    for key, tensor in module.state_dict().items():
+        digest.update(f"{key} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+    _DIGESTS[module] = state, digest.hexdigest()
+    return _DIGESTS[module][1]
+
+
+def share_weights(module: nn.Module) -> nn.Module:
     """Copy a network, but not its weights.
 
     Parameters
@@ -268,13 +212,7 @@ def share_weights(module):
     return copy.deepcopy(module, {id(tensor): tensor for tensor in tensors})
 
 
-def _lay_out(module, layout):
-    for parameter in module.parameters():
-        if parameter.ndim == 4:  # module.to() would try kernels of Conv3d too, and fail
-            parameter.data = parameter.data.contiguous(memory_format=layout)
-
-
-def monitored_layers(module):
+def monitored_layers(module: nn.Module) -> dict[str, nn.Module]:
     """Find the convolutional and fully-connected layers, in order of definition.
 
     Parameters
@@ -287,5 +225,5 @@ def monitored_layers(module):
     dict of str to torch.nn.Module
         Layers by qualified name.
     """
-    kinds = (torch.nn.modules.conv._ConvNd, torch.nn.Linear)
+    kinds = (nn.modules.conv._ConvNd, nn.Linear)
     return {name: layer for name, layer in module.named_modules() if isinstance(layer, kinds)}

@@ -2,8 +2,9 @@
 
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
-LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+LAYERS = ("BatchNormalization", "Conv", "ConvTranspose", "Gemm", "MatMul")
 
 
 class UnsupportedError(ValueError):
@@ -31,6 +32,9 @@ def make_layer(operator, inputs, attributes, constants):
     """
     if operator not in LAYERS or inputs[0] in constants:
         return None, None
+    if operator == "BatchNormalization":
+        layer = _batch_normalization(attributes, [constants.get(name) for name in inputs[1:5]])
+        return (layer, inputs[:1]) if layer is not None else (None, None)
     if inputs[1] not in constants or (len(inputs) > 2 and inputs[2] and inputs[2] not in constants):
         if operator != "MatMul":
             raise UnsupportedError("its weights are not constant")
@@ -111,6 +115,28 @@ def _linear(weight, bias):
         layer = nn.Linear(weight.shape[1], weight.shape[0], bias is not None, dtype=torch.float32)
     _assign(layer, weight, bias, weight.shape[0])
     return layer
+
+
+class _Normalization(_BatchNorm):
+    """A batch normalization of maps or vectors: a module, so that its layer's output is found."""
+
+    def _check_input_dim(self, x):
+        pass
+
+
+def _batch_normalization(attributes, tensors):
+    """Make the module; None where the operator must do it."""
+    if attributes.get("training_mode", 0) or any(t is None for t in tensors):
+        return None
+    if any(not t.is_floating_point() or t.shape != tensors[0].shape for t in tensors):
+        return None
+    with torch.device("meta"):
+        layer = _Normalization(len(tensors[0]), eps=attributes.get("epsilon", 1e-5))
+    weight, bias, layer.running_mean, layer.running_var = (t.contiguous().clone() for t in tensors)
+    layer.weight = nn.Parameter(weight, requires_grad=False)
+    layer.bias = nn.Parameter(bias, requires_grad=False)
+    layer.num_batches_tracked = torch.tensor(0)
+    return layer.eval()
 
 
 def _assign(layer, weight, bias, outputs):

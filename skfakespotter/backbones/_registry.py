@@ -1,10 +1,11 @@
 """Registry: backbones by name, one loaded copy per process."""
 
+import copyreg
 import os
 import threading
 from functools import partial
 from importlib import import_module
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import nn
 
@@ -16,6 +17,7 @@ class _Entry(NamedTuple):
     takes_arrays: bool
 
 
+_SCHEMES = {"onnx": "skfakespotter.backbones.onnx:onnx_factory"}
 _ENTRIES = {}
 _LOADED = {}
 _LOCK = threading.RLock()
@@ -137,8 +139,7 @@ def load_backbone(backbone, *, weights=None):
         key = (backbone, weights)
         if key not in _LOADED:
             loaded = _factory(backbone)(**({} if weights is None else {"weights": weights}))
-            _LOADED[key] = _adopt(loaded)
-            _LOADED[key].recipe = key
+            _LOADED[key] = _adopt(loaded).made_by(key)
         return _LOADED[key]
 
 
@@ -147,6 +148,17 @@ def reload_backbone(backbone, weights, fingerprint):
     loaded = load_backbone(backbone, weights=weights)
     check_fingerprint(loaded, fingerprint)
     return loaded
+
+
+def _reduce_backbone(backbone: Backbone) -> Any:
+    """Pickle the recipe instead of the weights, where there is one."""
+    if backbone.recipe is None:
+        return object.__reduce_ex__(backbone, 2)
+    return reload_backbone, (*backbone.recipe, backbone.fingerprint)
+
+
+# a backbone itself need not know of names
+copyreg.pickle(Backbone, _reduce_backbone)
 
 
 def check_fingerprint(backbone, fingerprint):
@@ -165,10 +177,9 @@ def takes_arrays(backbone):
 
 
 def _factory(spec):
-    if spec.startswith("onnx:"):
-        from skfakespotter.backbones.onnx import onnx_factory  # needs an extra
-
-        return partial(onnx_factory, spec.removeprefix("onnx:"))
+    scheme, _, rest = spec.partition(":")
+    if scheme in _SCHEMES:  # its reader needs an extra, and itself knows the registry
+        return partial(_factory(_SCHEMES[scheme]), rest)
     if ":" in spec:
         module, _, attribute = spec.partition(":")
         try:

@@ -1,13 +1,18 @@
 """What a face-recognition network says without counting: its descriptor, its mean activations."""
 
+from __future__ import annotations
+
+from numbers import Integral
+from typing import Any, ClassVar
+
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from sklearn.utils._param_validation import Interval, StrOptions
 
 from skfakespotter._base import StatelessPictureTransformer
-from skfakespotter._device import resolve_device
-from skfakespotter.backbones import load_backbone
-from skfakespotter.coverage._monitor import evaluating
-from skfakespotter.coverage._passes import Passes, check_batch_size
+from skfakespotter.backbones import PlacedNetwork, load_backbone
+from skfakespotter.coverage import DirectStatistics, NeuronMonitor, Neurons, evaluating
 from skfakespotter.images import check_images, load_image
 
 
@@ -15,10 +20,10 @@ class NetworkFeatures(StatelessPictureTransformer):
     """Base of transformers that run aligned faces through a network.
 
     A subclass has the parameters ``backbone``, ``batch_size`` and ``device``, and gives
-    ``_features(passes, x)`` from a batch of network input to a tensor (n, n_features).
+    ``_features(network, monitor, x)`` from a batch of network input to a tensor (n, n_features).
     """
 
-    def transform(self, X):
+    def transform(self, X: Any) -> NDArray[np.float32]:
         """Run the network over the faces.
 
         Parameters
@@ -30,7 +35,7 @@ class NetworkFeatures(StatelessPictureTransformer):
         Returns
         -------
         ndarray of shape (n, n_features), float32
-            One row per face.
+            One row per face; NaN for a picture that shows none and may be left out.
 
         Raises
         ------
@@ -39,39 +44,37 @@ class NetworkFeatures(StatelessPictureTransformer):
         ImageError
             At the first picture that cannot be used; names its index and path.
         """
-        self._check_params()
+        self._validate_params()
         X = check_images(X)
-        passes = self._passes(X)
-        parts = []
-        with torch.inference_mode():
-            for batch in passes.batches(X, np.arange(len(X))):
-                parts.append(self._features(passes, passes.network_input(batch)).float().cpu())
-        return torch.cat(parts).numpy()
+        rows = None
+        for part in self._statistics(X).compute(X, self._features):
+            if rows is None:
+                rows = np.full((len(X), part.values.shape[1]), np.nan, np.float32)
+            rows[part.positions] = part.values
+        if rows is None:
+            raise ValueError(f"X: none of the {len(X)} pictures shows a face.")
+        return rows
 
-    def _check_params(self):
-        check_batch_size(self.batch_size)
-
-    def _passes(self, X):
+    def _statistics(self, X: Any) -> DirectStatistics:
         backbone = load_backbone(self.backbone)
-        return Passes(
+        return DirectStatistics(
             backbone=backbone,
+            shape=(3, *(backbone.input_size or load_image(X[0], index=0).shape[:2])),
             layers=getattr(self, "layers", None),
-            neuron="unit",
-            rectify=getattr(self, "rectify", False),
-            size=backbone.input_size or load_image(X[0], index=0).shape[:2],
+            neurons=Neurons(rectify=bool(getattr(self, "rectify", False))),
             batch_size=self.batch_size,
             device=self.device,
-            cache=None,
-            n_jobs=None,
-            verbose=0,
         )
 
-    def _probe(self):
-        """Run a black picture, after which the sizes of all outputs are known."""
-        black = np.zeros((1, *(load_backbone(self.backbone).input_size or (64, 64)), 3), np.uint8)
-        passes = self._passes(black)
-        with torch.inference_mode():
-            return passes, self._features(passes, passes.network_input(black)).shape[1]
+    def _example(self) -> DirectStatistics:
+        """Return the statistics of a black picture, which tell the sizes of all outputs."""
+        size = load_backbone(self.backbone).input_size or (64, 64)
+        return self._statistics(np.zeros((1, *size, 3), np.uint8))
+
+    def _features(
+        self, network: PlacedNetwork, monitor: NeuronMonitor, x: torch.Tensor
+    ) -> torch.Tensor:
+        raise NotImplementedError
 
 
 class FaceEmbedding(NetworkFeatures):
@@ -108,12 +111,20 @@ class FaceEmbedding(NetworkFeatures):
     (4, 4)
     """
 
-    def __init__(self, backbone="dlib", *, batch_size="auto", device="auto"):
+    _parameter_constraints: ClassVar[dict] = {
+        "backbone": "no_validation",
+        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+        "device": "no_validation",
+    }
+
+    def __init__(
+        self, backbone: Any = "dlib", *, batch_size: int | str = "auto", device: Any = "auto"
+    ) -> None:
         self.backbone = backbone
         self.batch_size = batch_size
         self.device = device
 
-    def get_feature_names_out(self, input_features=None):
+    def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
         """Name the columns: ``embedding0``, ``embedding1``, ...
 
         Parameters
@@ -126,13 +137,16 @@ class FaceEmbedding(NetworkFeatures):
         ndarray of shape (n_features,), object
             Names.
         """
-        _, n_features = self._probe()
+        self._validate_params()
+        network, monitor = self._example().lanes[0]
+        n_features = self._features(network, monitor, network.sample).shape[1]
         return np.array([f"embedding{i}" for i in range(n_features)], dtype=object)
 
-    def _features(self, passes, x):
-        network = passes.backbone.on(resolve_device(self.device))
-        with evaluating(network):
-            return network(x).flatten(1)
+    def _features(
+        self, network: PlacedNetwork, monitor: NeuronMonitor, x: torch.Tensor
+    ) -> torch.Tensor:
+        with torch.inference_mode(), evaluating(network.module):
+            return network.module(x).flatten(1).float()
 
 
 class MeanActivations(NetworkFeatures):
@@ -177,16 +191,25 @@ class MeanActivations(NetworkFeatures):
     array(['0', '2', '6'], dtype=object)
     """
 
+    _parameter_constraints: ClassVar[dict] = {
+        "backbone": "no_validation",
+        "layers": "no_validation",
+        "granularity": [StrOptions({"layer", "channel"})],
+        "rectify": ["boolean"],
+        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+        "device": "no_validation",
+    }
+
     def __init__(
         self,
-        backbone="dlib",
+        backbone: Any = "dlib",
         *,
-        layers=None,
-        granularity="channel",
-        rectify=False,
-        batch_size="auto",
-        device="auto",
-    ):
+        layers: Any = None,
+        granularity: str = "channel",
+        rectify: bool = False,
+        batch_size: int | str = "auto",
+        device: Any = "auto",
+    ) -> None:
         self.backbone = backbone
         self.layers = layers
         self.granularity = granularity
@@ -194,7 +217,7 @@ class MeanActivations(NetworkFeatures):
         self.batch_size = batch_size
         self.device = device
 
-    def get_feature_names_out(self, input_features=None):
+    def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
         """Name the columns: ``layer``, or ``layer[channel]``.
 
         Parameters
@@ -207,25 +230,14 @@ class MeanActivations(NetworkFeatures):
         ndarray of shape (n_features,), object
             Names.
         """
-        self._check_params()
-        passes, _ = self._probe()
-        names = passes.monitor.layer_names
-        if self.granularity == "layer":
-            return np.array(names, dtype=object)
-        channels = zip(names, passes.layout()[1], strict=True)
-        return np.array([f"{name}[{c}]" for name, n in channels for c in range(n)], dtype=object)
+        self._validate_params()
+        return self._example().layout.feature_names(self.granularity)
 
-    def _check_params(self):
-        super()._check_params()
-        if self.granularity not in ("layer", "channel"):
-            raise ValueError(
-                f"granularity is {self.granularity!r}: expected one of ('layer', 'channel')."
-            )
-        if not isinstance(self.rectify, (bool, np.bool_)):
-            raise ValueError(f"rectify is {self.rectify!r}: expected a bool.")
-
-    def _features(self, passes, x):
+    def _features(
+        self, network: PlacedNetwork, monitor: NeuronMonitor, x: torch.Tensor
+    ) -> torch.Tensor:
         if self.granularity == "channel":
-            return passes.monitor.means(x)
-        sums = passes.monitor.sums(x)
-        return sums / torch.from_numpy(passes.layout()[0]).to(sums.device)
+            return monitor.means(x)
+        sums = monitor.sums(x)
+        n_neurons = torch.from_numpy(monitor.layout(x).n_neurons)
+        return (sums / n_neurons.to(sums.device)).float()

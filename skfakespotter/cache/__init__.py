@@ -1,5 +1,6 @@
-"""Store: what the network said about each face, so that no picture crosses it twice."""
+"""Cache: what the network said about each face, so that no picture crosses it twice."""
 
 from skfakespotter.cache._cache import CoverageCache, open_cache, user_cache_folder
+from skfakespotter.cache._cached import CachedStatistics
 
-__all__ = ["CoverageCache", "open_cache", "user_cache_folder"]
+__all__ = ["CachedStatistics", "CoverageCache", "open_cache", "user_cache_folder"]

@@ -1,21 +1,26 @@
 """CoverageCache: remembers, picture by picture, what the network said about it."""
 
-import hashlib
-import json
+from __future__ import annotations
+
 import os
 import sys
+import tempfile
 import threading
-from contextlib import suppress
+import weakref
+from collections import OrderedDict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from skfakespotter.cache._group import Shelf
+from skfakespotter.cache._group import RecordGroup, group_name, read_spec
 
-VERSION = 2  # raise it when what is kept, or the way the network computes it, changes
 DISK_BYTES = 10 * 10**9
 MEMORY_BYTES = 10**9
 RECOUNT = 32  # files
+CONTENTS = 2**18  # files whose pictures' keys are remembered
+
+_ALL: weakref.WeakSet[CoverageCache] = weakref.WeakSet()
 
 
 class CoverageCache:
@@ -23,7 +28,8 @@ class CoverageCache:
 
     A record depends on the pixels the network sees, the network's weights and the options
     of the neurons, and on nothing else: no label, no path, no time, no other fold. See
-    ``docs/scale.md``.
+    ``docs/scale.md``. On disk it is readable by its user alone: a record tells whether a
+    photograph that somebody has was among those seen.
 
     Parameters
     ----------
@@ -34,40 +40,43 @@ class CoverageCache:
 
     See Also
     --------
-    NeuronCoverageTransformer : Takes a store, or its folder, as ``cache``.
+    NeuronCoverageTransformer : Takes a cache, or its folder, as ``cache``.
 
     Examples
     --------
-    >>> from skfakespotter import NeuronCoverageTransformer, make_pictures
-    >>> from skfakespotter.cache import CoverageCache
-    >>> store = CoverageCache()
+    >>> from skfakespotter import CoverageCache, NeuronCoverageTransformer, make_pictures
+    >>> cache = CoverageCache()
     >>> X, y = make_pictures(8, random_state=0)
-    >>> coverage = NeuronCoverageTransformer("toy_image", cache=store).fit(X)
-    >>> len(store)
+    >>> coverage = NeuronCoverageTransformer("toy_image", cache=cache).fit(X)
+    >>> len(cache)
     8
-    >>> store.clear()
-    >>> len(store)
+    >>> cache.clear()
+    >>> len(cache)
     0
     """
 
-    def __init__(self, folder=None, *, max_bytes=None):
+    def __init__(
+        self, folder: str | os.PathLike | None = None, *, max_bytes: int | None = None
+    ) -> None:
         self.folder = None if folder is None else Path(folder).expanduser().absolute()
         if max_bytes is None:
             max_bytes = MEMORY_BYTES if folder is None else DISK_BYTES
         if not isinstance(max_bytes, (int, np.integer)) or max_bytes < 0:
             raise ValueError(f"max_bytes is {max_bytes!r}: expected an int of at least 0.")
         self.max_bytes = int(max_bytes)
-        self._shelves = {}
+        self._groups: dict[str, RecordGroup] = {}
+        self._contents: OrderedDict[tuple, bytes] = OrderedDict()
         self._size = self._added = 0
         self._lock = threading.RLock()
+        _ALL.add(self)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"CoverageCache({str(self.folder) if self.folder else None!r})"
 
-    def __len__(self):
+    def __len__(self) -> int:
         return sum(entry["pictures"] for entry in self.info())
 
-    def info(self):
+    def info(self) -> list[dict[str, Any]]:
         """Describe the content.
 
         Returns
@@ -77,20 +86,21 @@ class CoverageCache:
             ``bytes`` kept.
         """
         found = []
-        for shelf in self._all_shelves():
-            shelf.refresh()
-            n_bytes = sum(file.n_bytes for file in shelf.files.values())
-            found.append({**shelf.spec, "pictures": len(shelf.places), "bytes": n_bytes})
+        for group in self._all_groups():
+            group.refresh()
+            n_bytes = sum(file.n_bytes for file in group.files.values())
+            found.append({**group.spec, "pictures": len(group.places), "bytes": n_bytes})
         return found
 
-    def clear(self):
+    def clear(self) -> None:
         """Forget everything and delete the files; nothing else in the folder is touched."""
-        for shelf in self._all_shelves():
-            shelf.clear()
-        self._shelves.clear()
+        for group in self._all_groups():
+            group.clear()
+        self._groups.clear()
+        self._contents.clear()
 
-    def shelf(self, spec):
-        """Give the part of the store for one network and set of options.
+    def group(self, spec: dict) -> RecordGroup:
+        """Return the part of the cache for one network and set of options.
 
         Parameters
         ----------
@@ -99,19 +109,48 @@ class CoverageCache:
 
         Returns
         -------
-        Shelf
-            The same one for the same ``spec``.
+        RecordGroup
+            One object for one ``spec``.
         """
-        text = json.dumps({**spec, "version": VERSION}, sort_keys=True)
-        name = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+        name = group_name(spec)
         with self._lock:
-            if name not in self._shelves:
+            if name not in self._groups:
                 folder = None if self.folder is None else self.folder / name
-                self._shelves[name] = Shelf(json.loads(text), folder, self)
-            return self._shelves[name]
+                self._groups[name] = RecordGroup(spec, folder, self.make_room)
+            return self._groups[name]
 
-    def make_room(self, n_bytes):
-        """Drop the oldest records if, with so many bytes more, the store exceeds its bound.
+    def key_of_content(self, content: tuple) -> bytes | None:
+        """Return the key of the picture that a file shows, if this process has seen it.
+
+        Parameters
+        ----------
+        content : tuple
+            Digest of the file, and in which form a network takes its picture.
+
+        Returns
+        -------
+        bytes or None
+            What :meth:`remember_content` was told.
+        """
+        return self._contents.get(content)
+
+    def remember_content(self, content: tuple, key: bytes) -> None:
+        """Keep the key of the picture that a file shows, so that it need not be decoded again.
+
+        Parameters
+        ----------
+        content : tuple
+            As for :meth:`key_of_content`.
+        key : bytes
+            Of the picture's pixels.
+        """
+        with self._lock:
+            while len(self._contents) >= CONTENTS:
+                self._contents.popitem(last=False)
+            self._contents[content] = key
+
+    def make_room(self, n_bytes: int) -> None:
+        """Drop the oldest records if, with so many bytes more, the cache exceeds its bound.
 
         Parameters
         ----------
@@ -123,58 +162,66 @@ class CoverageCache:
             self._size, self._added = self._size + n_bytes, self._added + 1
             if self._size <= self.max_bytes and self._added % RECOUNT:
                 return
-            shelves = self._all_shelves()
-            sizes = [s.memory() for s in shelves], [s.disk() for s in shelves]
-            self._size = 0
-            for place in sizes:  # memory and folder are each within the bound
-                of_all = [
-                    (name, size, shelf)
-                    for shelf, listed in zip(shelves, place, strict=True)
-                    for name, size in listed
-                ]
-                of_all.sort(key=lambda entry: entry[0])  # names begin with the time
-                total = sum(size for _, size, _ in of_all)
-                for name, size, shelf in of_all:
-                    if total <= self.max_bytes:
-                        break
-                    shelf.forget(name, delete=True)
-                    total -= size
-                self._size = max(self._size, total)
+            groups = self._all_groups()
+            sizes = [g.memory() for g in groups], [g.disk() for g in groups]
+            # memory and folder are each within the bound
+            self._size = max(self._drop_oldest(groups, place) for place in sizes)
 
-    def _all_shelves(self):
+    def _drop_oldest(self, groups: list[RecordGroup], sizes: list[list[tuple[str, int]]]) -> int:
+        of_all = [
+            (name, size, group)
+            for group, listed in zip(groups, sizes, strict=True)
+            for name, size in listed
+        ]
+        of_all.sort(key=lambda entry: entry[0])  # names begin with the time
+        total = sum(size for _, size, _ in of_all)
+        for name, size, group in of_all:
+            if total <= self.max_bytes:
+                break
+            group.forget(name, delete=True)
+            total -= size
+        return total
+
+    def _all_groups(self) -> list[RecordGroup]:
         if self.folder is not None and self.folder.is_dir():
             for path in self.folder.glob("*/spec.json"):
-                with suppress(OSError, ValueError), self._lock:
-                    spec = json.loads(path.read_text())
-                    name = path.parent.name
-                    self._shelves.setdefault(name, Shelf(spec, path.parent, self))
-        return [self._shelves[name] for name in sorted(self._shelves)]
+                spec = read_spec(path.parent)
+                if spec is not None:
+                    self.group(spec)
+        return [self._groups[name] for name in sorted(self._groups)]
 
-    def __deepcopy__(self, memo):
+    def _after_fork(self) -> None:
+        self._lock = threading.RLock()
+        for group in self._groups.values():
+            group.after_fork()
+
+    def __deepcopy__(self, memo: dict) -> CoverageCache:
         return self  # clones of a transformer share it
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple:
         return _reopen, (self.folder, self.max_bytes)
 
 
-def open_cache(cache):
-    """Turn the parameter ``cache`` into a store.
+def open_cache(cache: Any) -> CoverageCache | None:
+    """Turn the parameter ``cache`` into a cache.
 
     Parameters
     ----------
     cache : None, bool, "memory", path or CoverageCache
-        None and False: no store; True: in the user's cache folder; "memory": one store
+        None and False: no cache; True: in the user's cache folder; "memory": one cache
         shared by everything in this process; a path: in that folder.
 
     Returns
     -------
     CoverageCache or None
-        The same one for the same place, within a process.
+        One object for one place, within a process.
 
     Raises
     ------
     TypeError
         When ``cache`` is none of these.
+    ValueError
+        For an empty path.
 
     Examples
     --------
@@ -192,36 +239,54 @@ def open_cache(cache):
         )
     if isinstance(cache, str) and cache == "memory":
         return _reopen(None, MEMORY_BYTES, shared=True)
+    if isinstance(cache, str) and not cache.strip():
+        raise ValueError(f"cache is {cache!r}: expected the path of a folder.")
     folder = user_cache_folder() if cache is True else Path(cache).expanduser().absolute()
     return _reopen(folder, DISK_BYTES)
 
 
-def user_cache_folder():
-    """Give the folder of ``cache=True``.
+def user_cache_folder() -> Path:
+    """Find the folder of ``cache=True``.
 
     Returns
     -------
     Path
-        ``skfakespotter`` in ``$XDG_CACHE_HOME`` or in the platform's cache folder.
+        ``skfakespotter`` in ``$XDG_CACHE_HOME`` or in the platform's cache folder. For a user
+        without a home, a folder of the user's own among the temporary files.
     """
-    home = Path.home()
     if base := os.environ.get("XDG_CACHE_HOME"):
         return Path(base, "skfakespotter")
+    try:
+        home = Path.home()
+    except RuntimeError:  # neither HOME nor an entry in the user database
+        return Path(tempfile.gettempdir(), f"skfakespotter-{os.getuid()}")
     if sys.platform == "win32":
         return Path(os.environ.get("LOCALAPPDATA", home / "AppData/Local"), "skfakespotter")
     return home / ("Library/Caches" if sys.platform == "darwin" else ".cache") / "skfakespotter"
 
 
-_STORES = {}
-_STORES_LOCK = threading.Lock()
+_CACHES: dict[tuple[Path | None, int], CoverageCache] = {}
+_CACHES_LOCK = threading.Lock()
 
 
-def _reopen(folder, max_bytes, shared=False):
-    """Give the one store of this process for a place; unpickling comes here too."""
+def _reopen(folder: Path | None, max_bytes: int, shared: bool = False) -> CoverageCache:
+    """Return the one cache of this process for a place; unpickling comes here too."""
     if folder is None and not shared:
         return CoverageCache(max_bytes=max_bytes)
-    with _STORES_LOCK:
+    with _CACHES_LOCK:
         key = (folder, max_bytes)
-        if key not in _STORES:
-            _STORES[key] = CoverageCache(folder, max_bytes=max_bytes)
-        return _STORES[key]
+        if key not in _CACHES:
+            _CACHES[key] = CoverageCache(folder, max_bytes=max_bytes)
+        return _CACHES[key]
+
+
+def _in_forked_child() -> None:
+    """Replace the locks, which another thread of the parent may have held."""
+    global _CACHES_LOCK
+    _CACHES_LOCK = threading.Lock()
+    for cache in list(_ALL):
+        cache._after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_forked_child)

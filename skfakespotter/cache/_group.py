@@ -1,35 +1,50 @@
-"""Shelf: the records of one network and set of options, in files that never change."""
+"""RecordGroup: the records of one network and set of options, in files that never change."""
 
+from __future__ import annotations
+
+import hashlib
 import json
 import os
-import shutil
+import re
 import threading
 import time
 import uuid
 import warnings
 from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
-import numpy as np
+from numpy.typing import NDArray
 
-from skfakespotter.cache._locks import Claims
-from skfakespotter.cache._records import DamagedRecords, Records
+from skfakespotter.cache._locks import KeyLocks, make_private_folder, open_private
+from skfakespotter.cache._records import (
+    DamagedRecords,
+    Records,
+    Window,
+    keys_of,
+    load_head,
+)
 
+FORMAT = "skfakespotter coverage cache 3"  # raise it when what is kept changes
 ANSWER_BYTES = 32 * 2**20
+_NAME = re.compile(r"\d{20}-[0-9a-f]{8}\.npz")
+_OWN = re.compile(r"spec\.json|\d{20}-[0-9a-f]{8}\.npz|\d+-[0-9a-f]{12}-[0-9a-f]{8}\.tmp")
+_OWN_LOCKS = re.compile(r"mutex\.lock|\d+-[0-9a-f]{12}\.(alive|keys)")
 
 
 class File(NamedTuple):
     """What is known of a file of records; ``records`` when it is in memory instead."""
 
-    low: np.ndarray
-    high: np.ndarray
+    low: NDArray
+    high: NDArray
     n_bytes: int
     records: Records | None
 
 
-class Shelf:
-    """Records of one network and set of options; :meth:`CoverageCache.shelf` makes it.
+class RecordGroup:
+    """Records of one network and set of options; :meth:`CoverageCache.group` makes it.
 
     A file holds the records of one batch and never changes. It is written under another
     name first, so that it is complete as soon as it has its own.
@@ -39,9 +54,9 @@ class Shelf:
     spec : dict
         The network and the options.
     folder : Path or None
-        Where the files are.
-    store : CoverageCache
-        Which bounds the size.
+        Where the files are; its name is :func:`group_name` of the ``spec``.
+    on_added : callable
+        Called with the size of every file added.
 
     Attributes
     ----------
@@ -51,32 +66,38 @@ class Shelf:
         File and row where a picture's latest record is.
     """
 
-    def __init__(self, spec, folder, store):
-        self.spec, self.folder, self._store = spec, folder, store
-        self.files, self.places = {}, {}
-        self._lock = threading.RLock()
-        self._mine = set()
-        self._answers = OrderedDict()  # the latest ones, within ANSWER_BYTES
-        self._damaged = set()
-        self._shared = folder is not None  # False once writing has failed
-        self._claims = None
+    def __init__(self, spec: dict, folder: Path | None, on_added: Callable[[int], None]) -> None:
+        self.spec, self.folder, self._on_added = spec, folder, on_added
+        self.name = group_name(spec)
+        self.files: dict[str, File] = {}
+        self.places: dict[bytes, tuple[str, int]] = {}
+        self._mine: set[bytes] = set()
+        self._answers: OrderedDict[tuple, tuple[int, tuple]] = OrderedDict()
+        self._ignored: set[str] = set()  # damaged, or not to be read now
+        self.after_fork()
 
-    def refresh(self):
+    def after_fork(self) -> None:
+        """Let go of what belongs to the parent process."""
+        self._lock = threading.RLock()
+        self._shared = self.folder is not None  # False once writing has failed
+        self._locks: KeyLocks | None = None
+        self._mine.clear()
+
+    def refresh(self) -> None:
         """Take notice of files that others wrote or removed."""
         if self.folder is None:
             return
         with self._lock:
-            try:
-                present = {e.name: e for e in os.scandir(self.folder) if e.name.endswith(".npz")}
-            except OSError:
-                return
+            present = dict(self._listed())
             on_disk = [name for name, file in self.files.items() if file.records is None]
             for name in set(on_disk) - present.keys():
                 self.forget(name)
-            for name in sorted(present.keys() - self.files.keys() - self._damaged):
+            for name in sorted(present.keys() - self.files.keys() - self._ignored):
                 self._index(name, present[name])
 
-    def find(self, keys, enough):
+    def find(
+        self, keys: Sequence[bytes | None], enough: Callable[[File], bool]
+    ) -> list[tuple[str, int] | None]:
         """Look pictures up.
 
         Parameters
@@ -92,14 +113,14 @@ class Shelf:
             File and row of each picture's record; None where there is none that will do.
         """
         with self._lock:
-            verdicts = {}
-            places = [self.places.get(key) for key in keys]
-            for name in {place[0] for place in places if place}:
-                verdicts[name] = enough(self.files[name])
+            places = [None if key is None else self.places.get(key) for key in keys]
+            verdicts = {
+                name: enough(self.files[name]) for name in {place[0] for place in places if place}
+            }
             return [place if place and verdicts[place[0]] else None for place in places]
 
-    def windows(self, keys):
-        """Give the windows of the records of pictures.
+    def windows(self, keys: Sequence[bytes]) -> list[Window]:
+        """List the windows of the records of pictures.
 
         Parameters
         ----------
@@ -115,35 +136,35 @@ class Shelf:
             names = {self.places[key][0] for key in keys if key in self.places}
             return [(self.files[name].low, self.files[name].high) for name in names]
 
-    def load(self, name, *, only=None):
+    def load(self, name: str, *, head: bool = False) -> Any:
         """Read a file.
 
         Parameters
         ----------
         name : str
-            One that :meth:`find` gave.
-        only : sequence of str, default=None
-            Arrays to read; None reads all.
+            One that :meth:`find` returned.
+        head : bool, default=False
+            Read only what an index needs.
 
         Returns
         -------
-        Records, dict of str to ndarray when ``only`` is given, or None
+        Records, dict of str to ndarray, or None
             None when it has been removed or is damaged; it is forgotten then.
         """
         with self._lock:
             file = self.files.get(name)
         if file is None:
             return None
-        if file.records is not None:
-            return {key: getattr(file.records, key) for key in only} if only else file.records
+        if file.records is not None or self.folder is None:
+            return vars(file.records) if head else file.records
         try:
-            return Records.load(self.folder / name, only=only)
+            return (load_head if head else Records.load)(self.folder / name, self.name)
         except (OSError, DamagedRecords) as error:
-            self._discard(name, error)
+            self._ignore(name, error)
             return None
 
-    def answer(self, name, question, compute):
-        """Give what was computed from a file for the same question, or compute it.
+    def answer(self, name: str, question: tuple, compute: Callable[[str], tuple | None]) -> Any:
+        """Return what was computed from a file for the same question, or compute it.
 
         A grid search asks the same folds again for every candidate.
 
@@ -154,7 +175,7 @@ class Shelf:
         question : tuple
             What is asked; it can be hashed.
         compute : callable
-            ``compute(name)`` gives a tuple of arrays, or None when the file is gone.
+            ``compute(name)`` returns a tuple of arrays, or None when the file is gone.
 
         Returns
         -------
@@ -174,7 +195,9 @@ class Shelf:
                     self._answers.popitem(last=False)
         return answer
 
-    def claim(self, keys, enough, *, regardless=False):
+    def lock(
+        self, keys: Sequence[bytes], enough: Callable[[File], bool], *, regardless: bool = False
+    ) -> list[bool]:
         """Choose what this call is to compute: what nobody has, and nobody else is computing.
 
         Parameters
@@ -184,26 +207,26 @@ class Shelf:
         enough : callable
             As for :meth:`find`.
         regardless : bool, default=False
-            Take also what others claim.
+            Take also what other processes are computing.
 
         Returns
         -------
         list of bool
-            True: the caller must compute it, and then :meth:`add` or :meth:`release` it.
+            True: the caller must compute it, and then :meth:`add` or :meth:`unlock` it.
         """
-        with self._exclusive() as claims:
+        with self._exclusive() as locks:
             self.refresh()
-            busy = self._mine | (claims.others() if claims and not regardless else set())
+            busy = self._mine | (self._others(locks) if not regardless else set())
             chosen = []
             for key, place in zip(keys, self.find(keys, enough), strict=True):
                 chosen.append(place is None and key not in busy)
                 busy.add(key)  # the same picture twice
             self._mine |= {key for key, mine in zip(keys, chosen, strict=True) if mine}
-            self._publish(claims)
+            self._publish(locks)
         return chosen
 
-    def add(self, records):
-        """Keep records and end the claims on them.
+    def add(self, records: Records) -> None:
+        """Keep records and unlock their keys.
 
         Parameters
         ----------
@@ -215,101 +238,116 @@ class Shelf:
         kept = (records.nbytes, records) if n_bytes is None else (n_bytes, None)
         with self._lock:
             self._enter(name, records.keys, File(records.low, records.high, *kept))
-        self.release(_as_bytes(records.keys))
-        self._store.make_room(kept[0])
+        self.unlock(keys_of(records.keys))
+        self._on_added(kept[0])
 
-    def release(self, keys):
-        """End claims.
+    def unlock(self, keys: Sequence[bytes]) -> None:
+        """Leave keys to others.
 
         Parameters
         ----------
         keys : list of bytes
-            What was claimed.
+            What :meth:`lock` chose.
         """
         if not keys:
             return  # a folder that can only be read is never written
-        with self._exclusive() as claims:
+        with self._exclusive() as locks:
             self._mine.difference_update(keys)
-            self._publish(claims)
+            self._publish(locks)
 
-    def forget(self, name, *, delete=False):
+    def forget(self, name: str, *, delete: bool = False) -> None:
         """Drop a file from the index, and from the disk if asked."""
         with self._lock:
             if self.files.pop(name, None) is not None:
                 for key in [key for key, place in self.places.items() if place[0] == name]:
                     del self.places[key]
-        if delete and self.folder is not None:
+        if delete and self.folder is not None and _NAME.fullmatch(name):
             with suppress(OSError):
                 (self.folder / name).unlink()
 
-    def memory(self):
+    def memory(self) -> list[tuple[str, int]]:
         """List name and size of the files that are in memory."""
         with self._lock:
             return [(name, f.n_bytes) for name, f in self.files.items() if f.records is not None]
 
-    def disk(self):
+    def disk(self) -> list[tuple[str, int]]:
         """List name and size of the files on disk, whoever wrote them."""
-        try:
-            entries = [e for e in os.scandir(self.folder or "") if e.name.endswith(".npz")]
-            return [(entry.name, entry.stat().st_size) for entry in entries]
-        except OSError:  # none, or removed meanwhile
-            return []
+        sizes = []
+        for name, entry in self._listed():
+            with suppress(OSError):  # removed meanwhile
+                sizes.append((name, entry.stat().st_size))
+        return sizes
 
-    def clear(self):
-        """Drop everything."""
+    def clear(self) -> None:
+        """Drop everything, and remove the files that a cache made; others stay."""
         with self._lock:
-            self.files.clear()
-            self.places.clear()
-            self._damaged.clear()
-            self._answers.clear()
-            self._claims, self._shared = None, self.folder is not None
-        if self.folder is not None:
-            shutil.rmtree(self.folder, ignore_errors=True)
+            for held in (self.files, self.places, self._ignored, self._answers, self._mine):
+                held.clear()
+            self._locks, self._shared = None, self.folder is not None
+        if self.folder is not None and is_group(self.folder):
+            _remove_own(self.folder / "claims", _OWN_LOCKS)
+            _remove_own(self.folder, _OWN)
 
     @contextmanager
-    def _exclusive(self):
+    def _exclusive(self) -> Iterator[KeyLocks | None]:
         """Keep out other threads, and other processes where the folder can be written."""
         with self._lock:
-            claims = self._open()
+            locks = self._open()
             try:
-                yield claims
+                yield locks
             finally:
-                if claims:
-                    claims.mutex.release()
+                if locks:
+                    locks.mutex.release()
 
-    def _open(self):
+    def _open(self) -> KeyLocks | None:
         """Take the lock of the folder; None where there is none to be had."""
-        if not self._shared:
+        if not self._shared or self.folder is None:
             return None
         try:
-            if self._claims is None:
-                claims = Claims(self.folder / "claims")
-                claims.folder.mkdir(parents=True, exist_ok=True)
-                text = json.dumps(self.spec, indent=1, sort_keys=True)
-                (self.folder / "spec.json").write_text(text + "\n")
-                with claims.mutex:
-                    claims.announce()
-                self._claims = claims
-            self._claims.mutex.acquire()
-            return self._claims
+            if self._locks is None:
+                self._make_folder()
+                locks = KeyLocks(self.folder / "claims")
+                with locks.mutex:
+                    locks.announce()
+                self._locks = locks
+            self._locks.mutex.acquire()
+            return self._locks
         except (OSError, NotImplementedError) as error:
             self._give_up(error)
             return None
 
-    def _publish(self, claims):
+    def _make_folder(self) -> None:
+        assert self.folder is not None
+        make_private_folder(self.folder)
+        if is_group(self.folder):
+            return
+        if (self.folder / "spec.json").exists():
+            raise OSError(f"{os.fspath(self.folder / 'spec.json')!r} is not of this cache")
+        with open_private(self.folder / "spec.json") as file:
+            file.write(spec_text(self.spec).encode())
+
+    def _others(self, locks: KeyLocks | None) -> set[bytes]:
         try:
-            if claims:
-                claims.publish(self._mine)
+            return locks.others() if locks else set()
+        except OSError as error:
+            self._give_up(error)
+            return set()
+
+    def _publish(self, locks: KeyLocks | None) -> None:
+        try:
+            if locks and self._shared:
+                locks.publish(self._mine)
         except OSError as error:
             self._give_up(error)
 
-    def _write(self, name, records):
-        """Write a file; give its size, or None when that is impossible."""
-        owner = self._claims.owner if self._claims else "nobody"
+    def _write(self, name: str, records: Records) -> int | None:
+        """Write a file; return its size, or None when that is impossible."""
+        assert self.folder is not None
+        owner = self._locks.owner if self._locks else f"{os.getpid()}-{0:012x}"
         temporary = self.folder / f"{owner}-{uuid.uuid4().hex[:8]}.tmp"
         try:
-            with open(temporary, "wb") as file:
-                records.save(file)
+            with open_private(temporary, new=True) as file:
+                records.save(file, self.name)
             n_bytes = temporary.stat().st_size
             os.replace(temporary, self.folder / name)
             return n_bytes
@@ -319,43 +357,114 @@ class Shelf:
             self._give_up(error)
             return None
 
-    def _give_up(self, error):
+    def _give_up(self, error: Exception) -> None:
         self._shared = False
+        if self._locks:
+            self._locks.withdraw()  # or others would wait for what is not shared any more
         warnings.warn(
-            f"the store in {str(self.folder)!r} cannot be written ({error}): new records stay in "
+            f"the cache in {str(self.folder)!r} cannot be written ({error}): new records stay in "
             "the memory of this process.",
             UserWarning,
             stacklevel=2,
         )
 
-    def _index(self, name, entry):
+    def _listed(self) -> list[tuple[str, os.DirEntry]]:
+        """List the files of records in the folder, if it is one of a cache."""
+        if self.folder is None or not is_group(self.folder):
+            return []
         try:
-            head = Records.load(entry.path, only=("keys", "low", "high"))
-            n_bytes = entry.stat().st_size
+            entries = [entry for entry in os.scandir(self.folder) if _NAME.fullmatch(entry.name)]
+            return [(e.name, e) for e in entries if e.is_file(follow_symlinks=False)]
+        except OSError:  # removed meanwhile, or not to be listed
+            return []
+
+    def _index(self, name: str, entry: os.DirEntry) -> None:
+        try:
+            head, n_bytes = load_head(Path(entry.path), self.name), entry.stat().st_size
         except (OSError, DamagedRecords) as error:
-            self._discard(name, error)
+            self._ignore(name, error)
             return
         self._enter(name, head["keys"], File(head["low"], head["high"], n_bytes, None))
 
-    def _enter(self, name, keys, file):
+    def _enter(self, name: str, keys: NDArray, file: File) -> None:
         self.files[name] = file
-        for row, key in enumerate(_as_bytes(keys)):
+        for row, key in enumerate(keys_of(keys)):
             if key not in self.places or self.places[key][0] < name:  # the later one counts
                 self.places[key] = (name, row)
 
-    def _discard(self, name, error):
+    def _ignore(self, name: str, error: Exception) -> None:
+        """Go on without a file; remove it only where its content is damaged."""
         self.forget(name)
         if isinstance(error, FileNotFoundError):  # another process made room
             return
-        self._damaged.add(name)
+        self._ignored.add(name)
+        damaged = isinstance(error, DamagedRecords)
+        what = "ignores a damaged file" if damaged else "cannot read a file"
         warnings.warn(
-            f"the store ignores a damaged file ({error}) and computes its pictures again.",
+            f"the cache {what} ({error}) and computes its pictures again.",
             UserWarning,
             stacklevel=2,
         )
-        with suppress(OSError):
-            (self.folder / name).unlink()
+        if damaged:
+            self.forget(name, delete=True)
 
 
-def _as_bytes(keys):
-    return [key.tobytes() for key in keys]
+def spec_text(spec: dict) -> str:
+    """Write what a group's records depend on, in one form."""
+    return json.dumps({**spec, "format": FORMAT}, indent=1, sort_keys=True) + "\n"
+
+
+def group_name(spec: dict) -> str:
+    """Name the folder of a group by what its records depend on.
+
+    Parameters
+    ----------
+    spec : dict
+        The network and the options; it can be written as JSON.
+
+    Returns
+    -------
+    str
+        32 hexadecimal digits.
+    """
+    return hashlib.blake2b(spec_text(spec).encode(), digest_size=16).hexdigest()
+
+
+def read_spec(folder: Path) -> dict | None:
+    """Read what the records in a folder depend on.
+
+    Parameters
+    ----------
+    folder : Path
+        Any folder.
+
+    Returns
+    -------
+    dict or None
+        None unless a cache made the folder: its name is that of its ``spec.json``.
+    """
+    marker = folder / "spec.json"
+    try:
+        if folder.is_symlink() or marker.is_symlink() or not marker.is_file():
+            return None
+        spec = json.loads(marker.read_text())
+    except (OSError, ValueError):
+        return None
+    if not isinstance(spec, dict) or spec.pop("format", None) != FORMAT:
+        return None
+    return spec if group_name(spec) == folder.name else None
+
+
+def is_group(folder: Path) -> bool:
+    """Tell whether a cache made a folder."""
+    return read_spec(folder) is not None
+
+
+def _remove_own(folder: Path, own: re.Pattern) -> None:
+    """Remove the files of a cache from a folder, and the folder when it is empty then."""
+    with suppress(OSError):
+        for entry in os.scandir(folder):
+            if own.fullmatch(entry.name) and not entry.is_dir(follow_symlinks=False):
+                with suppress(OSError):
+                    os.unlink(entry.path)
+        folder.rmdir()

@@ -1,17 +1,27 @@
-"""Claims: processes agree on who computes what, through files in a shared folder."""
+"""KeyLocks: processes agree on who computes what, through files in a shared folder."""
+
+from __future__ import annotations
 
 import os
+import re
 import uuid
+from contextlib import suppress
 from pathlib import Path
+from typing import IO
 
-from filelock import FileLock, Timeout  # a dependency of torch
+from filelock import FileLock, Timeout
+
+from skfakespotter.cache._records import KEY_BYTES
+
+PRIVATE_FOLDER, PRIVATE_FILE = 0o700, 0o600
+_OWNER = re.compile(r"\d+-[0-9a-f]{12}")
 
 
-class Claims:
+class KeyLocks:
     """Keys that this process is working on, visible to the others.
 
     Every process holds a lock on a file of its own as long as it lives. The lock of a
-    process that died can be taken, which voids its claims.
+    process that died can be taken, which frees its keys.
 
     Parameters
     ----------
@@ -22,38 +32,47 @@ class Claims:
     ----------
     owner : str
         Name of this process in the folder.
+    mutex : filelock.FileLock
+        To be held while the other methods run.
+
+    Raises
+    ------
+    OSError
+        When the folder, or a file in it, cannot be used.
     """
 
-    def __init__(self, folder):
+    def __init__(self, folder: str | os.PathLike) -> None:
         self.folder = Path(folder)
+        make_private_folder(self.folder)
         self.owner = f"{os.getpid()}-{uuid.uuid4().hex[:12]}"
-        self._alive = FileLock(self.folder / f"{self.owner}.alive", thread_local=False)
-        self.mutex = FileLock(self.folder / "mutex.lock", thread_local=False)
+        self._alive = _lock(self.folder / f"{self.owner}.alive")
+        self.mutex = _lock(self.folder / "mutex.lock")
 
-    def announce(self):
-        """Take the lock that tells that this process lives; call it with ``mutex`` held."""
+    def announce(self) -> None:
+        """Take the lock that tells that this process lives."""
         self._alive.acquire(timeout=0)
 
-    def others(self):
-        """Give what living processes have claimed; call it with ``mutex`` held.
+    def others(self) -> set[bytes]:
+        """List what living processes are working on.
 
         Returns
         -------
         set of bytes
             Keys.
         """
-        claimed = set()
-        for path in self.folder.glob("*.alive"):
-            if path.stem == self.owner:
+        busy: set[bytes] = set()
+        for entry in os.scandir(self.folder):
+            name, _, kind = entry.name.rpartition(".")
+            if kind != "alive" or name == self.owner or not _OWNER.fullmatch(name):
                 continue
-            if self._is_dead(path):
-                self._bury(path)
+            if _is_free(Path(entry.path)):
+                self._remove(name)
             else:
-                claimed |= _read_keys(path.with_suffix(".keys"))
-        return claimed
+                busy |= _read_keys(self.folder / f"{name}.keys")
+        return busy
 
-    def publish(self, keys):
-        """Say what this process works on; call it with ``mutex`` held.
+    def publish(self, keys: set[bytes]) -> None:
+        """Say what this process works on.
 
         Parameters
         ----------
@@ -62,30 +81,92 @@ class Claims:
         """
         path = self.folder / f"{self.owner}.keys"
         if keys:
-            path.write_bytes(b"".join(keys))
+            with open_private(path) as file:
+                file.write(b"".join(keys))
         else:
             path.unlink(missing_ok=True)
 
-    def _is_dead(self, path):
-        lock = FileLock(path, thread_local=False)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            return False
-        lock.release()
-        return True
+    def withdraw(self) -> None:
+        """Say that this process works on nothing; possible on a full disk, too."""
+        with suppress(OSError):
+            (self.folder / f"{self.owner}.keys").unlink(missing_ok=True)
 
-    def _bury(self, path):
-        for left in [path, *self.folder.parent.glob(f"{path.stem}*.tmp")]:
-            left.unlink(missing_ok=True)
-        path.with_suffix(".keys").unlink(missing_ok=True)
+    def _remove(self, owner: str) -> None:
+        """Remove what a dead process left."""
+        left = [self.folder / f"{owner}.keys", self.folder / f"{owner}.alive"]
+        unfinished = (p for p in self.folder.parent.iterdir() if p.name.startswith(f"{owner}-"))
+        for path in [*left, *(p for p in unfinished if p.suffix == ".tmp")]:
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
 
 
-def _read_keys(path):
-    from skfakespotter.cache._records import KEY_BYTES
+def make_private_folder(folder: Path) -> None:
+    """Make a folder for this user alone, and its parents; refuse a symbolic link.
 
+    Parameters
+    ----------
+    folder : Path
+        May exist, and stays as it is then.
+
+    Raises
+    ------
+    OSError
+        When it cannot be made, or is a symbolic link or a file.
+    """
+    if folder.is_symlink():
+        raise OSError(f"{os.fspath(folder)!r} is a symbolic link")
+    folder.parent.mkdir(PRIVATE_FOLDER, parents=True, exist_ok=True)
+    with suppress(FileExistsError):
+        folder.mkdir(PRIVATE_FOLDER)
+    if not folder.is_dir():
+        raise NotADirectoryError(f"{os.fspath(folder)!r} is not a folder")
+
+
+def open_private(path: Path, *, new: bool = False) -> IO[bytes]:
+    """Open a file of this user alone for writing, without following a symbolic link.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    new : bool, default=False
+        Refuse one that exists.
+
+    Returns
+    -------
+    binary file
+        Empty.
+
+    Raises
+    ------
+    OSError
+        When it cannot be written, or is a symbolic link.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | (os.O_EXCL if new else os.O_TRUNC)
+    flags |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+    return os.fdopen(os.open(path, flags, PRIVATE_FILE), "wb")
+
+
+def _lock(path: Path) -> FileLock:
+    if path.is_symlink() or path.is_dir():
+        raise OSError(f"{os.fspath(path)!r} is no file of a cache")
+    return FileLock(path, mode=PRIVATE_FILE, thread_local=False)
+
+
+def _is_free(path: Path) -> bool:
+    """Tell whether nobody holds a lock; one that may not be tried counts as held."""
+    try:
+        lock = _lock(path)
+        lock.acquire(timeout=0)
+    except (Timeout, OSError, NotImplementedError):
+        return False
+    lock.release()
+    return True
+
+
+def _read_keys(path: Path) -> set[bytes]:
     try:
         data = path.read_bytes()
-    except FileNotFoundError:
+    except OSError:  # none, or another user's
         return set()
     return {data[i : i + KEY_BYTES] for i in range(0, len(data), KEY_BYTES)}

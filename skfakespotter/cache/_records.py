@@ -1,17 +1,28 @@
 """Records: what is kept of a batch of pictures, enough for exact counts at nearby thresholds."""
 
+from __future__ import annotations
+
+import hashlib
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.stats import norm, t
+
+from skfakespotter.coverage import ExactSums, exceeds, threshold
 
 TAIL = norm.sf(4.0)  # chance, per layer and side, that a training set's threshold lies outside
 KEY_BYTES = 16
+HEAD = ("keys", "sums", "low", "high", "n_neurons", "n_channels")  # all that an index needs
+Window = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 
 class DamagedRecords(ValueError):
-    """A file that does not hold records."""
+    """A file that does not hold records of the group that it lies in."""
 
 
 @dataclass(frozen=True)
@@ -20,19 +31,19 @@ class Records:
 
     Outputs above ``high`` are counted, outputs inside the window (``low``, ``high``] are
     kept. Hence the count above any threshold t of the window, low <= t <= high, is exact:
-    those above ``high`` and those kept that exceed t. The sums give the mean of equation 1
+    those above ``high`` and those kept that exceed t. The sums yield the mean of equation 1
     over any set of pictures.
 
     Parameters
     ----------
     keys : ndarray of shape (n, 16), uint8
         Of each picture's content.
-    sums : ndarray of shape (n, L), float64
-        Sum of the outputs of each layer's neurons.
-    low, high : ndarray of shape (L,), float32
+    sums : ndarray of shape (n, T), float64
+        Sum of the outputs of each layer's neurons (T = L), or of each channel's (T = C).
+    low, high : ndarray of shape (T,), float32
         The window; ``low`` above ``high``: only sums are kept.
     above : ndarray of shape (n, C), unsigned
-        Neurons above ``high`` per channel.
+        Neurons above ``high`` per channel; (n, 0) where only sums are kept.
     starts : ndarray of shape (n + 1,), int64
         Where each picture's kept outputs start.
     channels : ndarray of shape (m,), unsigned
@@ -43,32 +54,32 @@ class Records:
         Per layer.
     """
 
-    keys: np.ndarray
-    sums: np.ndarray
-    low: np.ndarray
-    high: np.ndarray
-    above: np.ndarray
-    starts: np.ndarray
-    channels: np.ndarray
-    values: np.ndarray
-    n_neurons: np.ndarray
-    n_channels: np.ndarray
+    keys: NDArray[np.uint8]
+    sums: NDArray[np.float64]
+    low: NDArray[np.float32]
+    high: NDArray[np.float32]
+    above: NDArray[np.unsignedinteger]
+    starts: NDArray[np.int64]
+    channels: NDArray[np.unsignedinteger]
+    values: NDArray[np.float32]
+    n_neurons: NDArray[np.int64]
+    n_channels: NDArray[np.int64]
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.keys)
 
     @property
-    def nbytes(self):
+    def nbytes(self) -> int:
         """Bytes of all arrays."""
         return sum(getattr(self, field.name).nbytes for field in fields(self))
 
-    def counts(self, thresholds):
+    def counts(self, thresholds: NDArray) -> NDArray[np.int64]:
         """Count the neurons above thresholds inside the window; equation 2.
 
         Parameters
         ----------
-        thresholds : ndarray of shape (L,), float
-            Per layer, inside the window.
+        thresholds : ndarray of shape (T,), float
+            Per layer or per channel, inside the window.
 
         Returns
         -------
@@ -76,52 +87,120 @@ class Records:
             Per channel.
         """
         # the network's float32 outputs are compared with thresholds rounded to float32
-        limits = np.repeat(thresholds.astype(np.float32), self.n_channels)
-        exceeds = self.values > limits[self.channels]
+        limits = thresholds.astype(np.float32)
+        if len(limits) == len(self.n_channels):
+            limits = np.repeat(limits, self.n_channels)
+        marked = exceeds(self.values, limits[self.channels])
         picture = np.repeat(np.arange(len(self)), np.diff(self.starts))
         n_channels = self.above.shape[1]
-        place = picture[exceeds] * n_channels + self.channels[exceeds]
+        place = picture[marked] * n_channels + self.channels[marked]
         kept = np.bincount(place, minlength=len(self) * n_channels).reshape(len(self), n_channels)
         return self.above + kept
 
-    def save(self, file):
-        """Write to a binary file."""
-        np.savez(file, **{field.name: getattr(self, field.name) for field in fields(self)})
+    def save(self, file: IO[bytes], group: str) -> None:
+        """Write to a binary file.
+
+        Parameters
+        ----------
+        file : binary file
+            Open for writing.
+        group : str
+            Name of the group of records that the file belongs to.
+        """
+        arrays = {field.name: getattr(self, field.name) for field in fields(self)}
+        arrays = {"group": np.frombuffer(group.encode(), np.uint8), **arrays, **_digests(arrays)}
+        np.savez(file, allow_pickle=False, **arrays)
 
     @classmethod
-    def load(cls, path, *, only=None):
+    def load(cls, path: Path, group: str) -> Records:
         """Read a file that :meth:`save` wrote.
 
         Parameters
         ----------
         path : path
             The file.
-        only : sequence of str, default=None
-            Names of the arrays to read; None reads all of them.
+        group : str
+            Name of the group that it must belong to.
 
         Returns
         -------
-        Records, or dict of str to ndarray when ``only`` is given
+        Records
             The content.
 
         Raises
         ------
         DamagedRecords
-            When it is cut off or altered (every array has a checksum).
-        FileNotFoundError
-            When there is no such file.
+            When it is cut off, altered, or of another group.
+        OSError
+            When it cannot be read, which says nothing of its content.
         """
-        names = [field.name for field in fields(cls)]
+        return cls(**_read(path, group, [field.name for field in fields(cls)]))
+
+
+def load_head(path: Path, group: str) -> dict[str, NDArray]:
+    """Read what an index of a file of records needs.
+
+    Parameters
+    ----------
+    path, group
+        As for :meth:`Records.load`.
+
+    Returns
+    -------
+    dict of str to ndarray
+        The arrays named in ``HEAD``.
+
+    Raises
+    ------
+    DamagedRecords, OSError
+        As for :meth:`Records.load`.
+    """
+    return _read(path, group, HEAD)
+
+
+def _read(path: Path, group: str, names: Sequence[str]) -> dict[str, NDArray]:
+    with open(path, "rb") as file:  # an OSError from here on is no damage
         try:
-            with open(path, "rb") as binary, np.load(binary, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in only or names}
-        except (zipfile.BadZipFile, ValueError, KeyError, EOFError) as error:
+            _check_sizes(file)
+            with np.load(file, allow_pickle=False) as archive:
+                if archive["group"].tobytes() != group.encode():
+                    raise DamagedRecords("it belongs to another network or other options")
+                arrays = {name: archive[name] for name in names}
+                for part, digest in _digests(arrays).items():
+                    if not np.array_equal(archive[part], digest):
+                        raise DamagedRecords("its content does not match its checksum")
+        except OSError:
+            raise
+        except Exception as error:  # the readers of zip and npy raise whatever a bit may cause
             raise DamagedRecords(f"{path}: {error}") from error
-        return arrays if only else cls(**arrays)
+    return arrays
 
 
-def sums_only(keys, sums, n_neurons, n_channels):
-    """Give records that hold the sums, and no window.
+def _check_sizes(file: IO[bytes]) -> None:
+    """Refuse archives that unpack to more than their own size."""
+    with zipfile.ZipFile(file) as archive:
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+            raise DamagedRecords("it is compressed")
+    file.seek(0)
+
+
+def _digests(arrays: dict[str, NDArray]) -> dict[str, NDArray[np.uint8]]:
+    """Hash the head, and the rest where it is there."""
+    parts = {"head": HEAD, "body": tuple(name for name in arrays if name not in HEAD)}
+    found = {}
+    for part, names in parts.items():
+        digest = hashlib.blake2b(digest_size=KEY_BYTES)
+        for name in sorted(names):
+            array = np.ascontiguousarray(arrays[name])
+            digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
+            digest.update(array.tobytes())
+        if names:
+            found[f"{part}_digest"] = np.frombuffer(digest.digest(), np.uint8)
+    return found
+
+
+def sums_only(keys: NDArray, sums: NDArray, n_neurons: NDArray, n_channels: NDArray) -> Records:
+    """Make records that hold the sums, and no window.
 
     Parameters
     ----------
@@ -133,12 +212,12 @@ def sums_only(keys, sums, n_neurons, n_channels):
     Records
         Whose window holds no threshold.
     """
-    nowhere = np.full(len(n_neurons), np.inf, np.float32)
+    low, high = no_window(sums.shape[1])
     return Records(
         keys=keys,
         sums=sums,
-        low=nowhere,
-        high=-nowhere,
+        low=low,
+        high=high,
         above=np.zeros((len(keys), 0), np.uint8),
         starts=np.zeros(len(keys) + 1, np.int64),
         channels=np.zeros(0, np.uint16),
@@ -148,61 +227,67 @@ def sums_only(keys, sums, n_neurons, n_channels):
     )
 
 
-def window_around(centre, deviation, n_seen, n_expected):
-    """Give the window that will hold the threshold of a training set.
+def no_window(width: int) -> Window:
+    """Return the window that holds no threshold."""
+    nowhere = np.full(width, np.inf, np.float32)
+    return nowhere, -nowhere
 
-    The mean of ``n_expected`` pictures lies, but for one chance in 30,000 on either side,
+
+def window_around(center: NDArray, deviation: NDArray, n_seen: int, n_expected: int) -> Window:
+    """Compute the window that will hold the threshold of a training set.
+
+    The mean of ``n_expected`` pictures lies, except for one chance in 30,000 on either side,
     within this prediction interval (Student's t) about the mean of ``n_seen`` of them.
 
     Parameters
     ----------
-    centre : ndarray of shape (L,), float
+    center : ndarray of shape (T,), float
         Mean of each layer's output over the pictures seen.
-    deviation : ndarray of shape (L,), float
+    deviation : ndarray of shape (T,), float
         Standard deviation, from picture to picture, of a picture's mean output.
     n_seen, n_expected : int
         Pictures seen, and of the training set.
 
     Returns
     -------
-    (ndarray, ndarray), each of shape (L,), float32
+    (ndarray, ndarray), each of shape (T,), float32
         ``low`` and ``high``; everything when fewer than 3 pictures were seen.
     """
     if n_seen < 3:
-        everything = np.full(len(centre), np.inf, np.float32)
+        everything = np.full(len(center), np.inf, np.float32)
         return -everything, everything
     half = t.isf(TAIL, n_seen - 1) * deviation * np.sqrt(1 / n_seen + 1 / n_expected)
-    half = half + 1e-6 * np.abs(centre)  # equal pictures: leave room for rounding
-    return (centre - half).astype(np.float32), (centre + half).astype(np.float32)
+    half = half + 1e-6 * np.abs(center)  # equal pictures: leave room for rounding
+    return (center - half).astype(np.float32), (center + half).astype(np.float32)
 
 
-def window_for(moments, n_neurons, n_expected):
-    """Give the window for a training set, from the sums of some of its pictures.
+def window_for(seen: ExactSums, n_neurons: NDArray, n_expected: int) -> Window:
+    """Compute the window for a training set, from the sums of some of its pictures.
 
     Parameters
     ----------
-    moments : ExactMoments
-        Of the sums of the pictures seen.
-    n_neurons : ndarray of shape (L,), int
-        Per layer.
+    seen : ExactSums
+        Of the pictures seen.
+    n_neurons : ndarray of shape (T,), int
+        Per layer or per channel.
     n_expected : int
         Pictures of the training set.
 
     Returns
     -------
-    (ndarray, ndarray), each of shape (L,), float32
+    (ndarray, ndarray), each of shape (T,), float32
         ``low`` and ``high``.
     """
-    centre, deviation = moments.mean(n_neurons), moments.std() / n_neurons
-    return window_around(centre, deviation, moments.n, n_expected)
+    center, deviation = threshold(seen, n_neurons), seen.std() / n_neurons
+    return window_around(center, deviation, seen.n_pictures, n_expected)
 
 
-def covers(low, high, thresholds):
-    """Tell whether thresholds lie in a window, every layer's in its own.
+def covers(low: NDArray, high: NDArray, thresholds: NDArray) -> bool:
+    """Tell whether thresholds lie in a window, each in its own.
 
     Parameters
     ----------
-    low, high, thresholds : ndarray of shape (L,)
+    low, high, thresholds : ndarray of shape (T,)
         The window, and the thresholds.
 
     Returns
@@ -214,26 +299,23 @@ def covers(low, high, thresholds):
     return bool(((low <= limits) & (limits <= high)).all())
 
 
-def hull(windows):
-    """Give the smallest window that holds all of the windows.
+def hull(windows: Sequence[Window]) -> Window:
+    """Return the smallest window that holds all of the windows.
 
     Parameters
     ----------
     windows : sequence of (low, high)
-        Each a pair of ndarrays of shape (L,).
+        Each a pair of ndarrays of shape (T,).
 
     Returns
     -------
-    (ndarray, ndarray), each of shape (L,), float32
+    (ndarray, ndarray), each of shape (T,), float32
         ``low`` and ``high``.
     """
     lows, highs = zip(*windows, strict=True)
     return np.minimum.reduce(lows), np.maximum.reduce(highs)
 
 
-def finite(sums, layer_names):
-    """Give sums back, or raise ValueError when the network's output is not finite."""
-    if not np.isfinite(sums).all():
-        bad = [layer_names[i] for i in np.flatnonzero(~np.isfinite(sums).all(0))]
-        raise ValueError(f"the network's output is not finite in layers {bad}.")
-    return sums
+def keys_of(records: Any) -> list[bytes]:
+    """List the keys of records as bytes."""
+    return [key.tobytes() for key in records]

@@ -1,15 +1,23 @@
 """Compiled statistics: the network and what is counted of it as one fused graph."""
 
-import weakref
+from __future__ import annotations
+
+from collections.abc import Callable
 from itertools import accumulate
+from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
+from torch import nn
 
 from skfakespotter.backbones import share_weights
-from skfakespotter.coverage._neurons import as_neurons
+from skfakespotter.coverage._equations import exceeds
+from skfakespotter.coverage._kernels import HALF
+from skfakespotter.coverage._layers import Layout
+from skfakespotter.coverage._outputs import Neurons, is_finite, output_rows
 
 # Per network and set of options: compiling takes longer than many batches.
-_COMPILED = weakref.WeakKeyDictionary()
+_COMPILED: WeakKeyDictionary[nn.Module, dict] = WeakKeyDictionary()
 
 
 class CompiledStatistics:
@@ -20,42 +28,50 @@ class CompiledStatistics:
 
     Parameters
     ----------
-    monitor : NeuronMonitor
-        Says what to watch; it must know its layers' sizes.
-    network : torch.nn.Module
-        Which network to run: the monitor's, or one with the same layers.
+    module : torch.nn.Module
+        The network.
+    layout : Layout
+        Of its layers.
+    neurons : Neurons
+        What counts as one.
     """
 
-    def __init__(self, monitor, network):
-        self.network = _WatchedNetwork(monitor, network).eval()
-        self.widths, self.batch_size = dict(monitor.n_channels), 0
-        self._limits = None, None
+    def __init__(self, module: nn.Module, layout: Layout, neurons: Neurons) -> None:
+        self.network = _WatchedNetwork(module, layout, neurons).eval()
+        self.layout, self.batch_size = layout, 0
+        self._limits: tuple[Any, Any] = None, None
         # on a GPU: replay the whole graph with one launch
-        on_gpu = any(parameter.is_cuda for parameter in network.parameters())
+        on_gpu = any(parameter.is_cuda for parameter in module.parameters())
         mode = "reduce-overhead" if on_gpu else "default"
         self.run = torch.compile(self.network, mode=mode, dynamic=False)
 
     @classmethod
-    def of(cls, monitor, network):
-        """Give the one of this process for a network and a monitor's options.
+    def of(
+        cls, module: nn.Module, layout: Layout, neurons: Neurons, precision: str
+    ) -> CompiledStatistics:
+        """Return the one of this process for a network and what is watched of it.
 
         Parameters
         ----------
-        monitor, network
+        module, layout, neurons
             As for the class.
+        precision : str
+            In which it will run; a graph is compiled for one.
 
         Returns
         -------
         CompiledStatistics
             Compiled when it is first called.
         """
-        options = (*monitor.layer_names, monitor.neuron, monitor.rectify, monitor.precision)
-        of_network = _COMPILED.setdefault(network, {})
+        options = (layout.names, *layout.n_neurons.tolist(), neurons, precision)
+        of_network = _COMPILED.setdefault(module, {})
         if options not in of_network:
-            of_network[options] = cls(monitor, network)
+            of_network[options] = cls(module, layout, neurons)
         return of_network[options]
 
-    def __call__(self, x, limits=None):
+    def __call__(
+        self, x: torch.Tensor, limits: dict[str, float | torch.Tensor] | None = None
+    ) -> torch.Tensor:
         """Run the network.
 
         Parameters
@@ -63,7 +79,7 @@ class CompiledStatistics:
         x : Tensor of shape (n, ...)
             Network input.
         limits : dict of str to float or Tensor of shape (n_channels, 1), default=None
-            Count above these; None gives sums.
+            Count above these; None returns sums.
 
         Returns
         -------
@@ -74,62 +90,65 @@ class CompiledStatistics:
         self.batch_size = max(self.batch_size, n)
         if n < self.batch_size:
             x = torch.cat([x, x.new_zeros(self.batch_size - n, *x.shape[1:])])
-        if limits is not None:
-            limits = self._as_tensor(limits, x.device)
+        columns = None if limits is None else self._as_tensor(limits, x.device)
         with torch.inference_mode():
-            return self.run(x, limits)[:n].clone()  # the next replay overwrites it
+            return self.run(x, columns)[:n].clone()  # the next replay overwrites it
 
-    def _as_tensor(self, limits, device):
-        """Give the limit of every channel, copied to the device only when they change."""
-        if self._limits[0] is not limits:
+    def _as_tensor(self, limits: dict, device: torch.device) -> torch.Tensor:
+        """Return the limit of every channel, copied to the device only when they change."""
+        same = self._limits[0] is not None and self._limits[0].keys() == limits.keys()
+        if not same or any(self._limits[0][name] is not v for name, v in limits.items()):
             columns = [
-                torch.as_tensor(limits[name], dtype=torch.float32).expand(width, 1).to(device)
-                for name, width in self.widths.items()
+                torch.as_tensor(limits[name], dtype=torch.float32, device=device).expand(width, 1)
+                for name, width in zip(self.layout.names, self.layout.n_channels, strict=True)
             ]
-            self._limits = limits, torch.cat(columns)
+            self._limits = dict(limits), torch.cat(columns)
         return self._limits[1]
 
 
-class _WatchedNetwork(torch.nn.Module):
-    """A copy of the network, with the same weights in memory, that gives statistics."""
+class _WatchedNetwork(nn.Module):
+    """A copy of the network, with the same weights in memory, that returns statistics."""
 
-    def __init__(self, monitor, network):
+    def __init__(self, module: nn.Module, layout: Layout, neurons: Neurons) -> None:
         super().__init__()
-        self.network = share_weights(network)
-        widths = [monitor.n_channels[name] for name in monitor.layer_names]
-        ends = accumulate(widths)
+        self.network, self.neurons = share_weights(module), neurons
+        widths = layout.n_channels.tolist()
         self.columns = {
             name: slice(end - width, end)
-            for name, width, end in zip(monitor.layer_names, widths, ends, strict=True)
+            for name, width, end in zip(layout.names, widths, accumulate(widths), strict=True)
         }
-        self.found = {}
+        self.n_samples = 0
+        self.found: dict[str, list[torch.Tensor]] = {}
         modules = dict(self.network.named_modules())
-        for name in self.columns:
-            modules[name].register_forward_hook(self._watch(name, monitor.neuron, monitor.rectify))
+        for name, place in zip(layout.names, layout.watched, strict=True):
+            modules[place].register_forward_hook(self._watch(name, modules[name]))
 
-    def _watch(self, name, neuron, rectify):
-        def hook(layer, inputs, output):
-            values = as_neurons(layer, output, neuron, rectify)
-            self.found.setdefault(name, []).append(values)
+    def _watch(self, name: str, layer: nn.Module) -> Callable:
+        def hook(module: nn.Module, inputs: tuple, output: Any) -> None:
+            rows = output_rows(name, layer, output, self.n_samples)
+            self.found.setdefault(name, []).append(self.neurons.of(layer, rows))
 
         return hook
 
-    def forward(self, x, limits):
+    def forward(self, x: torch.Tensor, limits: torch.Tensor | None) -> torch.Tensor:
         """Map network input to sums, or counts above limits (n_channels, 1), of each channel."""
         self.found.clear()
-        self.network(x)
-        parts = [
-            # a layer may run twice
-            sum(_statistic(values, limits, columns) for values in self.found[name])
-            for name, columns in self.columns.items()
-        ]
+        self.n_samples = len(x)
+        output = self.network(x)
+        parts = []
+        for name, columns in self.columns.items():
+            runs = [_statistic(values, limits, columns) for values in self.found[name]]
+            parts.append(torch.stack(runs).sum(0) if len(runs) > 1 else runs[0])
         self.found.clear()
-        return torch.cat(parts, 1)
+        joined = torch.cat(parts, 1)
+        if limits is None:
+            return joined
+        return torch.where(is_finite(output, len(x))[:, None], joined, torch.nan)
 
 
-def _statistic(values, limits, columns):
-    if values.dtype in (torch.bfloat16, torch.float16):
+def _statistic(values: torch.Tensor, limits: torch.Tensor | None, columns: slice) -> torch.Tensor:
+    if values.dtype in HALF:
         values = values.float()
     if limits is None:
         return values.sum(2)
-    return (values > limits[columns]).sum(2, dtype=torch.int32).float()
+    return exceeds(values, limits[columns]).sum(2, dtype=torch.int32).float()

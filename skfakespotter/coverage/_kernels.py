@@ -1,6 +1,10 @@
-"""Counting: outputs above a threshold, as fast as memory can be read."""
+"""Kernels: sums and counts over a layer's neurons, as fast as memory can be read."""
+
+from __future__ import annotations
 
 import torch
+
+from skfakespotter.coverage._equations import exceeds
 
 BLOCK = 2**21  # outputs compared at a time on a CPU: their marks stay in its cache
 HALF = torch.bfloat16, torch.float16
@@ -23,11 +27,11 @@ class Counter:
     tensor([[6., 5.]])
     """
 
-    def __init__(self):
-        self._buffer = torch.empty(0)
+    def __init__(self) -> None:
+        self._buffer = torch.empty(0, dtype=torch.float32)
 
-    def above(self, values, threshold):
-        """Count what exceeds the threshold.
+    def above(self, values: torch.Tensor, threshold: float | torch.Tensor) -> torch.Tensor:
+        """Count what exceeds the threshold; equation 2, channel by channel.
 
         Comparing into float32 and summing that is exact below 2^24 units and about three
         times faster on a CPU than summing booleans.
@@ -36,7 +40,7 @@ class Counter:
         ----------
         values : Tensor of shape (n, channels, units per channel)
             Outputs.
-        threshold : float or Tensor of shape (channels, 1), or (n, 1, 1) for each picture its own
+        threshold : float or Tensor of shape (channels, 1)
             What they are compared with, in float32 at least.
 
         Returns
@@ -45,16 +49,14 @@ class Counter:
             Whole numbers.
         """
         n, channels, units = values.shape
-        step = max(1, BLOCK // (channels * units)) if values.device.type == "cpu" else n
-        counts = torch.empty((n, channels), device=values.device)
-        of_each = isinstance(threshold, torch.Tensor) and threshold.ndim == 3
+        step = max(1, BLOCK // max(1, channels * units)) if values.device.type == "cpu" else n
+        counts = torch.empty((n, channels), device=values.device, dtype=torch.float32)
         for start in range(0, n, step):
             rows = slice(start, start + step)
-            limit = threshold[rows] if of_each else threshold
-            torch.sum(self._marks(values[rows], limit), 2, out=counts[rows])
+            torch.sum(self._marks(values[rows], threshold), 2, out=counts[rows])
         return counts
 
-    def total(self, values):
+    def total(self, values: torch.Tensor) -> torch.Tensor:
         """Sum the outputs, pairwise, in float32 at least.
 
         Parameters
@@ -69,33 +71,46 @@ class Counter:
         """
         return self.widened(values).sum(2)
 
-    def widened(self, values):
-        """Give half-precision outputs in float32, until the buffer is used again."""
+    def widened(self, values: torch.Tensor) -> torch.Tensor:
+        """Return half-precision outputs in float32, until the buffer is used again.
+
+        Parameters
+        ----------
+        values : Tensor of shape (n, channels, units per channel)
+            Outputs.
+
+        Returns
+        -------
+        Tensor of shape (n, channels, units per channel)
+            The values themselves in any other precision.
+        """
         return self._room(values).copy_(values) if values.dtype in HALF else values
 
-    def _marks(self, values, threshold):
+    def _marks(self, values: torch.Tensor, threshold: float | torch.Tensor) -> torch.Tensor:
         marks = self._room(values)
         if values.dtype in HALF:  # else the threshold is rounded too
             values = marks.copy_(values)
-        return torch.gt(values, threshold, out=marks)
+        return exceeds(values, threshold, out=marks)
 
-    def _room(self, values):
-        """Give a part of the buffer in the shape, and the memory layout, of the values."""
+    def _room(self, values: torch.Tensor) -> torch.Tensor:
+        """Return a part of the buffer in the shape, and the memory layout, of the values."""
         if self._buffer.numel() < values.numel() or self._buffer.device != values.device:
-            self._buffer = torch.empty(values.numel(), device=values.device)
+            self._buffer = torch.empty(values.numel(), device=values.device, dtype=torch.float32)
         if values.is_contiguous() or values.mT.is_contiguous():
             return self._buffer.as_strided(values.shape, values.stride())
         return self._buffer[: values.numel()].view(values.shape)
 
 
-def between(values, low, high):
+def between(
+    values: torch.Tensor, low: float | torch.Tensor, high: float | torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """List the outputs in (low, high], in memory order.
 
     Parameters
     ----------
     values : Tensor of shape (n, channels, units per channel)
         Outputs.
-    low, high : float
+    low, high : float or Tensor of shape (channels, 1)
         Bounds.
 
     Returns
@@ -104,8 +119,11 @@ def between(values, low, high):
         Picture, channel and value of each.
     """
     n_pictures, n_channels, n_units = values.shape
+    inside = exceeds(values, low) & ~exceeds(values, high)
     channels_last = values.mT.is_contiguous()
-    rows = (values.mT if channels_last else values).reshape(n_pictures, -1)
-    picture, place = torch.nonzero((rows > low) & (rows <= high), as_tuple=True)
+    if channels_last:
+        values, inside = values.mT, inside.mT
+    rows = values.reshape(n_pictures, -1)
+    picture, place = torch.nonzero(inside.reshape(n_pictures, -1), as_tuple=True)
     channel = place % n_channels if channels_last else place // n_units
     return picture, channel, rows[picture, place]

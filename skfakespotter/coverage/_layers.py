@@ -1,53 +1,185 @@
-"""Layers: which layers of a network are watched."""
+"""Layers: which parts of a network are watched."""
 
-from collections.abc import Collection
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
 
 from skfakespotter.backbones import monitored_layers
 
+_CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
+LayerChoice = str | type | Sequence[str | type] | None
 
-def select_layers(module, layers=None):
-    """Choose layers of a network by name or glob pattern.
+
+@dataclass(frozen=True)
+class Layout:
+    """What a network's layers are like, for pictures of one size.
+
+    Parameters
+    ----------
+    names : tuple of str
+        The layers that are watched, in the network's order.
+    n_neurons, n_channels : ndarray of shape (n_layers,), int64
+        Of each layer.
+    watched : tuple of str
+        The module whose output is a layer's: itself, or the batch normalization after it.
+    skipped : tuple of str
+        Layers of the default choice that do not run.
+    """
+
+    names: tuple[str, ...]
+    n_neurons: NDArray[np.int64]
+    n_channels: NDArray[np.int64]
+    watched: tuple[str, ...]
+    skipped: tuple[str, ...] = ()
+
+    def width(self, granularity: str) -> int:
+        """Return the number of layers, or of channels in all."""
+        return len(self.names) if granularity == "layer" else int(self.n_channels.sum())
+
+    def feature_names(self, granularity: str) -> NDArray[np.object_]:
+        """Name the features: ``layer``, or ``layer[channel]``.
+
+        Parameters
+        ----------
+        granularity : {"layer", "channel"}
+            Of the features.
+
+        Returns
+        -------
+        ndarray of str
+            As many as :meth:`width` says.
+        """
+        if granularity == "layer":
+            return np.array(self.names, dtype=object)
+        channels = zip(self.names, self.n_channels.tolist(), strict=True)
+        return np.array([f"{name}[{c}]" for name, n in channels for c in range(n)], dtype=object)
+
+
+def select_layers(
+    module: nn.Module, layers: LayerChoice = None, exclude: LayerChoice = None
+) -> list[str]:
+    """Choose parts of a network by name, pattern or kind.
 
     Parameters
     ----------
     module : torch.nn.Module
         The network.
-    layers : str or sequence of str, default=None
-        Names or glob patterns; None takes all convolutional and fully-connected layers.
+    layers : str, type or sequence of them, default=None
+        Names or glob patterns of modules (``"blocks.*.conv1"``), names of their classes
+        (``"LayerNorm"``) or the classes themselves, and ``"blocks"`` for the repeated parts of
+        a residual network or a transformer. None takes all convolutional and fully-connected
+        layers, as the paper does.
+    exclude : str, type or sequence of them, default=None
+        What to leave out of these, in the same terms.
 
     Returns
     -------
     list of str
-        In the network's order, each once.
+        In the network's order of definition, each once.
 
     Raises
     ------
     ValueError
-        When a pattern matches nothing, or the network has no such layer.
+        When a pattern matches nothing, or nothing is left.
     TypeError
-        When ``layers`` holds anything but str.
+        When ``layers`` or ``exclude`` holds anything but str and type.
 
     Examples
     --------
     >>> from torch import nn
-    >>> from skfakespotter.coverage._layers import select_layers
-    >>> select_layers(nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 1)))
+    >>> from skfakespotter.coverage import select_layers
+    >>> block = lambda: nn.Sequential(nn.Linear(2, 2), nn.LayerNorm(2))
+    >>> network = nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.LayerNorm(2), nn.Linear(2, 1))
+    >>> select_layers(network)
+    ['0', '3']
+    >>> select_layers(network, "LayerNorm")
+    ['2']
+    >>> select_layers(network, ["*"], exclude=["3", nn.ReLU])
     ['0', '2']
     """
-    available = list(monitored_layers(module))
-    if not available:
+    default = list(monitored_layers(module))
+    if layers is None and not default:
         raise ValueError(
             f"the network {type(module).__name__} has no convolutional or fully-connected layer."
         )
-    if layers is None:
-        return available
-    patterns = [layers] if isinstance(layers, str) else layers
-    if not isinstance(patterns, Collection) or not all(isinstance(p, str) for p in patterns):
-        raise TypeError(f"layers is {layers!r}: expected None, names or glob patterns.")
-    for pattern in patterns:
-        if not any(fnmatchcase(name, pattern) for name in available):
-            raise ValueError(f"layers: {pattern!r} matches none of {available}.")
-    if not patterns:
-        raise ValueError("layers is empty: expected None, names or glob patterns.")
-    return [name for name in available if any(fnmatchcase(name, p) for p in patterns)]
+    chosen = set(default) if layers is None else _matches_of_all("layers", layers, module, default)
+    if exclude is not None:
+        chosen -= _matches_of_all("exclude", exclude, module, default)
+    if not chosen:
+        raise ValueError(f"exclude is {exclude!r}: it leaves no layer of those chosen.")
+    return [name for name, _ in module.named_modules() if name in chosen]
+
+
+def find_blocks(module: nn.Module) -> list[str]:
+    """Find the repeated parts of a network: residual blocks, transformer blocks.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        The network.
+
+    Returns
+    -------
+    list of str
+        Names of the modules of one class that stand in a row in a container and have parts of
+        their own; of nested ones the outermost.
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> from skfakespotter.coverage._layers import find_blocks
+    >>> layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+    >>> find_blocks(nn.TransformerEncoder(layer, 2, enable_nested_tensor=False))
+    ['layers.0', 'layers.1']
+    """
+    kinds = set()
+    for container in module.modules():
+        if isinstance(container, _CONTAINERS):
+            counts = Counter(type(child) for child in container.children())
+            kinds |= {kind for kind, times in counts.items() if times > 1}
+    kinds = {kind for kind in kinds if not issubclass(kind, _CONTAINERS)}
+    found: list[str] = []
+    for name, part in module.named_modules():
+        inside = any(name.startswith(f"{outer}.") for outer in found)
+        if type(part) in kinds and any(True for _ in part.children()) and not inside and name:
+            found.append(name)
+    return found
+
+
+def _matches_of_all(
+    parameter: str, choices: LayerChoice, module: nn.Module, default: list[str]
+) -> set[str]:
+    listed = [choices] if isinstance(choices, (str, type)) else choices
+    if not isinstance(listed, Collection) or not all(isinstance(c, (str, type)) for c in listed):
+        raise TypeError(
+            f"{parameter} is {choices!r}: expected None, names or glob patterns, or module types."
+        )
+    if not listed:
+        raise ValueError(f"{parameter} is empty: expected None, names or glob patterns.")
+    return set().union(*(_matches(parameter, choice, module, default) for choice in listed))
+
+
+def _matches(parameter: str, choice: str | type, module: nn.Module, default: list[str]) -> set[str]:
+    parts = dict(module.named_modules())
+    if isinstance(choice, type):
+        found = {name for name, part in parts.items() if isinstance(part, choice) and name}
+    elif choice == "blocks":
+        found = set(find_blocks(module))
+    elif choice in parts:
+        found = {choice}
+    else:
+        matching = {name for name in parts if fnmatchcase(name, choice)}
+        # a pattern such as "*" means layers; one that fits no layer may mean other parts
+        found = matching & set(default) or matching
+        found |= {name for name, part in parts.items() if type(part).__name__ == choice}
+    if not found:
+        shown = choice.__name__ if isinstance(choice, type) else choice
+        raise ValueError(f"{parameter}: {shown!r} matches none of {default}, nor another part.")
+    return found

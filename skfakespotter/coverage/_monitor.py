@@ -1,67 +1,96 @@
 """NeuronMonitor: one forward pass gives statistics of every layer's neurons, on the device.
 
 Nothing but the statistics leaves a layer: no activation is kept, nothing is copied to the
-host, nothing waits for the device (but in :meth:`NeuronMonitor.window`, which lists outputs),
-and the monitored network is left as it was found.
+host, nothing waits for the device (except in :meth:`NeuronMonitor.window`, which lists
+outputs), and the monitored network is left as it was found.
 """
 
+from __future__ import annotations
+
+import os
 import threading
 import warnings
-import weakref
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import nn
 
 from skfakespotter._device import computing_in
+from skfakespotter.backbones import find_norms
 from skfakespotter.coverage._compiled import CompiledStatistics
 from skfakespotter.coverage._kernels import Counter, between
-from skfakespotter.coverage._layers import select_layers
-from skfakespotter.coverage._neurons import as_neurons, check_rows
+from skfakespotter.coverage._layers import LayerChoice, Layout, select_layers
+from skfakespotter.coverage._outputs import Neurons, evaluating, is_finite, output_rows
 
 # Forward hooks on a network that threads share would see each other's pictures.
 _FORWARD_LOCK = threading.RLock()
-_SIZES = weakref.WeakKeyDictionary()  # of the layers, per network and set of options
+
+
+def _in_forked_child() -> None:
+    """Replace the lock, which a thread of the parent may have held, and compute on one thread.
+
+    The threads that torch computes on are not there in a forked process: work shared among
+    them would never end.
+    """
+    global _FORWARD_LOCK
+    _FORWARD_LOCK = threading.RLock()
+    torch.set_num_threads(1)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_forked_child)
+
+_LAYOUTS: WeakKeyDictionary[nn.Module, dict] = WeakKeyDictionary()
 
 
 class NeuronMonitor:
-    """Watch the convolutional and fully-connected layers of a network.
+    """Watch layers of a network.
 
     Parameters
     ----------
     module : torch.nn.Module
         The network, on the device where the inputs will be.
-    layers : str or sequence of str, default=None
-        Names or glob patterns (``"blocks.*.conv1"``) of layers; None takes all
-        convolutional and fully-connected ones. Order and repetition do not matter: the
-        layers are watched in the network's order.
+    layers, exclude : str, type or sequence of them, default=None
+        Which layers to watch, and which of these not: names, glob patterns
+        (``"blocks.*.conv1"``), module types or ``"blocks"``; see
+        :func:`skfakespotter.coverage.select_layers`. None takes all convolutional and
+        fully-connected layers that run. Order and repetition do not matter: the layers are
+        watched in the network's order.
     neuron : {"unit", "channel"}, default="unit"
         What a neuron is: every unit of the feature map, or a channel, whose output is the
         mean over the map (as in DeepXplore).
+    tokens : {"all", "class", "patches", "mean"}, default="all"
+        Of layers whose output is one of tokens: which of them hold neurons, or their mean.
     rectify : bool, default=False
         Apply the ReLU to a layer's output before anything else.
     precision : {"float32", "tf32", "bfloat16", "float16"}, default="float32"
-        In which the network computes; see :func:`skfakespotter._device.computing_in`.
+        In which the network computes.
     compiled : bool, default=False
         Let ``torch.compile`` fuse :meth:`sums` and :meth:`counts` with the network. It takes
         tens of seconds, once per process, and needs a C++ compiler (on a GPU: Triton).
-    folded : FoldedNetwork, default=None
-        A faster network of the same output, to run in :meth:`sums`, :meth:`counts` and
-        :meth:`means` instead. What is reported is of the layers of ``module`` all the same.
 
     Attributes
     ----------
     layer_names : list of str
-        The watched layers, in the network's order.
-    n_neurons : dict of str to int
-        Neurons per layer, known after the first pass.
-    n_channels : dict of str to int
-        Channels per layer, known after the first pass.
+        The watched layers, in the network's order. Before the first pass also those of the
+        default choice that turn out not to run.
+    n_neurons, n_channels : dict of str to int
+        Neurons and channels per layer, known after the first pass.
 
     Raises
     ------
     ValueError
         When a pattern matches no layer, or the network has none.
+
+    Notes
+    -----
+    The output of a neuron is the value after the batch normalization that is applied directly
+    to its layer, if there is one.
 
     References
     ----------
@@ -71,7 +100,7 @@ class NeuronMonitor:
     Examples
     --------
     >>> import torch
-    >>> from skfakespotter.coverage._monitor import NeuronMonitor
+    >>> from skfakespotter import NeuronMonitor
     >>> layer = torch.nn.Linear(2, 3, bias=False)
     >>> _ = torch.nn.init.ones_(layer.weight)
     >>> monitor = NeuronMonitor(torch.nn.Sequential(layer))
@@ -83,61 +112,84 @@ class NeuronMonitor:
 
     def __init__(
         self,
-        module,
-        layers=None,
+        module: nn.Module,
+        layers: LayerChoice = None,
         *,
-        neuron="unit",
-        rectify=False,
-        precision="float32",
-        compiled=False,
-        folded=None,
-    ):
-        self.module, self.neuron, self.rectify = module, neuron, rectify
-        self.precision, self.compiled = precision, compiled
-        self.folded = None if rectify else folded  # a ReLU of the folded output tells too little
-        self.layer_names = select_layers(module, layers)
-        self.n_neurons, self.n_channels = {}, {}
+        exclude: LayerChoice = None,
+        neuron: str = "unit",
+        tokens: str = "all",
+        rectify: bool = False,
+        precision: str = "float32",
+        compiled: bool = False,
+    ) -> None:
+        self.module, self.precision, self.compiled = module, precision, compiled
+        self.neurons = Neurons(neuron, tokens, rectify)
+        self.layer_names = select_layers(module, layers, exclude)
+        self._may_skip = layers is None
+        self._layouts: dict[tuple[int, ...], Layout] = {}
+        self._layout: Layout | None = None
         self._counter = Counter()
 
-    def sums(self, x):
+    @property
+    def n_neurons(self) -> dict[str, int]:
+        """Neurons per layer, as of the last pass."""
+        return self._per_layer("n_neurons")
+
+    @property
+    def n_channels(self) -> dict[str, int]:
+        """Channels per layer, as of the last pass."""
+        return self._per_layer("n_channels")
+
+    def sums(self, x: torch.Tensor, per: str = "layer") -> torch.Tensor:
         """Sum the outputs of each layer's neurons; the inner sum of equation 1.
 
         Parameters
         ----------
         x : Tensor of shape (n, ...)
             Network input.
+        per : {"layer", "channel"}, default="layer"
+            What to sum over.
 
         Returns
         -------
-        Tensor of shape (n, n_layers), float64
-            On the device of ``x``. Divided by ``n_neurons`` and averaged over all pictures
-            it is the threshold xi of equation 1. A channel's map is summed pairwise in the
-            network's precision (at least float32), and the channels in float64: the
+        Tensor of shape (n, n_layers) or (n, n_channels in all), float64
+            On the device of ``x``. Divided by the number of neurons and averaged over all
+            pictures it is the threshold of equation 1. A channel's map is summed pairwise in
+            the network's precision (at least float32), and the channels in float64: the
             rounding is below that of the outputs, and does not grow with the layer.
         """
-        return self._by_layer(self._per_channel(x), torch.float64)
+        sums = self._per_channel(x)
+        if per == "channel":
+            return sums if sums.device.type == "mps" else sums.double()  # Metal has no float64
+        return self._by_layer(sums, torch.float64)
 
-    def counts(self, x, thresholds, granularity="layer"):
-        """Count the neurons whose output exceeds their layer's threshold; equation 2.
+    def counts(
+        self,
+        x: torch.Tensor,
+        thresholds: Mapping[str, float] | ArrayLike,
+        granularity: str = "layer",
+    ) -> torch.Tensor:
+        """Count the neurons whose output exceeds the threshold; equation 2.
 
         Parameters
         ----------
         x : Tensor of shape (n, ...)
             Network input.
-        thresholds : dict of str to float
-            Threshold per layer.
+        thresholds : dict of str to float, or array-like of shape (n_layers,) or (n_channels,)
+            One per layer, by name or in order, or one per channel of all layers.
         granularity : {"layer", "channel"}, default="layer"
             One count per layer, or one per channel of every layer.
 
         Returns
         -------
         Tensor of shape (n, n_layers) or (n, n_channels in all), float32
-            Whole numbers, on the device of ``x``.
+            Whole numbers, on the device of ``x``. NaN for pictures whose network output is
+            not finite.
         """
         counts = self._per_channel(x, thresholds)
         return counts if granularity == "channel" else self._by_layer(counts, torch.float32)
 
-    def means(self, x):
+    def means(self, x: torch.Tensor) -> torch.Tensor:
         """Average the outputs over each channel's map: activations without a threshold.
 
         Parameters
@@ -150,26 +202,26 @@ class NeuronMonitor:
         Tensor of shape (n, n_channels in all), float32
             On the device of ``x``.
         """
-        totals = self._per_channel(x)
-        channels = self._widths()
-        units = np.divide([self.n_neurons[name] for name in self.layer_names], channels)
-        units = torch.from_numpy(np.repeat(units, channels)).to(totals.dtype).to(x.device)
-        return (totals / units).float()
+        totals, layout = self._per_channel(x), self.layout(x)
+        units = np.repeat(layout.n_neurons / layout.n_channels, layout.n_channels)
+        return (totals / torch.from_numpy(units).to(totals.dtype).to(x.device)).float()
 
-    def window(self, x, low, high):
+    def window(
+        self, x: torch.Tensor, low: NDArray[np.float32], high: NDArray[np.float32]
+    ) -> tuple[NDArray, NDArray, tuple[NDArray, NDArray, NDArray]]:
         """Sum, count and list outputs so that counts at other thresholds follow exactly.
 
         Parameters
         ----------
         x : Tensor of shape (n, ...)
             Network input.
-        low, high : ndarray of shape (n_layers,), float32
-            A window per layer.
+        low, high : ndarray of shape (n_layers,) or (n_channels,), float32
+            A window per layer, or per channel of all layers.
 
         Returns
         -------
-        sums : ndarray of shape (n, n_layers), float64
-            As :meth:`sums` gives them.
+        sums : ndarray of shape (n, n_layers) or (n, n_channels in all), float64
+            As :meth:`sums` returns them, per layer or per channel as the window is.
         above : ndarray of shape (n, n_channels in all), int64
             Outputs above ``high``.
         inside : tuple of three ndarrays of one length
@@ -180,30 +232,36 @@ class NeuronMonitor:
         ValueError
             When a layer's output is float64.
         """
-        pairs = zip(low.tolist(), high.tolist(), strict=True)
-        bounds = dict(zip(self.layer_names, pairs, strict=True))
-        inside = []
+        layout = self.layout(x)
+        lows, highs = self._limits(low, x.device), self._limits(high, x.device)
+        listed: list[tuple] = []
 
-        def observe(name, values):
+        def observe(name: str, values: torch.Tensor) -> torch.Tensor:
             if values.dtype == torch.float64:
                 raise ValueError(
-                    f"layer {name!r} gives {values.dtype}: a store (cache=...) needs float32."
+                    f"layer {name!r} gives {values.dtype}: a cache (cache=...) needs float32."
                 )
-            inside.append((name, *between(self._counter.widened(values), *bounds[name])))
-            above = self._counter.above(values, bounds[name][1])
+            listed.append((name, *between(self._counter.widened(values), lows[name], highs[name])))
+            above = self._counter.above(values, highs[name])
             return torch.cat([self._counter.total(values), above], 1)
 
-        found = self.collect(x, observe)
-        widths = self._widths()
-        parts = found.split(np.repeat(widths, 2).tolist(), 1)  # sums and counts in turn
+        found = self._collect(x, observe)
+        parts = found.split(np.repeat(layout.n_channels, 2).tolist(), 1)  # sums, counts in turn
         sums, above = torch.cat(parts[::2], 1), torch.cat(parts[1::2], 1)
-        offset = dict(zip(self.layer_names, np.cumsum(widths) - widths, strict=True))
-        listed = [(p.cpu(), c.cpu() + int(offset[name]), v.cpu()) for name, p, c, v in inside]
-        joined = tuple(torch.cat(of).numpy() for of in zip(*listed, strict=True))
-        sums = self._by_layer(sums, torch.float64).cpu().numpy()
-        return sums, above.cpu().numpy().astype(np.int64), joined
+        first = np.cumsum(layout.n_channels) - layout.n_channels
+        offset = dict(zip(layout.names, first.tolist(), strict=True))
+        moved = [(p.cpu(), c.cpu() + offset[name], v.cpu()) for name, p, c, v in listed]
+        picture, channel, value = (torch.cat(of).numpy() for of in zip(*moved, strict=True))
+        sums = sums.double() if len(low) > len(layout.names) else self._by_layer(sums)
+        return (
+            sums.cpu().numpy(),
+            above.cpu().numpy().astype(np.int64),
+            (picture, channel, value),
+        )
 
-    def collect(self, x, statistic):
+    def collect(
+        self, x: torch.Tensor, statistic: Callable[[str, torch.Tensor], torch.Tensor]
+    ) -> torch.Tensor:
         """Run one forward pass and join a statistic of every layer.
 
         Parameters
@@ -212,7 +270,7 @@ class NeuronMonitor:
             Network input.
         statistic : callable
             ``statistic(name, values)`` with ``values`` of shape (n, channels, units per
-            channel) gives a tensor (n, k) on the same device.
+            channel) returns a tensor (n, k) on the same device.
 
         Returns
         -------
@@ -222,76 +280,132 @@ class NeuronMonitor:
         Raises
         ------
         ValueError
-            When a layer did not run, or its output is not one row per input.
+            When a layer that was asked for did not run, or its output is not one row per
+            input.
         """
-        return self._collect(self.module, x, statistic)
+        self.layout(x)
+        return self._collect(x, statistic)
 
-    def _collect(self, network, x, statistic):
-        found, n_neurons, n_channels = {}, {}, {}
+    def layout(self, x: torch.Tensor) -> Layout:
+        """Learn what the layers are like for inputs of this size.
 
-        def watch(name, layer):
-            def hook(module, inputs, output):
-                check_rows(name, output, len(x))
-                values = as_neurons(layer, output, self.neuron, self.rectify)
-                n_neurons[name] = n_neurons.get(name, 0) + values.shape[1] * values.shape[2]
-                n_channels[name] = values.shape[1]
-                result = statistic(name, values)
+        Parameters
+        ----------
+        x : Tensor of shape (n, ...)
+            Network input; the first of them runs once, unless the answer is known.
+
+        Returns
+        -------
+        Layout
+            Names and sizes.
+        """
+        key = (*x.shape[1:],)
+        if key not in self._layouts:
+            options = (*self.layer_names, self._may_skip, self.neurons, key)
+            known = _LAYOUTS.setdefault(self.module, {})
+            if options not in known:
+                known[options] = self._examine(x[:1])
+            self._layouts[key] = known[options]
+        self._layout = self._layouts[key]
+        self.layer_names = list(self._layout.names)
+        return self._layout
+
+    def _examine(self, x: torch.Tensor) -> Layout:
+        """Run one picture to see which layers run, where their outputs are, and their sizes."""
+        seen: dict[str, list[int]] = {}
+
+        def observe(name: str, values: torch.Tensor) -> torch.Tensor:
+            known = seen.get(name, [0, 0])
+            seen[name] = [known[0] + values.shape[1] * values.shape[2], values.shape[1]]
+            return values[:, :1, 0]
+
+        with _FORWARD_LOCK, evaluating(self.module), computing_in(self.precision, x.device):
+            norms = find_norms(self.module, x)
+        watched = {name: norms.get(name, name) for name in self.layer_names}
+        self._run(x, observe, watched)
+        missing = [name for name in self.layer_names if name not in seen]
+        if missing and not (self._may_skip and seen):
+            raise ValueError(f"layers {missing} did not run in the forward pass: leave them out.")
+        names = [name for name in self.layer_names if name in seen]
+        sizes = np.array([seen[name] for name in names], dtype=np.int64)
+        return Layout(
+            names=tuple(names),
+            n_neurons=sizes[:, 0],
+            n_channels=sizes[:, 1],
+            watched=tuple(watched[name] for name in names),
+            skipped=tuple(missing),
+        )
+
+    def _collect(
+        self,
+        x: torch.Tensor,
+        statistic: Callable[[str, torch.Tensor], torch.Tensor],
+        *,
+        finite_only: bool = False,
+    ) -> torch.Tensor:
+        layout = self._layouts[(*x.shape[1:],)]
+        found, output = self._run(
+            x, statistic, dict(zip(layout.names, layout.watched, strict=True))
+        )
+        if missing := [name for name in layout.names if name not in found]:
+            raise ValueError(f"layers {missing} did not run in the forward pass: leave them out.")
+        # they are found in the order of execution, which may be another
+        joined = torch.cat([found[name] for name in layout.names], 1)
+        if finite_only:  # a comparison hides what is not
+            joined = torch.where(is_finite(output, len(x))[:, None], joined, torch.nan)
+        return joined
+
+    def _run(
+        self,
+        x: torch.Tensor,
+        statistic: Callable[[str, torch.Tensor], torch.Tensor],
+        watched: dict[str, str],
+    ) -> tuple[dict[str, torch.Tensor], Any]:
+        """Run one forward pass; return the statistics by layer, and the network's output."""
+        found: dict[str, torch.Tensor] = {}
+
+        def watch(name: str, layer: nn.Module) -> Callable:
+            def hook(module: nn.Module, inputs: tuple, output: Any) -> None:
+                rows = output_rows(name, layer, output, len(x))
+                result = statistic(name, self.neurons.of(layer, rows))
                 # a layer that runs twice has the neurons of both runs
                 found[name] = found[name] + result if name in found else result
 
-            return layer.register_forward_hook(hook)
+            return hook
 
-        with _FORWARD_LOCK, torch.inference_mode(), evaluating(network), ExitStack() as stack:
-            modules = dict(network.named_modules())
-            for name in self.layer_names:
-                stack.callback(watch(name, modules[name]).remove)
+        with _FORWARD_LOCK, torch.inference_mode(), evaluating(self.module), ExitStack() as stack:
+            modules = dict(self.module.named_modules())
+            for name, place in watched.items():
+                hook = modules[place].register_forward_hook(watch(name, modules[name]))
+                stack.callback(hook.remove)
             with computing_in(self.precision, x.device):
-                network(x)
-        if missing := [name for name in self.layer_names if name not in found]:
-            raise ValueError(f"layers {missing} did not run in the forward pass: leave them out.")
-        # they are found in the order of execution, which may be another
-        self.n_neurons, self.n_channels = (
-            {name: of[name] for name in self.layer_names} for of in (n_neurons, n_channels)
-        )
-        return torch.cat([found[name] for name in self.layer_names], 1)
+                output = self.module(x)
+        return found, output
 
-    def _per_channel(self, x, thresholds=None):
-        """Give sums, or counts above thresholds, of every channel: (n, n_channels in all)."""
-        folded = self._folded_for(x)
-        network = self.module if folded is None else folded.module
-        if self.compiled or folded is not None:
-            self._learn_sizes(network, x)
-        limits = thresholds
-        if folded is not None and thresholds is not None:
-            limits = folded.limits(thresholds)
-        found = self._run_compiled(network, x, limits) if self.compiled else None
-        if found is None and limits is None:
-            found = self._collect(network, x, lambda _, values: self._counter.total(values))
-        elif found is None:
-            found = self._collect(
-                network, x, lambda name, values: self._counter.above(values, limits[name])
-            )
-        if folded is None:
-            return found
-        units = {name: self.n_neurons[name] // self.n_channels[name] for name in self.layer_names}
-        return folded.unfolded(found, self.n_channels, units, counts=limits is not None)
+    def _per_channel(
+        self, x: torch.Tensor, thresholds: Mapping[str, float] | ArrayLike | None = None
+    ) -> torch.Tensor:
+        """Compute sums, or counts above thresholds, of every channel: (n, n_channels in all)."""
+        self.layout(x)
+        limits = None if thresholds is None else self._limits(thresholds, x.device)
+        if self.compiled:
+            found = self._run_compiled(x, limits)
+            if found is not None:
+                return found
+        if limits is None:
+            return self._collect(x, lambda _, values: self._counter.total(values))
+        above = lambda name, values: self._counter.above(values, limits[name])  # noqa: E731
+        return self._collect(x, above, finite_only=True)
 
-    def _learn_sizes(self, network, x):
-        """Let one picture tell the layers' sizes, unless they are known of this network."""
-        if self.n_channels:
-            return
-        known = _SIZES.setdefault(network, {})
-        key = (x.shape[1:], self.neuron, *self.layer_names)
-        if key not in known:
-            self._collect(network, x[:1], lambda _, values: values[:, :1, 0])
-            known[key] = self.n_neurons, self.n_channels
-        self.n_neurons, self.n_channels = known[key]
-
-    def _run_compiled(self, network, x, limits):
-        """Give what the compiled graph finds; None, with a warning, where there cannot be one."""
+    def _run_compiled(self, x: torch.Tensor, limits: dict | None) -> torch.Tensor | None:
+        """Return what the compiled graph finds; None, with a warning, where there cannot be one."""
+        assert self._layout is not None
         try:
             with _FORWARD_LOCK, computing_in(self.precision, x.device):
-                return CompiledStatistics.of(self, network)(x, limits)
+                compiled = CompiledStatistics.of(
+                    self.module, self._layout, self.neurons, self.precision
+                )
+                return compiled(x, limits)
         except RuntimeError as error:  # torch's compiler raises many kinds of it
             self.compiled = False
             warnings.warn(
@@ -301,33 +415,32 @@ class NeuronMonitor:
             )
             return None
 
-    def _folded_for(self, x):
-        """Give the folded network if it does what the original does."""
-        if self.folded is None:
-            return None
-        if self.folded.agrees is None:
-            with _FORWARD_LOCK, evaluating(self.module):
-                self.folded.compare(self.module, x[:1])
-        return self.folded if self.folded.agrees else None
+    def _limits(
+        self, thresholds: Mapping[str, float] | ArrayLike, device: torch.device
+    ) -> dict[str, float | torch.Tensor]:
+        """Sort thresholds by layer: a float each, or a column with one per channel."""
+        assert self._layout is not None
+        if isinstance(thresholds, Mapping):
+            return dict(thresholds)
+        # the network's float32 outputs are compared with thresholds rounded to float32
+        array = np.asarray(thresholds, dtype=np.float32)
+        if len(array) == len(self._layout.names):
+            return dict(zip(self._layout.names, array.tolist(), strict=True))
+        columns = torch.from_numpy(array).to(device)[:, None]
+        parts = columns.split(self._layout.n_channels.tolist())
+        return dict(zip(self._layout.names, parts, strict=True))
 
-    def _by_layer(self, per_channel, dtype):
+    def _by_layer(
+        self, per_channel: torch.Tensor, dtype: torch.dtype = torch.float64
+    ) -> torch.Tensor:
         """Sum what was found per channel over each layer, in float64."""
+        assert self._layout is not None
         if per_channel.device.type == "mps":  # Metal has no float64
             per_channel = per_channel.cpu()
-        parts = per_channel.split(self._widths(), 1)
+        parts = per_channel.split(self._layout.n_channels.tolist(), 1)
         return torch.stack([part.sum(1, dtype=torch.float64) for part in parts], 1).to(dtype)
 
-    def _widths(self):
-        return [self.n_channels[name] for name in self.layer_names]
-
-
-@contextmanager
-def evaluating(module):
-    """Put a network in evaluation mode, and each part back as it was."""
-    training = [part for part in module.modules() if part.training]
-    try:
-        module.eval()
-        yield module
-    finally:
-        for part in training:
-            part.training = True
+    def _per_layer(self, name: str) -> dict[str, int]:
+        if self._layout is None:
+            return {}
+        return dict(zip(self._layout.names, getattr(self._layout, name).tolist(), strict=True))

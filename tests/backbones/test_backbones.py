@@ -1,11 +1,13 @@
 """Backbones: dlib's network against dlib itself, the .dat reader, the registry, pickling."""
 
 import copy
+import gc
 import pickle
 import struct
 import sys
 import threading
 import time
+import weakref
 
 import numpy as np
 import pytest
@@ -21,6 +23,7 @@ from skfakespotter.backbones import (
     list_backbones,
     load_backbone,
     monitored_layers,
+    place,
     register_backbone,
     takes_arrays,
 )
@@ -47,7 +50,7 @@ def descriptors(chips):
     backbone = load_backbone("dlib")
     with torch.inference_mode():
         x = backbone.preprocess(torch.from_numpy(chips).permute(0, 3, 1, 2))
-        return backbone.on(CPU)(x).numpy()
+        return place(backbone, CPU, (3, 150, 150)).module(x).numpy()
 
 
 def tiny(seed=0, **kwargs):
@@ -97,7 +100,7 @@ def test_layers_and_units_of_dlibs_network():
     assert list(monitored_layers(backbone.module)) == ["conv1", *names, "fc"]
     layers = list(monitored_layers(backbone.module).values())
     assert [type(layer) for layer in layers] == [nn.Conv2d] * 29 + [nn.Linear]
-    monitor = NeuronMonitor(backbone.on(CPU))
+    monitor = NeuronMonitor(place(backbone, CPU, (3, 150, 150)).module)
     monitor.sums(torch.zeros(1, 3, 150, 150))
     # 150 -> 72 (7x7/2) -> 35 (3x3/2 pool); then 17, 8, 3, padded to 4 by the skip, and 1
     per_layer = [72 * 72 * 32]
@@ -233,16 +236,16 @@ def test_every_truncation_is_a_weights_error(tmp_path, small_network):
 
 def test_flipped_bytes_are_a_weights_error_or_other_weights(tmp_path, small_network):
     rng = np.random.default_rng(2)
-    for place in rng.integers(0, len(small_network), 100):
+    for position in rng.integers(0, len(small_network), 100):
         data = bytearray(small_network)
-        data[place] ^= rng.integers(1, 256)
+        data[position] ^= rng.integers(1, 256)
         assert _outcome(tmp_path, data) in ("WeightsError", "DlibFaceNet")
     for tag in (b"con_4", b"affine_"):  # each byte of what is not a float is checked
         start = small_network.index(tag)
         shape = integer(32 * 147 + 32) if tag == b"con_4" else integer(64)
-        for place in range(start - 1, start + len(tag) + 2 + len(shape) + 3 * 2):
+        for position in range(start - 1, start + len(tag) + 2 + len(shape) + 3 * 2):
             data = bytearray(small_network)
-            data[place] ^= 0x41
+            data[position] ^= 0x41
             assert _outcome(tmp_path, data) == "WeightsError", (tag, place - start)
 
 
@@ -546,14 +549,68 @@ def test_the_given_module_is_left_untouched():
         assert torch.equal(value, before[key]), key
 
 
-def test_on_gives_one_evaluating_copy_per_device():
-    module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
+def test_one_evaluating_copy_per_device_and_size():
+    module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.BatchNorm2d(4))
     backbone = Backbone("b", module, input_size=(8, 8))
-    network = backbone.on(CPU)
-    assert backbone.on(CPU) is network is not backbone.module
-    assert not network.training
+    placed = place(backbone, CPU, (3, 8, 8))
+    assert place(backbone, CPU, (3, 8, 8)) is placed
+    assert placed.module is not module
+    assert not placed.module.training
     assert backbone.module.training
-    assert network[0].weight.is_contiguous(memory_format=torch.channels_last)
+    assert placed.module[0].weight.is_contiguous(memory_format=torch.channels_last)
+    assert place(backbone, CPU, (3, 9, 8)) is not placed
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda m: m.load_state_dict({k: v + 1 for k, v in m.state_dict().items()}),
+        lambda m: nn.init.ones_(m.weight),
+        lambda m: setattr(m, "weight", nn.Parameter(torch.ones_like(m.weight))),
+    ],
+)
+def test_a_network_whose_weights_change_is_placed_anew(change):
+    module = nn.Conv2d(3, 4, 3)
+    backbone = Backbone("b", module, input_size=(8, 8))
+    before, placed = backbone.fingerprint, place(backbone, CPU, (3, 8, 8))
+    assert backbone.fingerprint == before
+    change(module)
+    assert backbone.fingerprint != before
+    assert place(backbone, CPU, (3, 8, 8)) is not placed
+    assert torch.equal(place(backbone, CPU, (3, 8, 8)).module.weight, module.weight)
+
+
+def test_a_placed_network_goes_with_its_module():
+    module = nn.Conv2d(3, 4, 3)
+    placed = weakref.ref(place(Backbone("b", module), CPU, (3, 8, 8)))
+    assert placed() is not None
+    del module
+    gc.collect()
+    assert placed() is None
+
+
+def test_a_backbone_never_changes():
+    backbone = tiny()
+    with pytest.raises(AttributeError):
+        backbone.mean = 3.0
+    assert vars(backbone).keys() == vars(tiny()).keys()
+    backbone.fingerprint  # noqa: B018
+    place(backbone, CPU, (3, 32, 32))
+    assert vars(backbone).keys() == vars(tiny()).keys()
+
+
+@pytest.mark.parametrize(
+    ("network", "error", "message"),
+    [
+        (lambda: nn.Conv2d(3, 4, 3).half(), ValueError, "weights of torch.float16 in 'weight'"),
+        (lambda: nn.Conv2d(3, 4, 3).double(), ValueError, "weights of torch.float64 in 'weight'"),
+        (lambda: torch.jit.script(nn.Conv2d(3, 4, 3)), TypeError, "is a TorchScript module"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+def test_networks_that_cannot_be_watched_are_named(network, error, message):
+    with pytest.raises(error, match=message):
+        place(Backbone("b", network(), input_size=(8, 8)), CPU, (3, 8, 8))
 
 
 @pytest.mark.parametrize(
@@ -563,18 +620,16 @@ def test_on_gives_one_evaluating_copy_per_device():
         (nn.Conv2d(3, 48, 1), 256, 2),  # 12 MiB: 2.7 fit
         (nn.Sequential(nn.Conv2d(3, 8, 1), nn.Conv2d(8, 1, 1)), 128, 64),  # 0.5 MiB
         (nn.Conv2d(3, 600, 1), 256, 1),
-        (nn.Conv2d(1, 4, 1), 64, 64),  # of one channel: the trial fails, nothing is known
     ],
 )
 def test_batches_keep_the_largest_output_small(module, side, expected):
-    assert Backbone("b", module, input_size=(side, side)).best_batch(CPU) == expected
-    assert Backbone("b", module).best_batch(CPU, (side, side)) == expected
-    assert Backbone("b", module).best_batch(CPU) == 64
+    assert place(Backbone("b", module), CPU, (3, side, side)).best_batch == expected
 
 
 def test_best_batch_of_dlib():
     # conv1 gives 32 x 72 x 72 outputs, 0.63 MiB a picture
-    assert load_backbone("dlib", weights="random").best_batch(CPU) == 32
+    backbone = load_backbone("dlib", weights="random")
+    assert place(backbone, CPU, (3, 150, 150)).best_batch == 32
 
 
 class Flattening(nn.Module):
@@ -591,29 +646,26 @@ class Flattening(nn.Module):
 @pytest.mark.parametrize("input_size", [(8, 8), None])
 def test_a_network_that_flattens_by_view(input_size):
     X = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 3), dtype=np.uint8)
-    calls = []
     module = Flattening().eval()
-    module.register_forward_pre_hook(lambda *_: calls.append(1))
     backbone = Backbone("flattening", module, input_size=input_size, scale=255.0)
-    network = backbone.on(CPU, (8, 8))
-    assert calls == []  # the trial is nobody's business
-    assert network.conv.weight.is_contiguous()
-    assert backbone.preprocess(torch.from_numpy(X).permute(0, 3, 1, 2)).is_contiguous()
+    placed = place(backbone, CPU, (3, 8, 8))
+    assert placed.module.conv.weight.is_contiguous()
+    assert placed.input(X).is_contiguous()
     for options in ({"granularity": "channel"}, {"cache": "memory", "granularity": "channel"}):
         coverage = NeuronCoverageTransformer(backbone, device="cpu", **options)
         counts = coverage.fit_transform(X)
         x = torch.from_numpy(X).permute(0, 3, 1, 2).float() / 255
         with torch.no_grad():
-            maps = module.conv(x).flatten(2)
+            maps = module.norm(module.conv(x)).flatten(2)
         expected = (maps > float(coverage.thresholds_[0])).sum(2).numpy()
         assert np.abs(counts[:, :4] - expected).sum() <= 1
 
 
 @pytest.mark.parametrize("kernel", [nn.Conv1d, nn.Conv2d, nn.Conv3d])
-def test_on_takes_convolutions_of_every_dimension(kernel):
+def test_place_takes_convolutions_of_every_dimension(kernel):
     layer = kernel(3, 2, 1)
     x = torch.rand(1, 3, *[4] * (layer.weight.ndim - 2))
-    copied = Backbone("b", layer).on(CPU)
+    copied = place(Backbone("b", layer), CPU, tuple(x.shape[1:])).module
     torch.testing.assert_close(copied(x), layer(x))
 
 
@@ -642,10 +694,9 @@ def test_reload_with_other_weights_is_refused():
 
 def test_a_backbone_without_a_recipe_pickles_whole():
     backbone = tiny()
-    backbone.on(CPU)
+    place(backbone, CPU, (3, 32, 32))
     again = pickle.loads(pickle.dumps(backbone))
     assert again is not backbone
     assert again.fingerprint == backbone.fingerprint
-    assert again._on_device == {}
     x = torch.rand(1, 3, 32, 32)
-    torch.testing.assert_close(again.on(CPU)(x), backbone.on(CPU)(x))
+    torch.testing.assert_close(again.module(x), backbone.module(x))

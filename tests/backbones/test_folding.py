@@ -1,4 +1,4 @@
-"""Folded batch normalisations: the same output, and the layers' own outputs after all."""
+"""Batch normalization: what is watched is its output, folded or not."""
 
 import numpy as np
 import pytest
@@ -6,9 +6,9 @@ import torch
 from torch import nn
 
 from skfakespotter import NeuronCoverageTransformer
-from skfakespotter.backbones import Backbone
+from skfakespotter.backbones import Backbone, find_norms, place
 from skfakespotter.backbones._folding import fold_batch_norms
-from skfakespotter.coverage._monitor import NeuronMonitor
+from skfakespotter.coverage import NeuronMonitor
 
 
 def hand_made():
@@ -35,33 +35,26 @@ def random_network():
     return network.eval().requires_grad_(False)
 
 
-def test_scale_and_shift_by_hand():
-    folded = fold_batch_norms(hand_made())
-    assert folded.scale["0"].tolist() == [2, -3]
-    assert folded.shift["0"].tolist() == [1, 0.5]
-    # z = 2 x + 1 and 3 x + 0.5, as the original
-    assert folded.module.get_submodule("0")(X)[0].flatten().tolist() == [
-        3,
-        5,
-        7,
-        9,
-        3.5,
-        6.5,
-        9.5,
-        12.5,
-    ]
-    assert torch.equal(folded.module(X), hand_made()(X))
-
-
-def test_own_outputs_by_hand():
+def test_outputs_after_the_norm_by_hand():
+    # z: 2 x + 1 = 3 5 7 9 and 3 x + 0.5 = 3.5 6.5 9.5 12.5; 1 1 1 9 and 0.5 0.5 0.5 12.5
     network = hand_made()
-    monitor = NeuronMonitor(network, folded=fold_batch_norms(network))
-    # y: 1 2 3 4 and -1 -2 -3 -4; 0 0 0 4 and 0 0 0 -4
-    assert monitor.sums(X).tolist() == [[0], [0]]
-    assert monitor.means(X).tolist() == [[2.5, -2.5], [1, -1]]
-    assert monitor.counts(X, {"0": 2.0}, "channel").tolist() == [[2, 0], [1, 0]]
-    assert monitor.counts(X, {"0": -2.0}, "channel").tolist() == [[4, 1], [4, 3]]  # -2 is not above
-    assert monitor.counts(X, {"0": -2.5}).tolist() == [[6], [7]]
+    folded = fold_batch_norms(network, X)
+    assert torch.equal(folded(X), network(X))
+    assert isinstance(folded[1], nn.Identity)
+    for watched in (network, folded):
+        monitor = NeuronMonitor(watched)
+        assert monitor.sums(X).tolist() == [[24 + 32], [12 + 14]]
+        assert monitor.means(X).tolist() == [[6, 8], [3, 3.5]]
+        assert monitor.counts(X, {"0": 6.5}, "channel").tolist() == [[2, 2], [1, 1]]
+        assert monitor.layer_names == ["0"]
+
+
+def test_rectified_outputs_are_those_after_the_norm():
+    network = hand_made()
+    network[1].bias.data = torch.tensor([-4.0, 0.0])  # 2 x - 4 = -2 0 2 4; -4 -4 -4 4; 3 x
+    for watched in (network, fold_batch_norms(network, X)):
+        monitor = NeuronMonitor(watched, rectify=True)
+        assert monitor.sums(X).tolist() == [[6 + 30], [4 + 12]]
 
 
 @pytest.mark.parametrize("options", [{}, {"neuron": "channel"}, {"layers": "3"}, {"layers": "6"}])
@@ -69,7 +62,7 @@ def test_random_network_gives_what_the_unfolded_gives(options):
     network = random_network()
     x = torch.randn(5, 3, 16, 16, generator=torch.Generator().manual_seed(1))
     plain = NeuronMonitor(network, **options)
-    faster = NeuronMonitor(network, **options, folded=fold_batch_norms(network))
+    faster = NeuronMonitor(fold_batch_norms(network, x), **options)
     sums = plain.sums(x)
     torch.testing.assert_close(faster.sums(x), sums, rtol=1e-5, atol=1e-3)
     units = np.array([plain.n_neurons[name] for name in plain.layer_names])
@@ -98,30 +91,25 @@ class Backwards(nn.Module):
 
 def test_layers_that_run_in_another_order_than_they_stand():
     network = Backwards().eval().requires_grad_(False)
-    plain, faster = NeuronMonitor(network), NeuronMonitor(network, folded=fold_batch_norms(network))
-    # last: x and 2x; first: x, 2x and 3x
-    for monitor in (plain, faster):
-        assert monitor.sums(X).tolist() == [[30, 60], [12, 24]]
-        assert monitor.means(X)[0].tolist() == [2.5, 5, 2.5, 5, 7.5]
+    # last: 2 x + 1 and 1 - 6 x; first: x, 2x and 3x
+    for watched in (network, fold_batch_norms(network, X)):
+        monitor = NeuronMonitor(watched)
+        assert monitor.sums(X).tolist() == [[24 - 56, 60], [12 - 20, 24]]
+        assert monitor.means(X)[0].tolist() == [6, -14, 2.5, 5, 7.5]
         counts = monitor.counts(X, {"last": 3.0, "first": 5.0}, "channel")
-        assert counts.tolist() == [[1, 3, 0, 2, 3], [1, 1, 0, 1, 1]]
+        assert counts.tolist() == [[3, 0, 0, 2, 3], [1, 0, 0, 1, 1]]
         assert list(monitor.n_channels.items()) == [("last", 2), ("first", 3)]
-
-
-def test_rectified_outputs_are_of_the_unfolded_network():
-    network = hand_made()
-    monitor = NeuronMonitor(network, rectify=True, folded=fold_batch_norms(network))
-    assert monitor.folded is None
-    assert monitor.sums(X).tolist() == [[10], [4]]
 
 
 class Branching(nn.Module):
     def __init__(self):
         super().__init__()
         self.conv, self.norm = nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2)
+        self.norm.running_mean.fill_(0.5)
 
     def forward(self, x):
-        return self.norm(self.conv(x)) if x.sum() > 0 else x
+        y = self.conv(x)
+        return self.norm(y) if x.sum() > 0 else y  # no tracer can follow this
 
 
 class Twice(Branching):
@@ -130,74 +118,122 @@ class Twice(Branching):
         return self.norm(y) + y
 
 
-def silenced():
-    network = hand_made()
-    network[1].weight.data[0] = 1e-6
-    return network
+class InPlace(Branching):
+    def forward(self, x):
+        return self.norm(self.conv(x).relu_())  # gives the same tensor, with another content
 
 
-@pytest.mark.parametrize(
-    "network",
-    [
-        nn.Sequential(nn.Conv2d(1, 2, 1), nn.ReLU()),
-        nn.Sequential(nn.Conv2d(1, 2, 1), nn.ReLU(), nn.BatchNorm2d(2)),
-        nn.Sequential(nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2, track_running_stats=False)),
-        Branching(),
-        Twice(),
-        silenced(),
-    ],
-    ids=["no norm", "not adjacent", "batch statistics", "control flow", "used twice", "silenced"],
-)
-def test_what_cannot_be_folded_is_left_alone(network):
-    network = network.eval()
-    assert fold_batch_norms(network) is None
-    backbone = Backbone("other", network, input_size=(2, 2))
-    assert backbone.folded_on(torch.device("cpu")) is None
+class Shared(Branching):
+    def forward(self, x):
+        return self.norm(self.conv(x)) + self.norm(x.expand(-1, 2, -1, -1))
 
 
-def test_only_the_silenced_layer_stays():
-    network = random_network()
-    network[1].weight.data[3] = 0.0
-    assert list(fold_batch_norms(network).scale) == ["3"]
+class Counting(Branching):
+    """A network that remembers."""
 
-
-class Counting(nn.Module):
-    """A network whose trace misses what it does: it remembers."""
-
-    def __init__(self):
-        super().__init__()
-        self.conv, self.norm, self.calls = nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2), 0
+    calls = 0
 
     def forward(self, x):
         self.calls += 1
         return self.norm(self.conv(x)) * self.calls
 
 
-def test_a_trace_that_misses_something_is_not_used():
-    network = Counting().eval()
-    folded = fold_batch_norms(network)
-    network(X)
-    monitor = NeuronMonitor(network, folded=folded)
-    assert monitor.sums(X).shape == (2, 1)
-    assert folded.agrees is False
+@pytest.mark.parametrize(
+    ("network", "norms"),
+    [
+        (nn.Sequential(nn.Conv2d(1, 2, 1), nn.ReLU()), {}),
+        (nn.Sequential(nn.Conv2d(1, 2, 1), nn.ReLU(), nn.BatchNorm2d(2)), {}),
+        (
+            nn.Sequential(nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2, track_running_stats=False)),
+            {"0": "1"},
+        ),
+        (nn.Sequential(nn.ConvTranspose2d(1, 2, 1), nn.BatchNorm2d(2)), {"0": "1"}),
+        (Twice(), {"conv": "norm"}),
+        (InPlace(), {}),
+        (Shared(), {}),
+        (Counting(), {"conv": "norm"}),
+    ],
+    ids=[
+        "no norm",
+        "not adjacent",
+        "batch statistics",
+        "transposed",
+        "used twice",
+        "in place",
+        "shared norm",
+        "remembers",
+    ],
+)
+def test_what_cannot_be_folded_is_watched_as_it_is(network, norms):
+    network = network.eval().requires_grad_(False)
+    assert find_norms(network, X) == norms
+    assert fold_batch_norms(network, X) is None
+    layer = next(iter(norms), "0" if hasattr(network, "0") else "conv")
+    watched = network.get_submodule(norms.get(layer, layer))
+    seen = []
+    handle = watched.register_forward_hook(lambda _, __, output: seen.append(output.clone()))
+    sums = NeuronMonitor(network, layer).sums(X)
+    handle.remove()
+    expected = seen[-1].flatten(1).double().sum(1)
+    torch.testing.assert_close(sums[:, 0], expected, rtol=1e-6, atol=1e-6)
+
+
+def test_control_flow_and_silenced_channels_are_folded():
+    network = Branching().eval()
+    assert isinstance(fold_batch_norms(network, X).norm, nn.Identity)
+    network = random_network()
+    network[1].weight.data[3] = 0.0
+    x = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+    folded = fold_batch_norms(network, x)
+    assert [isinstance(folded[i], nn.Identity) for i in (1, 4)] == [True, True]
+    torch.testing.assert_close(folded[0](x), network[1](network[0](x)), rtol=1e-4, atol=1e-5)
+
+
+def test_fully_connected_layers_are_folded():
+    network = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3)).eval().requires_grad_(False)
+    network[1].running_mean.fill_(0.3)
+    x = torch.randn(5, 4, generator=torch.Generator().manual_seed(0))
+    folded = fold_batch_norms(network, x)
+    torch.testing.assert_close(folded[0](x), network(x))
 
 
 def test_the_network_is_left_as_it_was():
     network = random_network()
     state = {key: value.clone() for key, value in network.state_dict().items()}
-    fold_batch_norms(network)
+    fold_batch_norms(network, torch.ones(1, 3, 16, 16))
     assert isinstance(network[1], nn.BatchNorm2d)
     assert all(torch.equal(value, state[key]) for key, value in network.state_dict().items())
+    assert not any(p._forward_hooks or p._forward_pre_hooks for p in network.modules())
 
 
 def test_transformer_on_a_module_with_norms():
-    """Folded, kept in a store (which watches the network as it is), and by hand."""
-    X = np.random.default_rng(0).integers(0, 256, (9, 16, 16, 3), dtype=np.uint8)
+    """Every way of computing watches the output after the norm."""
+    pictures = np.random.default_rng(0).integers(0, 256, (9, 16, 16, 3), dtype=np.uint8)
     backbone = Backbone("norms", random_network(), input_size=(16, 16), mean=127.5, scale=64.0)
-    folded = NeuronCoverageTransformer(backbone, device="cpu", granularity="channel").fit(X)
-    assert backbone.folded_on(torch.device("cpu")).agrees
-    stored = NeuronCoverageTransformer(
-        backbone, device="cpu", granularity="channel", cache="memory"
-    )
-    assert np.abs(folded.transform(X) - stored.fit(X).transform(X)).sum() <= 2
-    np.testing.assert_allclose(folded.thresholds_, stored.thresholds_, rtol=1e-4, atol=1e-5)
+    network = place(backbone, torch.device("cpu"), (3, 16, 16)).module
+    assert isinstance(network[1], nn.Identity)
+    options = {"device": "cpu", "granularity": "channel"}
+    direct = NeuronCoverageTransformer(backbone, **options).fit(pictures)
+    counts = direct.transform(pictures)
+    # eighteen channels in all; at most one neuron in nine pictures changes sides
+    assert np.abs(direct.fit_transform(pictures) - counts).sum() <= 1
+    stored = NeuronCoverageTransformer(backbone, **options, cache="memory")
+    assert np.abs(stored.fit(pictures).transform(pictures) - counts).sum() <= 1
+    np.testing.assert_allclose(direct.thresholds_, stored.thresholds_, rtol=1e-4, atol=1e-5)
+    x = backbone.preprocess(torch.from_numpy(pictures).permute(0, 3, 1, 2))
+    y = backbone.module[1](backbone.module[0](x))  # by hand
+    assert direct.thresholds_[0] == pytest.approx(y.double().mean().item(), abs=1e-5)
+    by_hand = (y > float(direct.thresholds_[0])).sum((2, 3)).numpy()
+    assert np.abs(counts[:, :8] - by_hand).sum() <= 1
+
+
+def test_fit_transform_on_the_papers_network_equals_fit_then_transform():
+    from skfakespotter import load_backbone, make_pictures
+
+    X, _ = make_pictures(6, size=224, random_state=0)
+    backbone = load_backbone("vggface2_resnet50", weights="random")
+    coverage = NeuronCoverageTransformer(backbone, device="cpu", granularity="channel")
+    once = coverage.fit_transform(X)
+    twice = coverage.fit(X).transform(X)
+    # of ten million neurons a picture, those at the threshold may change sides
+    assert np.abs(once - twice).sum(1).max() <= 20

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from weight_files import python2_pickle, write_keras
 
 from skfakespotter import NeuronCoverageTransformer, load_backbone, make_pictures
-from skfakespotter.backbones import WeightsError, monitored_layers
+from skfakespotter.backbones import WeightsError, monitored_layers, place
 from skfakespotter.backbones.vggface2 import (
     VGGFace2Net,
     published_names,
@@ -223,7 +223,9 @@ def test_equations_1_and_2_against_a_literal_reference(backbone):
 
     pixels = torch.from_numpy(X[:, 16:240, 16:240, ::-1].copy()).float()  # centre, BGR
     x = (pixels - torch.tensor([91.4953, 103.8827, 131.0912])).permute(0, 3, 1, 2)
-    network = backbone.on(torch.device("cpu"))  # the same kernels, so that counts are equal
+    network = place(
+        backbone, torch.device("cpu"), (3, 224, 224)
+    ).module  # the same kernels, so that counts are equal
     outputs = {}
     handles = [
         layer.register_forward_hook(lambda _, __, out, name=name: outputs.update({name: out}))
@@ -264,11 +266,10 @@ class TestInput:
         left, top = ((side - 224) // 2 for side in resized.size)
         expected = np.asarray(resized)[top : top + 224, left : left + 224].astype(int)
         taken = {}
-        backbone.on(torch.device("cpu")).conv1.register_forward_pre_hook(
-            lambda _, inputs: taken.update(x=inputs[0])
-        )
+        network = place(backbone, torch.device("cpu"), (3, 224, 224)).module
+        hook = network.conv1.register_forward_pre_hook(lambda _, inputs: taken.update(x=inputs[0]))
         NeuronCoverageTransformer(backbone, layers="conv1", device="cpu").fit([picture])
-        backbone.on(torch.device("cpu")).conv1._forward_pre_hooks.clear()
+        hook.remove()
         mean = torch.tensor(backbone.mean).view(-1, 1, 1)
         found = (taken["x"][0] + mean).flip(0).permute(1, 2, 0).numpy()
         # up to the half pixel that rounding moves the crop

@@ -1,4 +1,4 @@
-"""The store: equal results, few forward passes, and whatever happens to files."""
+"""The cache: equal results, few forward passes, and whatever happens to files."""
 
 import errno
 import json
@@ -22,17 +22,18 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skfakespotter import (
+    CoverageCache,
     NeuronCoverageTransformer,
     load_backbone,
     make_fakespotter,
     make_pictures,
+    merge_transformers,
 )
-from skfakespotter.cache import CoverageCache, open_cache, user_cache_folder
-from skfakespotter.cache._locks import Claims
+from skfakespotter.cache import open_cache, user_cache_folder
+from skfakespotter.cache._locks import KeyLocks
 from skfakespotter.cache._records import DamagedRecords, Records, covers, hull, window_around
-from skfakespotter.coverage._moments import ExactMoments
+from skfakespotter.coverage import ExactSums, threshold
 from skfakespotter.coverage._monitor import NeuronMonitor
-from skfakespotter.transformer import merge_transformers
 
 Coverage = partial(NeuronCoverageTransformer, "toy_image", device="cpu")
 
@@ -48,17 +49,17 @@ def forward(monkeypatch):
     seen = []
     collect = NeuronMonitor._collect
 
-    def counted(self, network, x, statistic):
+    def counted(self, x, statistic, **options):
         seen.append(len(x))
-        return collect(self, network, x, statistic)
+        return collect(self, x, statistic, **options)
 
     monkeypatch.setattr(NeuronMonitor, "_collect", counted)
     return seen
 
 
-def only_shelf(store):
-    (shelf,) = store._all_shelves()
-    return shelf
+def only_group(store):
+    (group,) = store._all_groups()
+    return group
 
 
 def same(a, b):
@@ -121,7 +122,7 @@ def test_counts_from_a_window_equal_direct_counts(layout):
 
 def test_a_window_needs_float32():
     monitor = NeuronMonitor(torch.nn.Sequential(torch.nn.Linear(2, 1).double()))
-    with pytest.raises(ValueError, match=r"layer '0' gives torch.float64: a store .* float32"):
+    with pytest.raises(ValueError, match=r"layer '0' gives torch.float64: a cache .* float32"):
         monitor.window(torch.ones(1, 2, dtype=torch.float64), np.float32([0]), np.float32([1]))
 
 
@@ -143,41 +144,42 @@ def test_damaged_records_are_told(tmp_path):
     for content in (b"", b"PK\x03\x04 nothing", b"text"):
         path.write_bytes(content)
         with pytest.raises(DamagedRecords, match=r"a\.npz"):
-            Records.load(path)
+            Records.load(path, "group")
 
 
 # ---- exact sums ------------------------------------------------------------------------
 
 
-def test_moments_are_exact_in_any_order():
+def test_sums_are_exact_in_any_order():
     rng = np.random.default_rng(0)
     rows = rng.standard_normal((60, 3)) * 10.0 ** rng.integers(-12, 12, (60, 3))
     rows[5], rows[6], rows[7] = 1e150, -1e150, 5e-324
-    whole = ExactMoments(3).add(rows)
+    whole = ExactSums(3).add(rows)
     reference = [sum(map(Fraction, c)) for c in rows.T.tolist()]
-    assert whole.mean().tolist() == [float(total / 60) for total in reference]
+    assert [Fraction(total, 2**1074) for total in whole.totals] == reference
+    assert threshold(whole, 1).tolist() == [float(total / 60) for total in reference]
     for _ in range(5):
         order = rng.permutation(60)
-        parts = [ExactMoments(3).add(rows[i]) for i in np.array_split(order, 7)]
+        parts = [ExactSums(3).add(rows[i]) for i in np.array_split(order, 7)]
         merged = parts[0]
         for part in parts[1:]:
             merged = part.merged(merged)
-        assert merged.n == 60
-        assert np.array_equal(merged.mean(7), whole.mean(7))
+        assert merged.n_pictures == 60
+        assert np.array_equal(threshold(merged, 7), threshold(whole, 7))
 
 
-def test_moments_deviation_and_pickle():
+def test_sums_deviation_and_pickle():
     rng = np.random.default_rng(1)
     rows = 1e6 + rng.standard_normal((50, 2))
-    merged = ExactMoments(2).add(rows[:20]).merged(ExactMoments(2).add(rows[20:]))
+    merged = ExactSums(2).add(rows[:20]).merged(ExactSums(2).add(rows[20:]))
     np.testing.assert_allclose(merged.std(), rows.std(0, ddof=1), rtol=1e-6)
-    np.testing.assert_allclose(ExactMoments(2).add(rows).std(), rows.std(0, ddof=1), rtol=1e-6)
-    assert ExactMoments(2).add(rows[:1]).std().tolist() == [0, 0]
+    np.testing.assert_allclose(ExactSums(2).add(rows).std(), rows.std(0, ddof=1), rtol=1e-6)
+    assert ExactSums(2).add(rows[:1]).std().tolist() == [0, 0]
     again = pickle.loads(pickle.dumps(merged))
-    assert np.array_equal(again.mean(), merged.mean())
-    assert len(pickle.dumps(ExactMoments(30).add(rng.standard_normal((100, 30))))) < 3000
-    empty = pickle.loads(pickle.dumps(ExactMoments(2)))
-    assert empty.add(np.zeros((1, 2))).mean().tolist() == [0, 0]
+    assert np.array_equal(threshold(again, 1), threshold(merged, 1))
+    assert len(pickle.dumps(ExactSums(30).add(rng.standard_normal((100, 30))))) < 3000
+    empty = pickle.loads(pickle.dumps(ExactSums(2)))
+    assert threshold(empty.add(np.zeros((1, 2))), 1).tolist() == [0, 0]
 
 
 # ---- equal results, few passes ---------------------------------------------------------
@@ -205,7 +207,7 @@ def test_results_equal_those_without_a_store(pictures, tmp_path, cache, options)
         np.testing.assert_allclose(stored.thresholds_, plain.thresholds_, rtol=1e-6)
         stored.thresholds_ = plain.thresholds_  # sums differ in the last bits with the batch
         difference = np.abs(stored.transform(X) - plain.transform(X))
-        per_feature = 1 if plain.output == "count" else plain._neurons_per_feature()
+        per_feature = 1 if plain.output == "count" else plain._neurons_per(plain.granularity)
         assert (difference * per_feature).max() <= 1
         assert (difference > 0).mean() < 0.001
     assert len(store) == 100
@@ -220,7 +222,7 @@ def test_a_network_without_an_input_size(pictures):
         plain = NeuronCoverageTransformer(network).fit(chips)
         stored = NeuronCoverageTransformer(network, cache=store).fit(chips)
         assert np.abs(plain.transform(X[:12]) - stored.transform(X[:12])).max() <= 1
-    assert sorted(entry["input"] for entry in store.info()) == [[20, 20], [32, 32]]
+    assert sorted(entry["input"] for entry in store.info()) == [[3, 20, 20], [3, 32, 32]]
 
 
 def test_vectors(forward):
@@ -237,10 +239,14 @@ def test_every_position_gets_its_own_sums(pictures):
     X, _ = pictures
     plain, stored = Coverage(), Coverage(cache=CoverageCache(), batch_size=8)
     backbone = load_backbone("toy_image")
-    expected = np.concatenate([part.values for part in plain._passes(X, backbone).sums(X)])
+
+    def statistics(coverage):
+        return coverage._statistics(X, backbone, keep=False)
+
+    expected = np.concatenate([part.values for part in statistics(plain).sums(X)])
     for _ in range(2):  # computed in mixed order, then found
         found = np.empty_like(expected)
-        for part in stored._passes(X, backbone).sums(X):
+        for part in statistics(stored).sums(X):
             found[part.positions] = part.values
         np.testing.assert_allclose(found, expected, rtol=1e-6)
 
@@ -354,7 +360,7 @@ def test_picture_errors_name_the_position(tmp_path, pictures):
     for options in ({}, {"n_jobs": 2}):
         with pytest.raises(ValueError, match=r"X\[13\] \('.*13.png'\): cannot be read"):
             Coverage(cache=store, batch_size=4, **options).fit(paths)
-    assert not only_shelf(store)._mine  # nothing stays claimed
+    assert not only_group(store)._mine  # nothing stays locked
     assert Coverage(cache=store).fit(paths[:13]).n_samples_seen_ == 13
 
 
@@ -388,7 +394,7 @@ def test_what_a_crashed_process_left_is_removed(pictures, tmp_path, forward):
         from skfakespotter import NeuronCoverageTransformer
         from skfakespotter.cache._records import Records
 
-        def crash(self, file):
+        def crash(self, file, group):
             file.write(b"half a file")
             file.flush()
             os._exit(9)
@@ -401,7 +407,7 @@ def test_what_a_crashed_process_left_is_removed(pictures, tmp_path, forward):
     command = [sys.executable, "-c", code, str(tmp_path / "X.npy"), str(tmp_path / "store")]
     assert subprocess.run(command, check=False).returncode == 9
     assert len(list(tmp_path.glob("store/*/*.tmp"))) == 1
-    assert len(list(tmp_path.glob("store/*/claims/*.keys"))) == 1  # it died with claims
+    assert len(list(tmp_path.glob("store/*/claims/*.keys"))) == 1  # it died with locked keys
     found = Coverage(cache=tmp_path / "store").fit(X).transform(X)
     np.testing.assert_allclose(found, Coverage().fit(X).transform(X), atol=1)
     assert not list(tmp_path.glob("store/*/*.tmp"))
@@ -409,8 +415,8 @@ def test_what_a_crashed_process_left_is_removed(pictures, tmp_path, forward):
     assert len(CoverageCache(tmp_path / "store")) == 100
 
 
-def test_claims(tmp_path):
-    one, two = Claims(tmp_path), Claims(tmp_path)
+def test_keys_that_others_work_on(tmp_path):
+    one, two = KeyLocks(tmp_path), KeyLocks(tmp_path)
     for claims in (one, two):
         with claims.mutex:
             claims.announce()
@@ -425,16 +431,16 @@ def test_claims(tmp_path):
     assert not list(tmp_path.glob("*.keys"))
 
 
-def test_another_process_waits_for_what_is_claimed(pictures, tmp_path):
+def test_another_process_waits_for_what_is_locked(pictures, tmp_path):
     X, _ = pictures
     mine, theirs = CoverageCache(tmp_path), CoverageCache(tmp_path)
     stored = Coverage(cache=mine).fit(X[:50])
-    keys = list(only_shelf(mine).places)
+    keys = list(only_group(mine).places)
     Coverage(cache=mine).fit(X[50:])
-    claimed = [key for key in only_shelf(mine).places if key not in keys]
+    claimed = [key for key in only_group(mine).places if key not in keys]
     mine.clear()
     Coverage(cache=mine).fit(X[:50])
-    assert all(only_shelf(mine).claim(claimed, lambda file: True))
+    assert all(only_group(mine).lock(claimed, lambda file: True))
     done = threading.Event()
 
     def fit_there():
@@ -444,7 +450,7 @@ def test_another_process_waits_for_what_is_claimed(pictures, tmp_path):
     thread = threading.Thread(target=fit_there)
     thread.start()
     assert not done.wait(1.0)
-    only_shelf(mine).release(claimed)
+    only_group(mine).unlock(claimed)
     assert done.wait(20)
     thread.join()
     np.testing.assert_allclose(stored.fitted.thresholds_, Coverage().fit(X).thresholds_, rtol=1e-6)
@@ -459,9 +465,9 @@ def test_two_cold_processes_share_the_work(tmp_path):
         from skfakespotter.coverage._monitor import NeuronMonitor
 
         seen, collect = [], NeuronMonitor._collect
-        def counted(self, network, x, statistic):
+        def counted(self, x, statistic, **options):
             seen.append(len(x))
-            return collect(self, network, x, statistic)
+            return collect(self, x, statistic, **options)
         NeuronMonitor._collect = counted
 
         X = np.load(sys.argv[1])
@@ -609,7 +615,9 @@ def test_files_hold_neither_labels_nor_paths(pictures, tmp_path):
     Coverage(cache=tmp_path / "b").fit(list(X[:10]))
     kept = []
     for folder in ("a", "b"):
-        records = [Records.load(p) for p in sorted(tmp_path.glob(f"{folder}/*/*.npz"))]
+        records = [
+            Records.load(p, p.parent.name) for p in sorted(tmp_path.glob(f"{folder}/*/*.npz"))
+        ]
         sums = {k.tobytes(): s for r in records for k, s in zip(r.keys, r.sums, strict=True)}
         kept.append(sums)
     assert kept[0].keys() == kept[1].keys()

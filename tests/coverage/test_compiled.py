@@ -1,6 +1,7 @@
 """Compiled passes, other precisions and several devices: the same counts."""
 
 import os
+import pickle
 import shutil
 import subprocess
 import sys
@@ -14,9 +15,8 @@ from torch import nn
 from skfakespotter import NeuronCoverageTransformer, load_backbone, make_pictures
 from skfakespotter._device import PRECISIONS, _switches, computing_in
 from skfakespotter.coverage._compiled import CompiledStatistics
-from skfakespotter.coverage._lanes import run_lanes
+from skfakespotter.coverage._direct import DirectStatistics, run_lanes
 from skfakespotter.coverage._monitor import NeuronMonitor
-from skfakespotter.coverage._passes import Passes
 
 CPU = torch.device("cpu")
 ignores_torch = pytest.mark.filterwarnings("ignore:.torch.jit.*deprecated:DeprecationWarning")
@@ -63,7 +63,8 @@ def test_compiled_statistics_equal_the_eager_ones(repeating):
     for n in (1, 3, 6):
         more = torch.cat([x, x.flip(0)])[:n]
         assert torch.equal(compiled.counts(more, thresholds), eager.counts(more, thresholds))
-    assert CompiledStatistics.of(compiled, repeating).batch_size == 6
+    of = repeating, compiled.layout(x), compiled.neurons, compiled.precision
+    assert CompiledStatistics.of(*of).batch_size == 6
     assert not any(part._forward_hooks for part in repeating.modules())
 
 
@@ -134,9 +135,10 @@ def test_without_a_compiler_the_work_goes_on():
 def test_auto_compiles_long_runs_only(n, compiled):
     coverage = NeuronCoverageTransformer("toy_image")
     X = np.empty((n, 1, 1, 3), np.uint8)
-    assert coverage._passes(X, load_backbone("toy_image")).compiled is compiled
+    backbone = load_backbone("toy_image")
+    assert coverage._statistics(X, backbone, keep=False).direct.compiled is compiled
     coverage.set_params(cache="memory", compile=True)
-    assert not coverage._passes(X, load_backbone("toy_image")).compiled
+    assert not coverage._statistics(X, backbone, keep=False).direct.compiled
 
 
 # ---- precision -------------------------------------------------------------------------
@@ -183,9 +185,9 @@ def test_precisions_do_not_share_records():
 
 def test_an_unknown_precision_is_named():
     X, _ = make_pictures(2, random_state=0)
-    with pytest.raises(ValueError, match="precision is 'int8': expected one of"):
+    with pytest.raises(ValueError, match=r"The 'precision' parameter .* Got 'int8'"):
         NeuronCoverageTransformer("toy_image", precision="int8").fit(X)
-    with pytest.raises(ValueError, match="compile is 'yes': expected one of"):
+    with pytest.raises(ValueError, match=r"The 'compile' parameter .* Got 'yes'"):
         NeuronCoverageTransformer("toy_image", compile="yes").fit(X)
 
 
@@ -215,7 +217,7 @@ def test_autocast_ends():
 def test_batches_go_to_the_devices_in_turn_and_come_back_in_order():
     class Recording:
         def __init__(self, name):
-            self.monitor = name
+            self.monitor, self.network = name, self
 
         def input(self, batch):
             return torch.from_numpy(batch)
@@ -229,8 +231,8 @@ def test_batches_go_to_the_devices_in_turn_and_come_back_in_order():
 
     lanes = [Recording("a"), Recording("b")]
     found = list(run_lanes(lanes, iter(batches), statistic))
-    assert [positions.item() for positions, _ in found] == list(range(7))
-    assert [values.item() for _, values in found] == [10.0 * i for i in range(7)]
+    assert [part.positions.item() for part in found] == list(range(7))
+    assert [part.values.item() for part in found] == [10.0 * i for i in range(7)]
     assert seen == [("ab"[i % 2], float(i)) for i in range(7)]
 
 
@@ -241,12 +243,17 @@ def test_results_are_awaited_late_and_never_hoarded():
     class Here:
         monitor = None
 
+        @property
+        def network(self):
+            return self
+
         def input(self, batch):
             return batch
 
     results = run_lanes([Here()], batches, lambda _, x: launched.append(0) or x)
     for taken, _ in enumerate(results, 1):
         assert len(launched) - taken <= 2
+    assert taken == len(launched) == 20
 
 
 @pytest.mark.parametrize("granularity", ["layer", "channel"])
@@ -271,10 +278,10 @@ def test_devices_that_are_not_there_are_named():
         NeuronCoverageTransformer("toy_image", device=["cpu", "cuda:99"]).fit(X)
 
 
-def test_passes_are_small_in_a_pickle():
-    import pickle
-
-    coverage = NeuronCoverageTransformer("dlib", device=["cpu", "cpu"])
-    passes = coverage._passes([], load_backbone("dlib", weights="random"))
-    assert isinstance(passes, Passes)
-    assert len(pickle.dumps(passes)) < 2_000
+def test_statistics_are_small_in_a_pickle():
+    statistics = DirectStatistics(
+        load_backbone("dlib", weights="random"), (3, 150, 150), device=["cpu", "cpu"]
+    )
+    assert len(statistics.lanes) == 2
+    assert len(pickle.dumps(statistics)) < 2_000
+    assert pickle.loads(pickle.dumps(statistics)).layout.names == statistics.layout.names

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from skfakespotter.backbones import load_backbone, monitored_layers
+from skfakespotter.backbones import load_backbone, monitored_layers, place
 from skfakespotter.coverage._layers import select_layers
 from skfakespotter.coverage._monitor import NeuronMonitor, evaluating
 
@@ -171,7 +171,8 @@ def test_counts_are_whole_numbers_for_large_maps():
 
 
 def test_channels_sum_to_layers_in_a_real_network():
-    network = load_backbone("dlib", weights="random").on(torch.device("cpu"))
+    backbone = load_backbone("dlib", weights="random")
+    network = place(backbone, torch.device("cpu"), (3, 150, 150)).module
     x = torch.randn(3, 3, 150, 150, generator=torch.Generator().manual_seed(0))
     monitor = NeuronMonitor(network)
     thresholds = dict.fromkeys(monitor.layer_names, 0.1)
@@ -214,7 +215,7 @@ def test_layers_by_name_and_glob_in_network_order(layers, expected):
     assert select_layers(network, layers) == expected
 
 
-@pytest.mark.parametrize("layers", ["Conv", ["conv", "norm"], "conv.", ""])
+@pytest.mark.parametrize("layers", ["Conv", ["conv", "norm"], "conv.", "Blocks"])
 def test_a_pattern_without_a_match_is_named(layers):
     pattern = layers if isinstance(layers, str) else "norm"
     with pytest.raises(ValueError, match=rf"layers: '{pattern}' matches none of \['conv', 'fc'\]"):
@@ -276,22 +277,26 @@ def test_a_layer_that_does_not_run_is_named():
     network = Calls(lambda self, x: self.used(x), used=nn.Linear(2, 1), idle=nn.Linear(2, 1))
     x = torch.zeros(1, 2)
     with pytest.raises(ValueError, match=r"layers \['idle'\] did not run.*leave them out"):
-        NeuronMonitor(network).sums(x)
+        NeuronMonitor(network, ["idle", "used"]).sums(x)
     assert NeuronMonitor(network, "used").sums(x).shape == (1, 1)
+    monitor = NeuronMonitor(network)  # of the default choice those that run are watched
+    assert monitor.sums(x).shape == (1, 1)
+    assert monitor.layer_names == ["used"]
+    assert monitor.layout(x).skipped == ("idle",)
 
 
 @pytest.mark.parametrize(
     ("forward", "shape"),
     [
-        (lambda self, x: self.layer(x[:1]), r"\(1, 3\)"),
-        (lambda self, x: self.layer(x.repeat(2, 1)), r"\(8, 3\)"),
-        (lambda self, x: self.layer(x[0]), r"\(3,\)"),
-        (lambda self, x: self.layer(x[None]), r"\(1, 4, 3\)"),
+        (lambda self, x: self.layer(x[:1]), r"\(1, 3\) for 4"),
+        (lambda self, x: self.layer(x.repeat(2, 1)), r"\(2, 3\) for 1"),
+        (lambda self, x: self.layer(x[0]), r"\(3,\) for 1"),
+        (lambda self, x: self.layer(x[None]), r"\(1, 4, 3\) for 4"),
     ],
 )
 def test_an_output_with_a_wrong_first_dimension_is_named(forward, shape):
     network = Calls(forward, layer=nn.Linear(2, 3))
-    message = rf"layer 'layer' gave an output of shape {shape} for 4 inputs: expected one row"
+    message = rf"layer 'layer' gave an output of shape {shape} inputs: expected one row"
     with pytest.raises(ValueError, match=message):
         NeuronMonitor(network).sums(torch.zeros(4, 2))
     assert not network.layer._forward_hooks
@@ -416,18 +421,20 @@ def test_hooks_flags_and_statistics_are_left_as_they_were():
 @pytest.mark.parametrize("culprit", ["input", "statistic", "layer", "network"])
 def test_hooks_and_flags_after_an_exception(culprit):
     network = mixed_network()
-    x, statistic = PICTURES, lambda name, values: values.sum((1, 2))[:, None]
+    x, layers = PICTURES, None
+    statistic = lambda name, values: values.sum((1, 2))[:, None]  # noqa: E731
     if culprit == "input":
         x = torch.zeros(1, 7, 2, 2)
     elif culprit == "statistic":
         statistic = lambda name, values: 1 / 0  # noqa: E731
     elif culprit == "layer":
         network[2].add_module("idle", nn.Linear(1, 1))  # dropout does not run it
+        layers = "2.idle"
     else:
         network.tail.register_forward_pre_hook(lambda *args: 1 / 0)
     before = flags(network)
     with pytest.raises((RuntimeError, ZeroDivisionError, ValueError)):
-        NeuronMonitor(network).collect(x, statistic)
+        NeuronMonitor(network, layers).collect(x, statistic)
     assert flags(network) == before
     assert sum(hooks(network)) == 0
     assert NeuronMonitor(Toy()).sums(PICTURES).tolist() == [[-6, 10], [0, 7]]

@@ -92,12 +92,12 @@ def test_partial_fit_with_a_fixed_threshold(X):
 )
 def test_shards_of_other_options_are_refused(X, changed):
     coverage, other = Coverage().fit(X[:8]), Coverage(**changed).fit(X[:8])
-    with pytest.raises(ValueError, match=r"transformers\[1\] differs from .* in options"):
+    with pytest.raises(ValueError, match=r"transformers\[1\] differs from .* in fitted_with"):
         merge_transformers([coverage, other])
-    with pytest.raises(
-        ValueError, match=r"fitted with \(layers, neuron, rectify, threshold, precision\)"
-    ):
-        coverage.set_params(**changed).partial_fit(X)
+    coverage.set_params(**changed)
+    for call in (coverage.partial_fit, coverage.transform):  # never the old thresholds
+        with pytest.raises(ValueError, match=r"fitted with \{.*\}, and now they are \{.*fit again"):
+            call(X)
 
 
 def test_shards_of_another_network_are_refused(X):
