@@ -63,6 +63,7 @@ _HOMES = {
     "load_coverage_sample": "datasets",
     "load_folders": "datasets",
     "make_baseline": "baselines",
+    "make_clipspotter": "video",
     "make_fakespotter": "pipeline",
     "make_pictures": "datasets",
     "merge_transformers": "transformer",

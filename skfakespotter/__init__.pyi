@@ -62,5 +62,6 @@ from skfakespotter.transformer import NeuronCoverageTransformer as NeuronCoverag
 from skfakespotter.transformer import merge_transformers as merge_transformers
 from skfakespotter.video import VideoScorer as VideoScorer
 from skfakespotter.video import load_clips as load_clips
+from skfakespotter.video import make_clipspotter as make_clipspotter
 
 __version__: str

@@ -4,7 +4,14 @@ from skfakespotter.video._compression import compress_frames
 from skfakespotter.video._datasets import load_clips
 from skfakespotter.video._errors import VideoError
 from skfakespotter.video._frames import Frame, iter_frames
+from skfakespotter.video._pipeline import make_clipspotter
 from skfakespotter.video._plot import ClipScoreDisplay
+from skfakespotter.video._protocols import (
+    ClipEvaluation,
+    across_data_sets,
+    leave_one_method_out,
+    within_methods,
+)
 from skfakespotter.video._results import ClipReport, ClipScore, TrackScore, clip_report
 from skfakespotter.video._scorer import VideoScorer, balanced_weights
 from skfakespotter.video._sheet import contact_sheet
@@ -12,6 +19,7 @@ from skfakespotter.video._temporal import CoverageOverTime
 from skfakespotter.video._tracks import Track, follow_faces
 
 __all__ = [
+    "ClipEvaluation",
     "ClipReport",
     "ClipScore",
     "ClipScoreDisplay",
@@ -21,11 +29,15 @@ __all__ = [
     "TrackScore",
     "VideoError",
     "VideoScorer",
+    "across_data_sets",
     "balanced_weights",
     "clip_report",
     "compress_frames",
     "contact_sheet",
     "follow_faces",
     "iter_frames",
+    "leave_one_method_out",
     "load_clips",
+    "make_clipspotter",
+    "within_methods",
 ]

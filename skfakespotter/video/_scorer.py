@@ -18,7 +18,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
 from skfakespotter._typing import Labels
 from skfakespotter.evaluation import fake_response, positive_label
@@ -192,7 +192,9 @@ class VideoScorer(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         self.n_jobs = n_jobs
         self.verbose = verbose
 
-    def fit(self, X: Iterable, y: Labels, sample_weight: Any = None) -> VideoScorer:
+    def fit(
+        self, X: Iterable, y: Labels, sample_weight: Any = None, groups: Any = None
+    ) -> VideoScorer:
         """Train the detector on every face, or window of faces, with the clip's label.
 
         Parameters
@@ -204,6 +206,9 @@ class VideoScorer(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         sample_weight : array-like of shape (n_clips,), default=None
             Weight of each clip, shared by its faces or windows; see :func:`balanced_weights`.
             The detector, or a Pipeline's last step, must take ``sample_weight``.
+        groups : array-like of shape (n_clips,), default=None
+            Which clips belong together, for a detector whose ``fit`` takes ``groups``, such
+            as :class:`~skfakespotter.ExpertStack`. None: each clip is a group of its faces.
 
         Returns
         -------
@@ -218,7 +223,7 @@ class VideoScorer(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         """
         self._check_options()
         X, y = check_clips(X), column_or_1d(y)
-        check_consistent_length(X, y, sample_weight)
+        check_consistent_length(X, y, sample_weight, groups)
         positive_label(y, self.pos_label)
         aligner, detector = _take_apart(self.estimator)
         if isinstance(detector, FrozenEstimator):
@@ -227,6 +232,9 @@ class VideoScorer(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             with faces_folder(self.cache) as folder:
                 items, of = self._training_items(X, y, aligner, folder)
                 options = _weights(detector, sample_weight, of)
+                last, prefix = _last_step(detector)
+                if has_fit_parameter(last, "groups"):
+                    options[f"{prefix}groups"] = of if groups is None else column_or_1d(groups)[of]
                 detector = clone(detector).fit(items, y[of], **options)
                 del items  # which map files that are about to go
         self.aligner_, self.estimator_ = aligner, detector
@@ -314,6 +322,12 @@ class VideoScorer(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             return self._fitted()[1].classes_
         except NotFittedError as error:
             raise AttributeError(str(error)) from error
+
+    @property
+    def takes_weights(self) -> bool:
+        """Whether ``fit`` can pass ``sample_weight`` on to the detector."""
+        last, _ = _last_step(_take_apart(self.estimator)[1])
+        return has_fit_parameter(last, "sample_weight")
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "estimator_") or isinstance(self.estimator, FrozenEstimator)
@@ -484,8 +498,14 @@ def _weights(detector, sample_weight, of):
     if sample_weight is None:
         return {}
     shared = np.asarray(sample_weight, float)[of] / np.bincount(of)[of]
-    last = f"{detector.steps[-1][0]}__" if isinstance(detector, Pipeline) else ""
-    return {f"{last}sample_weight": shared / shared.mean()}
+    return {f"{_last_step(detector)[1]}sample_weight": shared / shared.mean()}
+
+
+def _last_step(detector):
+    """Return what learns from labels, and the prefix of its keywords in ``fit``."""
+    if isinstance(detector, Pipeline):
+        return detector.steps[-1][1], f"{detector.steps[-1][0]}__"
+    return detector, ""
 
 
 def _refuse_unscored(clips, n_clips=None):

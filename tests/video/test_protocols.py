@@ -1,0 +1,162 @@
+"""Protocols over clips, on a small tree of FaceForensics++ whose fakes differ by their light."""
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+
+from skfakespotter import VideoScorer, load_clips, make_clipspotter
+from skfakespotter.video import (
+    across_data_sets,
+    clip_report,
+    leave_one_method_out,
+    within_methods,
+)
+
+av = pytest.importorskip("av")
+pytest.importorskip("dlib")
+data = pytest.importorskip("skimage.data")
+
+METHODS = {"Darker": 0.6, "Dim": 0.75}
+
+
+def write(path, light, shift):
+    photograph = data.astronaut()[shift : 200 + shift, 100 - shift : 300 - shift] * light
+    image = np.asarray(Image.fromarray(photograph.astype(np.uint8)).resize((112, 112)))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=10, options={"crf": "12"})
+        stream.height, stream.width, stream.pix_fmt = 112, 112, "yuv420p"
+        for _ in range(4):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        container.mux(stream.encode(None))
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory):
+    root = tmp_path_factory.mktemp("tree")
+    for i in range(5):
+        a, b = f"{2 * i:03d}", f"{2 * i + 1:03d}"
+        for name in (a, b):
+            write(root / f"original_sequences/youtube/c23/videos/{name}.mp4", 1.0, int(name))
+        for method, light in METHODS.items():
+            folder = root / f"manipulated_sequences/{method}/c23/videos"
+            write(folder / f"{a}_{b}.mp4", light, int(a))
+    return load_clips(root)
+
+
+@pytest.fixture
+def scorer(tmp_path_factory, clips):
+    light = FunctionTransformer(lambda X: np.array([[face.mean()] for face in X]))
+    folder = tmp_path_factory.getbasetemp() / "faces-of-protocols"
+    model = make_pipeline(light, LogisticRegression(C=1e3))
+    return VideoScorer(model, every=2, cache=folder)
+
+
+class Spy(ClassifierMixin, BaseEstimator):
+    """Remembers what each fit was given."""
+
+    seen = ()
+
+    def fit(self, X, y, sample_weight=None, groups=None):
+        self.classes_ = np.unique(y)
+        type(self).seen = (
+            *type(self).seen,
+            (np.array(y), np.array(sample_weight), np.array(groups)),
+        )
+        return self
+
+    def predict_proba(self, X):
+        return np.full((len(X), 2), 0.5)
+
+
+class TestProtocols:
+    def test_within_methods(self, clips, scorer):
+        result = within_methods(scorer, clips, cv=2, n_bootstraps=0)
+        assert set(result.tests) == set(METHODS)
+        for name in METHODS:
+            report = result.report(name)
+            assert report.clip["AUC"].value == 1.0
+            assert (report.clip.n_samples, report.clip.n_positive) == (15, 5)
+            assert report.frame.n_samples == 30  # two frames a clip
+            assert report.clip.n_groups == 5
+        columns = result._columns()
+        assert columns["clip AUC"] == [1.0, 1.0]
+        assert columns["clips"] == [15, 15]
+        assert "Darker: 1.000" in repr(result)
+        one = within_methods(scorer, clips, methods=["all"], cv=2, n_bootstraps=0)
+        assert one.report("all").clip.n_samples == 20
+
+    def test_leave_one_method_out_trains_on_the_others(self, clips):
+        Spy.seen = ()
+        spied = VideoScorer(Spy(), every=4)
+        leave_one_method_out(spied, clips, cv=2, n_bootstraps=0)
+        assert len(Spy.seen) == 4  # two methods, two folds
+        for y, _, _ in Spy.seen:
+            n_real, n_fake = np.bincount(y)
+            assert n_real == 2 * n_fake  # two recordings a pair, one clip of the other method
+        with pytest.raises(ValueError, match=r"holds the methods \['Dim'\]: expected two or more"):
+            leave_one_method_out(spied, load_clips_of(clips, "Dim"))
+
+    def test_identities_stay_apart_and_methods_weigh_the_same(self, clips):
+        Spy.seen = ()
+        within_methods(VideoScorer(Spy(), every=4), clips, methods=["all"], cv=2, n_bootstraps=0)
+        (y, weights, groups), (_, _, other) = Spy.seen
+        assert not set(groups) & set(other)
+        assert weights[y == 0].sum() == pytest.approx(weights[y == 1].sum())
+
+    def test_across_data_sets(self, clips, scorer):
+        dim = load_clips_of(clips, "Dim")
+        result = across_data_sets(
+            scorer, dim, {"the other": load_clips_of(clips, "Darker")}, n_bootstraps=0
+        )
+        assert result.report("the other").clip["AUC"].value == 1.0
+
+    def test_the_report_is_that_of_the_scores(self, clips, scorer):
+        result = within_methods(scorer, clips, methods=["Dim"], cv=2, n_bootstraps=0)
+        scores, y, groups = result.tests["Dim"]
+        again = clip_report(scores, y, groups=groups, n_bootstraps=0)
+        assert result.report("Dim").clip["AUC"].value == again.clip["AUC"].value
+
+
+def load_clips_of(clips, method):
+    rows = np.flatnonzero((clips.target == 0) | (clips.method == method))
+    part = type(clips)(**clips)
+    for name in ("target", "groups", "method"):
+        part[name] = clips[name][rows]
+    part["data"] = [clips.data[row] for row in rows]
+    return part
+
+
+class TestMakeClipspotter:
+    def test_from_clips_to_verdicts(self, clips, tmp_path):
+        scorer = make_clipspotter(
+            "toy_image", window=2, min_faces=2, smoothing=3, cache=tmp_path, device="cpu"
+        )
+        scorer.fit(clips.data, clips.target, groups=clips.groups)
+        assert set(scorer.estimator_[-1].weights_) == {"mean", "flicker"}
+        names = [name for name, _ in scorer.estimator_[-1].experts_]
+        assert names == ["mean", "flicker"]
+        scores = [clip.score for clip in scorer.score_clips(clips.data)]
+        assert all(0 <= score <= 1 for score in scores)
+        assert np.mean(np.array(scores)[clips.target == 1]) > np.mean(
+            np.array(scores)[clips.target == 0]
+        )
+        assert any((tmp_path / "faces").iterdir())
+        assert any((tmp_path / "coverage").iterdir())
+
+    def test_one_expert_per_layer(self):
+        scorer = make_clipspotter("toy_image", granularity="layer", statistics=["spread"], every=3)
+        ((name, _),) = scorer.estimator[-1].experts
+        over_time = scorer.estimator[1]
+        assert (name, over_time.statistics, scorer.every) == ("spread", ("spread",), 3)
+        assert over_time.coverage.granularity == "layer"
+
+    def test_each_expert_sees_its_own_statistic(self):
+        scorer = make_clipspotter("toy_image", statistics=["mean", "jitter", "flicker"])
+        X = np.arange(12.0).reshape(2, 6)
+        parts = [expert[0].transform(X)[0].tolist() for _, expert in scorer.estimator[-1].experts]
+        assert parts == [[0, 1], [2, 3], [4, 5]]
