@@ -60,7 +60,7 @@ def compress_frames(frames: Iterable[Frame], crf: int) -> Iterator[Frame]:
 
 def check_crf(crf: object, name: str = "crf") -> None:
     """Check a rate factor; raise ValueError that names the parameter."""
-    if not isinstance(crf, Integral) or isinstance(crf, bool) or not 0 <= crf <= LARGEST_CRF:
+    if not isinstance(crf, Integral) or isinstance(crf, bool) or not 0 <= int(crf) <= LARGEST_CRF:
         raise ValueError(f"{name} is {crf!r}: expected an int from 0 to {LARGEST_CRF}.")
 
 

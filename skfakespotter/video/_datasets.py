@@ -167,7 +167,12 @@ def _shown(entry: _Entry, identities: Callable | None) -> tuple:
     return named
 
 
-def _wanted(entry: _Entry, methods, compression, split) -> bool:
+def _wanted(
+    entry: _Entry,
+    methods: str | Sequence[str] | None,
+    compression: str | None,
+    split: str | None,
+) -> bool:
     methods = [methods] if isinstance(methods, str) else methods
     return (
         (methods is None or entry.target == 0 or entry.method in methods)

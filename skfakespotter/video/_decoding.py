@@ -113,17 +113,18 @@ class _Clock:
     one by a frame. One that is only a little before it is out of order, as after damage.
     """
 
-    def __init__(self):
-        self.now, self.step = None, 1 / RATE
-        self._offset = None  # what is added to the clip's own stamps
+    def __init__(self) -> None:
+        self.now: float | None = None
+        self.step = 1 / RATE
+        self._offset: float | None = None  # what is added to the clip's own stamps
 
-    def read(self, stamp, time_base) -> float:
+    def read(self, stamp: int | None, time_base: Any) -> float:
         following = 0.0 if self.now is None else self.now + self.step
         if stamp is None or time_base is None:
             self.now = following
             return self.now
         seconds = float(stamp * time_base)
-        if self._offset is None or seconds + self._offset < self.now - DISORDER:
+        if self._offset is None or seconds + self._offset < (self.now or 0.0) - DISORDER:
             self._offset = following - seconds
         self.now = max(seconds + self._offset, self.now or 0.0)
         return self.now

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import re
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -132,6 +133,8 @@ def read_frames(
         The frames asked for.
     """
     path = os.fspath(path)
+    decoded: Iterator[tuple[int, float, Any]]
+    convert: Callable[[Any], NDArray[np.uint8]]
     if os.path.isdir(path):
         decoded, convert = _pictures_of(path), load_frame
     elif os.path.isfile(path):

@@ -1,8 +1,18 @@
 """Display of a clip: its score along time, one line a person."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from skfakespotter._style import STYLES, make_axes
+from skfakespotter.video._results import ClipScore
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 class ClipScoreDisplay:
@@ -30,13 +40,20 @@ class ClipScoreDisplay:
 
     Examples
     --------
-    >>> from skfakespotter.video._plot import ClipScoreDisplay
+    >>> from skfakespotter.video import ClipScoreDisplay
     >>> display = ClipScoreDisplay([0.0, 0.4, 0.8], [[0.2, 0.3, 0.2], [0.9, float("nan"), 0.8]])
     >>> len(display.plot().lines_)
     2
     """
 
-    def __init__(self, times, scores, *, names=None, title=None):
+    def __init__(
+        self,
+        times: ArrayLike,
+        scores: ArrayLike,
+        *,
+        names: Sequence[str] | None = None,
+        title: str | None = None,
+    ):
         self.times = np.asarray(times, dtype=np.float64)
         self.scores = np.asarray(scores, dtype=np.float64)
         if self.scores.ndim != 2 or self.scores.shape[1] != len(self.times):
@@ -48,7 +65,9 @@ class ClipScoreDisplay:
         self.title = title
 
     @classmethod
-    def from_clip(cls, clip_score, *, ax=None, **options):
+    def from_clip(
+        cls, clip_score: ClipScore, *, ax: Axes | None = None, **options: Any
+    ) -> ClipScoreDisplay:
         """Draw one result of ``VideoScorer.score_clips``.
 
         Parameters
@@ -81,7 +100,7 @@ class ClipScoreDisplay:
         )
         return display.plot(ax, **options)
 
-    def plot(self, ax=None, *, threshold=0.5):
+    def plot(self, ax: Axes | None = None, *, threshold: float | None = 0.5) -> ClipScoreDisplay:
         """Draw the lines.
 
         Parameters
@@ -102,10 +121,16 @@ class ClipScoreDisplay:
             When matplotlib is not installed.
         """
         self.ax_ = make_axes((6.4, 2.8)) if ax is None else ax
-        self.figure_, self.lines_ = self.ax_.figure, []
+        self.figure_ = self.ax_.figure
+        self.lines_: list[Any] = []
         for number, (name, scores) in enumerate(zip(self.names, self.scores, strict=True)):
-            colour, marker = STYLES[number % len(STYLES)]
-            style = {"color": colour, "marker": marker, "markersize": 3, "linewidth": 1}
+            color, marker = STYLES[number % len(STYLES)]
+            style: dict[str, Any] = {
+                "color": color,
+                "marker": marker,
+                "markersize": 3,
+                "linewidth": 1,
+            }
             self.lines_ += self.ax_.plot(self.times, scores, label=name, **style)
         if threshold is not None:
             self.ax_.axhline(threshold, color="0.4", linestyle="--", linewidth=1)

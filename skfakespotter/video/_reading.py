@@ -163,7 +163,7 @@ def in_a_row(frames: list[int], every: int | float, burst: int) -> list[slice]:
     if burst > 1:
         usual = 1
     else:  # seconds may be any number of frames
-        usual = every if isinstance(every, Integral) else np.min(gaps, initial=2**31)
+        usual = every if isinstance(every, Integral) else int(np.min(gaps, initial=2**31))
     edges = [0, *(np.flatnonzero(gaps > 2 * usual) + 1).tolist(), len(frames)]
     return [slice(a, b) for a, b in pairwise(edges)]
 
@@ -320,7 +320,7 @@ def _steady(tracks, points, reading):
     return wanted
 
 
-def _frames(path, reading, problems) -> Iterator[Frame]:
+def _frames(path: str, reading: Reading, problems: list[str]) -> Iterator[Frame]:
     """Decode the frames asked for, of the clip as it is or as it would be after compression."""
     if reading.crf is None:
         yield from read_frames(path, reading.every, reading.max_frames, problems, reading.burst)

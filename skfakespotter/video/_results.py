@@ -1,12 +1,17 @@
 """Results: what is known of a clip after scoring, and figures over many clips."""
 
-from dataclasses import dataclass
-from typing import NamedTuple
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_consistent_length, column_or_1d
 
 from skfakespotter._tables import Table
+from skfakespotter._typing import Labels
 from skfakespotter.evaluation import DetectionReport, detection_report
 
 
@@ -72,13 +77,13 @@ class ClipScore(Table):
     status: str
     score: float | None = None
     reason: str | None = None
-    frames: np.ndarray = ()
-    times: np.ndarray = ()
+    frames: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    times: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     tracks: tuple = ()
     decisive: int | None = None
 
     @property
-    def track_scores(self):
+    def track_scores(self) -> NDArray[np.float64]:
         """Scores along the clip, (n_tracks, n_frames); NaN where a track shows no face."""
         table = np.full((len(self.tracks), len(self.frames)), np.nan)
         for row, track in zip(table, self.tracks, strict=True):
@@ -86,7 +91,7 @@ class ClipScore(Table):
         return table
 
     @property
-    def frame_scores(self):
+    def frame_scores(self) -> NDArray[np.float64]:
         """Score of the most fake face of each frame, (n_frames,); NaN where there is none."""
         return np.fmax.reduce(self.track_scores, axis=0, initial=np.nan)
 
@@ -124,7 +129,9 @@ class ClipReport(NamedTuple):
     n_unreadable: int
 
 
-def clip_report(clip_scores, y, *, groups=None, **options):
+def clip_report(
+    clip_scores: Sequence[ClipScore], y: Labels, *, groups: ArrayLike | None = None, **options: Any
+) -> ClipReport:
     """Measure a detector on clips, clip by clip and frame by frame.
 
     Frames of one clip say much the same, so that intervals come from drawing whole clips,
@@ -158,6 +165,7 @@ def clip_report(clip_scores, y, *, groups=None, **options):
     Examples
     --------
     >>> import numpy as np
+    from numpy.typing import ArrayLike, NDArray
     >>> from skfakespotter.video import ClipScore, TrackScore, clip_report
     >>> def clip(path, score):
     ...     one = np.zeros(1)
@@ -168,21 +176,22 @@ def clip_report(clip_scores, y, *, groups=None, **options):
     >>> report.clip["AUC"].value, report.n_no_face
     (1.0, 1)
     """
-    y = column_or_1d(y)
-    groups = np.arange(len(y)) if groups is None else column_or_1d(groups)
-    check_consistent_length(clip_scores, y, groups)
+    labels = np.asarray(column_or_1d(y))
+    units = np.asarray(np.arange(len(labels)) if groups is None else column_or_1d(groups))
+    check_consistent_length(clip_scores, labels, units)
     scored = np.array([clip.status == "scored" for clip in clip_scores])
     clips = [clip for clip in clip_scores if clip.status == "scored"]
-    y, groups = y[scored], groups[scored]
+    of_clips = np.array([clip.score for clip in clips], float)
+    labels, units = labels[scored], units[scored]
     of_frames = [clip.frame_scores[~np.isnan(clip.frame_scores)] for clip in clips]
     n_frames = [len(scores) for scores in of_frames]
     states = [clip.status for clip in clip_scores]
     return ClipReport(
-        detection_report(y, [clip.score for clip in clips], groups=groups, **options),
+        detection_report(labels, of_clips, groups=units, **options),
         detection_report(
-            np.repeat(y, n_frames),
-            np.concatenate(of_frames or [[]]),
-            groups=np.repeat(groups, n_frames),
+            np.repeat(labels, n_frames),
+            np.concatenate([np.zeros(0), *of_frames]),
+            groups=np.repeat(units, n_frames),
             **options,
         ),
         states.count("no face"),

@@ -35,6 +35,7 @@ from skfakespotter.video._reading import (
 )
 from skfakespotter.video._results import ClipScore, TrackScore
 from skfakespotter.video._steadying import check_smoothing
+from skfakespotter.video._tracks import Track
 
 AGGREGATES = ("mean", "median", "max", "top-k")
 PIECE = 1024  # faces that the detector gets at a time, so that memory does not grow with a clip
@@ -222,7 +223,7 @@ class VideoScorer(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             with ``on_missing="nan"`` they are left out with a warning.
         """
         self._check_options()
-        X, y = check_clips(X), column_or_1d(y)
+        X, y = check_clips(X), np.asarray(column_or_1d(y))
         check_consistent_length(X, y, sample_weight, groups)
         positive_label(y, self.pos_label)
         aligner, detector = _take_apart(self.estimator)
@@ -313,7 +314,8 @@ class VideoScorer(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         classes = self.classes_
         fake = positive_label(classes, self.pos_label)
         real = classes[classes != fake][0]
-        return np.array([fake if clip.score >= 0.5 else real for clip in clips], classes.dtype)
+        scores = np.array([clip.score for clip in clips], float)
+        return np.where(scores >= 0.5, fake, real).astype(classes.dtype)
 
     @property
     def classes_(self) -> NDArray[Any]:
@@ -361,7 +363,7 @@ class VideoScorer(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         cropping = replace(aligner.cropping, on_missing="raise")
         return Reading(cropping, self.every, self.burst, self.max_frames, self.smoothing, crf)
 
-    def _read(self, paths, reading, folder) -> Iterator[Clip]:
+    def _read(self, paths: list[str], reading: Reading, folder: Path) -> Iterator[Clip]:
         """Decode and search clips; warn of the broken ones, and say which have nothing to score."""
         for clip in read_clips(paths, reading, folder, self.n_jobs, self.verbose):
             if clip.problem:
@@ -371,7 +373,7 @@ class VideoScorer(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
                 clip = replace(clip, status="no face", reason=reason)
             yield clip
 
-    def _parts(self, track) -> list[slice]:
+    def _parts(self, track: Track) -> list[slice]:
         """Cut a track into what the detector takes: single faces, or windows of them."""
         if self.window is None:
             return [slice(i, i + 1) for i in range(len(track))]
@@ -382,7 +384,7 @@ class VideoScorer(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             parts += [slice(a, b) for a, b in pairwise(edges.tolist())]
         return [part for part in parts if part.stop - part.start >= self.min_faces]
 
-    def _items(self, track) -> list:
+    def _items(self, track: Track) -> list:
         parts = self._parts(track)
         if self.window is None:
             return [track.chips[part.start] for part in parts]
@@ -479,8 +481,8 @@ def balanced_weights(target: Labels, method: Any = None) -> NDArray[np.float64]:
     >>> balanced_weights([0, 0, 1, 1, 1], ["real", "real", "A", "A", "B"])
     array([1.25 , 1.25 , 0.625, 0.625, 1.25 ])
     """
-    target = column_or_1d(target)
-    method = target if method is None else column_or_1d(method)
+    target = np.asarray(column_or_1d(target))
+    method = target if method is None else np.asarray(column_or_1d(method))
     check_consistent_length(target, method)
     weights = np.zeros(len(target))
     classes = np.unique(target)

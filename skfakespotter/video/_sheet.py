@@ -1,15 +1,19 @@
 """Contact sheet: the most suspicious faces of a clip on one picture, for a person to look at."""
 
+from __future__ import annotations
+
 import numpy as np
 from PIL import Image, ImageDraw
 
+from skfakespotter._typing import Path
 from skfakespotter.video._frames import iter_frames
+from skfakespotter.video._results import ClipScore
 
 WIDTH, CAPTION, N_COLUMNS = 320, 16, 4  # pixels of a frame's width and of its caption; frames a row
-COLOUR = "#D55E00"
+COLOR = "#D55E00"
 
 
-def contact_sheet(clip_score, path, *, n=12):
+def contact_sheet(clip_score: ClipScore, path: Path, *, n: int = 12) -> None:
     """Write a picture of the frames with the most suspicious faces of a clip.
 
     The clip is decoded again. Each frame shows a box around the face and under it the time,
@@ -77,7 +81,7 @@ def _cell(image, score, track, _, time, box):
     cell = Image.new("RGB", (WIDTH, picture.height + CAPTION), "white")
     cell.paste(picture)
     draw = ImageDraw.Draw(cell)
-    draw.rectangle([scale * edge for edge in box], outline=COLOUR, width=2)
+    draw.rectangle([scale * edge for edge in box], outline=COLOR, width=2)
     caption = f"{time:.2f} s   track {track}   P(fake) {score:.3f}"
     draw.text((4, picture.height + 2), caption, fill="black")
     return cell

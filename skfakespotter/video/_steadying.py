@@ -33,7 +33,7 @@ _BOX_SIDE = 1.3  # the template "vggface2" enlarges the face box so
 def check_smoothing(smoothing: int | str | None) -> None:
     """Check how crops are steadied; raise ValueError that names the parameter."""
     odd = isinstance(smoothing, Integral) and not isinstance(smoothing, bool) and smoothing % 2
-    if smoothing not in (None, WHOLE) and not (odd and smoothing >= 3):
+    if smoothing not in (None, WHOLE) and not (odd and int(smoothing) >= 3):
         raise ValueError(
             f"smoothing is {smoothing!r}: expected None, an odd int of at least 3 (faces that "
             f"landmarks are averaged over), or {WHOLE!r}."

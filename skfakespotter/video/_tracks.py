@@ -215,7 +215,9 @@ class _Follower:
         self.order, self.look, self.doubtful = order, look, False
 
 
-def _pair(active, found: list[Face], looks, min_overlap) -> dict:
+def _pair(
+    active: list[_Follower], found: list[Face], looks: list[Any], min_overlap: float
+) -> dict[int, _Follower]:
     """Assign faces to tracks: dict from place in ``found`` to follower."""
     if not active or not found:
         return {}
