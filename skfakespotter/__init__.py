@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "AVIFCompression": "perturbations",
+    "AdversarialAttack": "evaluation",
     "AuditReport": "leakage",
     "AugmentedClassifier": "perturbations",
     "Backbone": "backbones",

@@ -15,6 +15,7 @@ from skfakespotter.classifier import FakeSpotterClassifier as FakeSpotterClassif
 from skfakespotter.datasets import load_coverage_sample as load_coverage_sample
 from skfakespotter.datasets import load_folders as load_folders
 from skfakespotter.datasets import make_pictures as make_pictures
+from skfakespotter.evaluation import AdversarialAttack as AdversarialAttack
 from skfakespotter.evaluation import DetectionReport as DetectionReport
 from skfakespotter.evaluation import RobustnessDisplay as RobustnessDisplay
 from skfakespotter.evaluation import ScoreIntervalDisplay as ScoreIntervalDisplay

@@ -1,5 +1,10 @@
 """Evaluation: figures with intervals, protocols that keep groups apart, robustness."""
 
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from skfakespotter.evaluation._attributes import picture_attributes
 from skfakespotter.evaluation._bootstrap import number_groups, resample
 from skfakespotter.evaluation._comparison import ComparisonResult, Difference, compare
@@ -34,8 +39,12 @@ from skfakespotter.evaluation._scoring import fake_response, soft_method
 from skfakespotter.evaluation._stability import StabilityResult, stability
 from skfakespotter.evaluation._subgroups import Subgroup, SubgroupReport
 
+if TYPE_CHECKING:
+    from skfakespotter.evaluation._adversarial import AdversarialAttack
+
 __all__ = [
     "FIGURES",
+    "AdversarialAttack",
     "ComparisonResult",
     "CrossGeneratorResult",
     "DetectionReport",
@@ -70,3 +79,13 @@ __all__ = [
     "weighted_figures",
     "within_pair",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name != "AdversarialAttack":  # the one that needs torch
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return import_module(f"{__name__}._adversarial").AdversarialAttack
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,6 +1,7 @@
 """Perturbations: what happens to a picture on its way, as attacks and as augmentation."""
 
 from skfakespotter.perturbations._augmentation import AugmentedClassifier, augment, takes_groups
+from skfakespotter.perturbations._delegate import Delegate
 from skfakespotter.perturbations._levels import (
     ATTACKS,
     BATCH_SIZE,
@@ -26,7 +27,9 @@ from skfakespotter.perturbations._transformers import (
     GaussianBlur,
     GaussianNoise,
     JPEGCompression,
+    Perturbation,
     Resize,
+    to_uint8,
 )
 
 __all__ = [
@@ -37,11 +40,13 @@ __all__ = [
     "AugmentedClassifier",
     "Beautify",
     "Border",
+    "Delegate",
     "GaussianBlur",
     "GaussianNoise",
     "H264Compression",
     "JPEGCompression",
     "MessengerChain",
+    "Perturbation",
     "PseudoFakes",
     "RandomCrop",
     "Resize",
@@ -55,4 +60,5 @@ __all__ = [
     "paper_attacks",
     "sharing_attacks",
     "takes_groups",
+    "to_uint8",
 ]
