@@ -22,6 +22,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 import skfakespotter
 from skfakespotter import (
+    AdversarialAttack,
     AugmentedClassifier,
     AVIFCompression,
     Beautify,
@@ -166,8 +167,9 @@ OF_PICTURES = [
 OF_SPECTRA = make_pipeline(
     FunctionTransformer(three_squares), SpectrumCNNClassifier((8, 8, 8), lr=1e-2, random_state=0)
 )
-# its labels say which pictures are photographs: with others it has nothing to learn from
-OF_PHOTOGRAPHS = [PseudoFakes(CLASSIFIER, random_state=0)]
+# the labels of the first say which pictures are photographs: with others it has nothing to learn
+# from; the second is about a detector that is fitted already
+OF_PHOTOGRAPHS = [PseudoFakes(CLASSIFIER, random_state=0), AdversarialAttack(CLASSIFIER)]
 OF_CLIPS = [VideoScorer(LogisticRegression()), CoverageOverTime(CheapCues())]
 WITHOUT_DATA = [
     "check_estimator_cloneable",
