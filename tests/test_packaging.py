@@ -78,3 +78,21 @@ def test_the_front_table_is_what_the_command_beside_it_prints():
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert printed.count("**") >= 6
     assert printed.strip() in (ROOT / "README.md").read_text()
+
+
+def test_contributing_is_in_step_with_the_tree():
+    """Files and names on the drawn path of a picture exist, each in the module it stands beside."""
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    drawing = text.split("```")[3]
+    package = Path(skfakespotter.__file__).parent
+    files = re.findall(r"[\w/]+\.py|\w+/(?=\s)", drawing)
+    assert len(files) > 7
+    for name in files:
+        assert (package / name).exists(), name
+    source = "".join(path.read_text() for path in package.rglob("*.py"))
+    for name in ("check_images", "load_image", "iter_batches", "sums", "counts"):
+        assert name in drawing
+        assert f"def {name}(" in source, name
+    for name in re.findall(r"\b(?:[A-Z][a-z]+){2,}\b", drawing):
+        if name != "StandardScaler":
+            assert f"class {name}" in source, name
