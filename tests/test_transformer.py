@@ -306,7 +306,7 @@ def test_channels_sum_to_layers():
         ({"batch_size": "8"}, ValueError, "The 'batch_size' parameter .* Got '8' instead"),
         ({"single_pass": "yes"}, ValueError, "The 'single_pass' parameter .* Got 'yes' instead"),
         ({"exclude": "*"}, ValueError, r"exclude is '\*': it leaves no layer"),
-        ({"exclude": "conv9"}, ValueError, "exclude: 'conv9' matches none of"),
+        ({"exclude": "conv9"}, ValueError, "exclude: 'conv9' matches no part of the network"),
         ({"device": "abacus"}, ValueError, "device is 'abacus': expected 'auto', 'cpu' or"),
         ({"device": None}, ValueError, "device is None: expected 'auto', 'cpu' or"),
         ({"layers": "conv9"}, ValueError, r"layers: 'conv9' matches none of \['0', '2', '6'\]"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import zipfile
 from collections.abc import Sequence
@@ -169,9 +170,9 @@ def _read(path: Path, group: str, names: Sequence[str]) -> dict[str, NDArray]:
                 for part, digest in _digests(arrays).items():
                     if not np.array_equal(archive[part], digest):
                         raise DamagedRecords("its content does not match its checksum")
-        except OSError:
-            raise
         except Exception as error:  # the readers of zip and npy raise whatever a bit may cause
+            if isinstance(error, OSError) and error.errno != errno.EINVAL:
+                raise  # EINVAL: sought to a place that the damaged file names
             raise DamagedRecords(f"{path}: {error}") from error
     return arrays
 

@@ -121,11 +121,13 @@ class _WatchedNetwork(nn.Module):
         self.found: dict[str, list[torch.Tensor]] = {}
         modules = dict(self.network.named_modules())
         for name, place in zip(layout.names, layout.watched, strict=True):
-            modules[place].register_forward_hook(self._watch(name, modules[name]))
+            modules[place].register_forward_hook(
+                self._watch(name, modules[name], layout.tokens_first)
+            )
 
-    def _watch(self, name: str, layer: nn.Module) -> Callable:
+    def _watch(self, name: str, layer: nn.Module, tokens_first: bool) -> Callable:
         def hook(module: nn.Module, inputs: tuple, output: Any) -> None:
-            rows = output_rows(name, layer, output, self.n_samples)
+            rows = output_rows(name, output, self.n_samples, tokens_first=tokens_first)
             self.found.setdefault(name, []).append(self.neurons.of(layer, rows))
 
         return hook

@@ -31,6 +31,8 @@ class Layout:
         The module whose output is a layer's: itself, or the batch normalization after it.
     skipped : tuple of str
         Layers of the default choice that do not run.
+    tokens_first : frozenset of str
+        Layers whose output is (tokens, pictures, channels).
     """
 
     names: tuple[str, ...]
@@ -38,6 +40,7 @@ class Layout:
     n_channels: NDArray[np.int64]
     watched: tuple[str, ...]
     skipped: tuple[str, ...] = ()
+    tokens_first: frozenset[str] = frozenset()
 
     def width(self, granularity: str) -> int:
         """Return the number of layers, or of channels in all."""
@@ -111,7 +114,7 @@ def select_layers(
         )
     chosen = set(default) if layers is None else _matches_of_all("layers", layers, module, default)
     if exclude is not None:
-        chosen -= _matches_of_all("exclude", exclude, module, default)
+        chosen -= _matches_of_all("exclude", exclude, module, [])
     if not chosen:
         raise ValueError(f"exclude is {exclude!r}: it leaves no layer of those chosen.")
     return [name for name, _ in module.named_modules() if name in chosen]
@@ -176,10 +179,13 @@ def _matches(parameter: str, choice: str | type, module: nn.Module, default: lis
         found = {choice}
     else:
         matching = {name for name in parts if fnmatchcase(name, choice)}
-        # a pattern such as "*" means layers; one that fits no layer may mean other parts
+        # a pattern such as "*" means layers; one that fits no layer means other parts
         found = matching & set(default) or matching
         found |= {name for name, part in parts.items() if type(part).__name__ == choice}
     if not found:
         shown = choice.__name__ if isinstance(choice, type) else choice
-        raise ValueError(f"{parameter}: {shown!r} matches none of {default}, nor another part.")
+        parts_tried = (
+            f"none of {default}, nor another part" if default else "no part of the network"
+        )
+        raise ValueError(f"{parameter}: {shown!r} matches {parts_tried}.")
     return found

@@ -25,7 +25,13 @@ from skfakespotter.backbones import find_norms
 from skfakespotter.coverage._compiled import CompiledStatistics
 from skfakespotter.coverage._kernels import Counter, between
 from skfakespotter.coverage._layers import LayerChoice, Layout, select_layers
-from skfakespotter.coverage._outputs import Neurons, evaluating, is_finite, output_rows
+from skfakespotter.coverage._outputs import (
+    Neurons,
+    evaluating,
+    has_tokens_first,
+    is_finite,
+    output_rows,
+)
 
 # Forward hooks on a network that threads share would see each other's pictures.
 _FORWARD_LOCK = threading.RLock()
@@ -322,7 +328,8 @@ class NeuronMonitor:
         with _FORWARD_LOCK, evaluating(self.module), computing_in(self.precision, x.device):
             norms = find_norms(self.module, x)
         watched = {name: norms.get(name, name) for name in self.layer_names}
-        self._run(x, observe, watched)
+        tokens_first: set[str] = set()
+        self._run(x, observe, watched, tokens_first, examining=True)
         missing = [name for name in self.layer_names if name not in seen]
         if missing and not (self._may_skip and seen):
             raise ValueError(f"layers {missing} did not run in the forward pass: leave them out.")
@@ -334,6 +341,7 @@ class NeuronMonitor:
             n_channels=sizes[:, 1],
             watched=tuple(watched[name] for name in names),
             skipped=tuple(missing),
+            tokens_first=frozenset(tokens_first),
         )
 
     def _collect(
@@ -344,9 +352,8 @@ class NeuronMonitor:
         finite_only: bool = False,
     ) -> torch.Tensor:
         layout = self._layouts[(*x.shape[1:],)]
-        found, output = self._run(
-            x, statistic, dict(zip(layout.names, layout.watched, strict=True))
-        )
+        watched = dict(zip(layout.names, layout.watched, strict=True))
+        found, output = self._run(x, statistic, watched, layout.tokens_first)
         if missing := [name for name in layout.names if name not in found]:
             raise ValueError(f"layers {missing} did not run in the forward pass: leave them out.")
         # they are found in the order of execution, which may be another
@@ -360,13 +367,18 @@ class NeuronMonitor:
         x: torch.Tensor,
         statistic: Callable[[str, torch.Tensor], torch.Tensor],
         watched: dict[str, str],
+        tokens_first: Any,
+        *,
+        examining: bool = False,
     ) -> tuple[dict[str, torch.Tensor], Any]:
         """Run one forward pass; return the statistics by layer, and the network's output."""
         found: dict[str, torch.Tensor] = {}
 
         def watch(name: str, layer: nn.Module) -> Callable:
             def hook(module: nn.Module, inputs: tuple, output: Any) -> None:
-                rows = output_rows(name, layer, output, len(x))
+                if examining and has_tokens_first(output):
+                    tokens_first.add(name)
+                rows = output_rows(name, output, len(x), tokens_first=name in tokens_first)
                 result = statistic(name, self.neurons.of(layer, rows))
                 # a layer that runs twice has the neurons of both runs
                 found[name] = found[name] + result if name in found else result

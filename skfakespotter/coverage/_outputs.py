@@ -139,24 +139,26 @@ def has_tokens(layer: nn.Module, output: torch.Tensor) -> bool:
     return output.ndim == 3 and not isinstance(layer, _MAPS)
 
 
-def output_rows(name: str, layer: nn.Module, output: Any, n_samples: int) -> torch.Tensor:
+def output_rows(
+    name: str, output: Any, n_samples: int, *, tokens_first: bool = False
+) -> torch.Tensor:
     """Take the tensor of a module's output, with one row per input.
 
     Parameters
     ----------
     name : str
         Of the layer, for the message.
-    layer : torch.nn.Module
-        What gave the output.
     output : Tensor, or a tuple, list, dict or dataclass that holds one
         The first tensor of it counts (Hugging Face's models put the hidden states first).
     n_samples : int
         Inputs.
+    tokens_first : bool, default=False
+        The output is (tokens, n_samples, channels), see :func:`has_tokens_first`.
 
     Returns
     -------
     Tensor of shape (n_samples, ...)
-        With tokens after the samples, also where the module has ``batch_first=False``.
+        With tokens after the samples.
 
     Raises
     ------
@@ -164,8 +166,7 @@ def output_rows(name: str, layer: nn.Module, output: Any, n_samples: int) -> tor
         When there is no tensor in it, or not one row per input.
     """
     tensor = first_tensor(output)
-    attention = getattr(layer, "self_attn", layer)
-    if tensor is not None and tensor.ndim == 3 and not getattr(attention, "batch_first", True):
+    if tensor is not None and tokens_first and tensor.ndim == 3:
         tensor = tensor.transpose(0, 1)
     if tensor is None or tensor.ndim < 2 or len(tensor) != n_samples:
         what = "no tensor" if tensor is None else f"an output of shape {tuple(tensor.shape)}"
@@ -174,6 +175,23 @@ def output_rows(name: str, layer: nn.Module, output: Any, n_samples: int) -> tor
             "Leave the layer out."
         )
     return tensor
+
+
+def has_tokens_first(output: Any) -> bool:
+    """Tell from the output for one picture whether the tokens come before the pictures.
+
+    Parameters
+    ----------
+    output : object
+        What a module returned for a batch of one.
+
+    Returns
+    -------
+    bool
+        True for (tokens, 1, channels), as of modules with ``batch_first=False``.
+    """
+    tensor = first_tensor(output)
+    return tensor is not None and tensor.ndim == 3 and len(tensor) > 1 == tensor.shape[1]
 
 
 def first_tensor(output: Any) -> torch.Tensor | None:

@@ -1,0 +1,289 @@
+"""Transformers: blocks, attention, tokens, thresholds per channel against a literal reference."""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from skfakespotter import CoverageCache, NeuronCoverageTransformer, load_backbone
+from skfakespotter.backbones import Backbone
+from skfakespotter.coverage import NeuronMonitor, find_blocks, select_layers
+
+SIZE, PATCH, WIDTH = 16, 4, 8
+
+
+@dataclass
+class Output:
+    """As Hugging Face's models return it: the hidden states first, and what else there is."""
+
+    hidden: torch.Tensor
+    attentions: tuple = ()
+
+
+class Attention(nn.Module):
+    """Returns a tuple, as Hugging Face's do."""
+
+    def __init__(self):
+        super().__init__()
+        self.attention = nn.MultiheadAttention(WIDTH, 2, batch_first=True)
+
+    def forward(self, x):
+        return self.attention(x, x, x, need_weights=True)
+
+
+class Block(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.norm1, self.attention = nn.LayerNorm(WIDTH), Attention()
+        self.norm2 = nn.LayerNorm(WIDTH)
+        self.mlp = nn.Sequential(nn.Linear(WIDTH, 12), nn.GELU(), nn.Linear(12, WIDTH))
+
+    def forward(self, x):
+        x = x + self.attention(self.norm1(x))[0]
+        return Output(x + self.mlp(self.norm2(x)))
+
+
+class ViT(nn.Module):
+    """A vision transformer of three blocks with a class token in front."""
+
+    def __init__(self):
+        super().__init__()
+        self.patches = nn.Conv2d(3, WIDTH, PATCH, PATCH)
+        self.token = nn.Parameter(torch.randn(1, 1, WIDTH))
+        self.place = nn.Parameter(torch.randn(1, 17, WIDTH))
+        self.encoder = nn.ModuleList([Block() for _ in range(3)])
+        self.norm, self.head = nn.LayerNorm(WIDTH), nn.Linear(WIDTH, 5)
+        self.pooler = nn.Linear(WIDTH, WIDTH)  # there, and never used
+
+    def forward(self, x):
+        x = self.patches(x).flatten(2).mT
+        x = torch.cat([self.token.expand(len(x), -1, -1), x], 1) + self.place
+        for block in self.encoder:
+            x = block(x).hidden
+        return self.head(self.norm(x)[:, 0])
+
+
+@pytest.fixture(scope="module")
+def network():
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return ViT().eval().requires_grad_(False)
+
+
+@pytest.fixture(scope="module")
+def backbone(network):
+    return Backbone("vit", network, input_size=(SIZE, SIZE), mean=127.5, scale=64.0)
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    return np.random.default_rng(0).integers(0, 256, (12, SIZE, SIZE, 3), dtype=np.uint8)
+
+
+def outputs_of(backbone, pictures, names):
+    """Record what modules return, by hooks and nothing else."""
+    found = {}
+    modules = dict(backbone.module.named_modules())
+
+    def record(name):
+        def hook(module, inputs, output):
+            output = output.hidden if isinstance(output, Output) else output
+            found[name] = (output[0] if isinstance(output, tuple) else output).clone()
+
+        return hook
+
+    handles = [modules[name].register_forward_hook(record(name)) for name in names]
+    with torch.inference_mode():
+        backbone.module(backbone.preprocess(torch.from_numpy(pictures).permute(0, 3, 1, 2)))
+    for handle in handles:
+        handle.remove()
+    return found
+
+
+def literal(output, tokens, per_channel_threshold):
+    """Equations 1 and 2, written out: counts (n, channels) and thresholds."""
+    if output.ndim == 4:
+        output = output.flatten(2).mT  # places as if they were tokens
+    elif output.ndim == 2:
+        output = output[:, None]
+    elif tokens == "class":
+        output = output[:, :1]
+    elif tokens == "patches":
+        output = output[:, 1:]
+    elif tokens == "mean":
+        output = output.mean(1, keepdim=True)
+    values = output.numpy().astype(np.float64)
+    threshold = (
+        values.mean((0, 1)) if per_channel_threshold else np.full(values.shape[2], values.mean())
+    )
+    return (output.numpy() > threshold.astype(np.float32)).sum(1), threshold
+
+
+CHOICES = {
+    "default": (None, None),
+    "blocks": ("blocks", None),
+    "norms and attention": (["LayerNorm", "*.attention.attention"], None),
+    "classes": ([nn.LayerNorm, nn.Conv2d, "head"], "norm"),
+    "all but the MLP": (["patches", "encoder.*.norm?", "encoder.?"], "*.mlp.*"),
+}
+
+
+@pytest.mark.parametrize("way", ["direct", "single pass", "cache"])
+@pytest.mark.parametrize("tokens", ["all", "class", "patches", "mean"])
+@pytest.mark.parametrize("threshold", ["mean", "channel-mean"])
+@pytest.mark.parametrize("choice", ["blocks", "norms and attention", "classes"])
+def test_counts_equal_the_literal_reference(backbone, pictures, choice, threshold, tokens, way):
+    layers, exclude = CHOICES[choice]
+    coverage = NeuronCoverageTransformer(
+        backbone,
+        layers=layers,
+        exclude=exclude,
+        tokens=tokens,
+        threshold=threshold,
+        granularity="channel",
+        device="cpu",
+        single_pass=way == "single pass",
+        cache=CoverageCache() if way == "cache" else None,
+    )
+    if way == "direct":
+        counts = coverage.fit(pictures).transform(pictures)
+    else:
+        counts = coverage.fit_transform(pictures)
+    outputs = outputs_of(backbone, pictures, coverage.layer_names_)
+    per_channel = threshold == "channel-mean"
+    expected, thresholds = zip(
+        *(literal(outputs[name], tokens, per_channel) for name in coverage.layer_names_),
+        strict=True,
+    )
+    expected = np.hstack(expected)
+    assert expected.max() > 0
+    assert np.abs(counts - expected).sum() <= 2  # neurons at the threshold
+    if per_channel:
+        np.testing.assert_allclose(coverage.thresholds_, np.concatenate(thresholds), atol=1e-6)
+    else:
+        np.testing.assert_allclose(coverage.thresholds_, [t[0] for t in thresholds], atol=1e-6)
+
+
+def test_layers_by_block_class_and_exclusion(network):
+    assert find_blocks(network) == ["encoder.0", "encoder.1", "encoder.2"]
+    assert select_layers(network, "blocks") == find_blocks(network)
+    assert select_layers(network, *CHOICES["classes"]) == [
+        "patches",
+        *[f"encoder.{i}.norm{j}" for i in range(3) for j in (1, 2)],
+        "head",
+    ]
+    assert select_layers(network, nn.LayerNorm, exclude=["encoder.0.*", "norm"]) == [
+        f"encoder.{i}.norm{j}" for i in (1, 2) for j in (1, 2)
+    ]
+    assert "encoder.0.attention.attention.out_proj" in select_layers(network)
+
+
+def test_blocks_of_known_networks():
+    dlib = load_backbone("dlib", weights="random").module
+    assert find_blocks(dlib) == [f"blocks.{i}" for i in range(14)]
+    resnet = load_backbone("vggface2_resnet50", weights="random").module
+    sizes = {1: 3, 2: 4, 3: 6, 4: 3}
+    assert find_blocks(resnet) == [f"layer{s}.{i}" for s, n in sizes.items() for i in range(n)]
+
+
+def test_layers_that_do_not_run_are_left_out_and_recorded(backbone, pictures):
+    coverage = NeuronCoverageTransformer(backbone, device="cpu").fit(pictures)
+    idle = [f"encoder.{i}.attention.attention.out_proj" for i in range(3)]
+    assert coverage.skipped_layers_ == [*idle, "pooler"]
+    assert coverage.layer_names_ == [
+        name for name in select_layers(backbone.module) if name not in coverage.skipped_layers_
+    ]
+    assert coverage.transform(pictures).shape == (12, 8)
+    with pytest.raises(ValueError, match=r"layers \['pooler'\] did not run"):
+        NeuronCoverageTransformer(backbone, layers=["pooler", "head"], device="cpu").fit(pictures)
+
+
+@pytest.mark.parametrize("batch_first", [True, False])
+def test_torchs_encoder_without_its_fast_path(batch_first):
+    """The fused kernel that skips the parts is not taken while they are watched."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        layer = nn.TransformerEncoderLayer(WIDTH, 2, 16, batch_first=batch_first, dropout=0.0)
+        encoder = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False).eval()
+    # as many pictures as tokens: the shape alone does not tell which is which
+    x = torch.randn(7, 7, WIDTH, generator=torch.Generator().manual_seed(1))
+
+    class Encoder(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.encoder = encoder
+
+        def forward(self, x):
+            y = self.encoder(x if batch_first else x.transpose(0, 1))
+            return y if batch_first else y.transpose(0, 1)
+
+    network = Encoder().eval()
+    monitor = NeuronMonitor(network, ["encoder.layers.*.linear?", "*.self_attn", "blocks"])
+    counts = monitor.counts(x, np.zeros(8), "channel")
+    with torch.no_grad():
+        expected = network(x)
+    assert monitor.layer_names == [
+        f"encoder.layers.{i}{part}"
+        for i in range(2)
+        for part in ("", ".self_attn", ".linear1", ".linear2")
+    ]
+    # the second block's output is the network's
+    start = WIDTH + WIDTH + 16 + WIDTH
+    found = counts[:, start : start + WIDTH]
+    assert torch.equal(found, (expected > 0).sum(1).float())
+
+
+class Odd(nn.Module):
+    """Returns what it is told."""
+
+    def __init__(self, result):
+        super().__init__()
+        self.result = result
+
+    def forward(self, x):
+        return self.result(x)
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        lambda x: (x, None),
+        lambda x: [[x]],
+        lambda x: {"states": x},
+        lambda x: OrderedDict(last=x, other=x + 1),
+        lambda x: Output(x, (x + 1,)),
+        lambda x: (None, x),
+    ],
+)
+def test_the_first_tensor_of_an_output_counts(result):
+    network = nn.Sequential(nn.Identity(), Odd(result))
+    x = torch.tensor([[1.0, 2.0], [3.0, -4.0]])
+    assert NeuronMonitor(network, "1").sums(x).tolist() == [[3], [-1]]
+
+
+def test_an_output_without_a_tensor_is_named():
+    network = nn.Sequential(nn.Linear(2, 2), Odd(lambda x: ("nothing",)))
+    with pytest.raises(ValueError, match="layer '1' gave no tensor for 1 inputs"):
+        NeuronMonitor(network, "1").sums(torch.zeros(3, 2))
+
+
+def test_outlier_channels_need_thresholds_of_their_own():
+    """One channel of large outputs lifts the mean of its layer above all others."""
+    layer = nn.Linear(2, 3, bias=False)
+    layer.weight.data = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1000.0, 1000.0]])
+    X = np.float64([[1, 0], [0, 1], [2, 1], [3, 4]])
+    options = {"granularity": "channel", "device": "cpu"}
+    one = NeuronCoverageTransformer(nn.Sequential(layer), **options).fit(X)
+    # outputs 1 0 1000, 0 1 1000, 2 1 3000, 3 4 7000: mean 12012 / 12
+    assert one.thresholds_.tolist() == [1001]
+    assert one.transform(X).tolist() == [[0, 0, 0], [0, 0, 0], [0, 0, 1], [0, 0, 1]]
+    own = NeuronCoverageTransformer(nn.Sequential(layer), threshold="channel-mean", **options)
+    assert own.fit(X).thresholds_.tolist() == [1.5, 1.5, 3000]
+    assert own.transform(X).tolist() == [[0, 0, 0], [0, 0, 0], [1, 0, 0], [1, 1, 1]]
+    shards = [NeuronCoverageTransformer(nn.Sequential(layer), threshold="channel-mean", **options)]
+    shards[0].partial_fit(X[:1]).partial_fit(X[1:])
+    assert np.array_equal(shards[0].thresholds_, own.thresholds_)
+    assert own.get_feature_names_out().tolist() == ["0[0]", "0[1]", "0[2]"]
