@@ -22,7 +22,7 @@ matplotlib.use("Agg")
 
 import numpy as np
 from matplotlib import pyplot as plt
-from sklearn.metrics import RocCurveDisplay
+from sklearn.metrics import RocCurveDisplay, roc_auc_score
 
 from skfakespotter import FaceAligner, load_clips
 from skfakespotter.evaluation import detection_report
@@ -54,6 +54,13 @@ FaceForensics++, on the very clips that the rows "within" and "left out" measure
 draws of the folds: these rows are a little too good for that, and those on Celeb-DF are not.
 
 ![ROC curves](roc.png)
+
+AUC over clips of "{first}", within, by the frames that the clip's score is the mean of, from its
+beginning:
+
+{growth}
+
+![AUC against frames](frames.png)
 
 ## Published, and not measured here
 
@@ -212,6 +219,7 @@ def write(clips, test, options):
     columns = ["detector", "protocol", "test", "clip", "label", "score"]
     save_csv(options.out / "scores.csv", columns, scores)
     draw_roc(options)
+    growth = draw_frames(options)
     text = TEXT.format(
         n_real=int(np.sum(clips.target == 0)),
         n_fake=int(np.sum(clips.target == 1)),
@@ -219,6 +227,8 @@ def write(clips, test, options):
         n_test=0 if test is None else len(test.data),
         frames=options.frames,
         detector=options.detector,
+        first=next(iter(DETECTORS)),
+        growth=growth,
         table=table([*header[:3], "clip AUC", "frame AUC", *header[9:]], lines),
         published=table(
             ["detector", "FaceForensics++ Deepfakes", "Celeb-DF(v2)"],
@@ -248,6 +258,29 @@ def draw_roc(options):
     ax.set_title("Clips, folds by connected identities")
     figure.savefig(options.out / "roc.png", dpi=120)
     plt.close(figure)
+
+
+def draw_frames(options):
+    """Draw AUC over clips against the frames that are looked at; return it as a table."""
+    first = next(iter(DETECTORS))
+    steps = [n for n in (5, 10, 20, 40, 64, 128, 256) if n <= options.frames]
+    rows = []
+    figure, ax = plt.subplots(figsize=(5, 3.2), layout="constrained")
+    for name, protocol, test, clips in known(options):
+        if (name, protocol) != (first, "within"):
+            continue
+        seen = [clip for clip in clips if clip["frames"]]
+        y = [clip["label"] for clip in seen]
+        areas = [roc_auc_score(y, [np.mean(c["frames"][:n]) for c in seen]) for n in steps]
+        rows.append([test, *(f"{area:.3f}" for area in areas)])
+        ax.plot(steps, areas, marker="o", label=test)
+    ax.set(xlabel="frames of a clip", ylabel="AUC over clips", xscale="log")
+    ax.set_xticks(steps, map(str, steps), minor=False)
+    if rows:
+        ax.legend(fontsize="small")
+        figure.savefig(options.out / "frames.png", dpi=120)
+    plt.close(figure)
+    return table(["method", *(f"{n} frames" for n in steps)], rows)
 
 
 def save_csv(path, header, rows):

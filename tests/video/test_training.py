@@ -307,13 +307,34 @@ class TestCache:
         VideoScorer(flicker_detector(), every=1, window=4).fit(X, y).predict(X)
         assert not list(tmp_path.iterdir())
 
-    def test_memory_does_not_grow_with_the_clip(self, clips, tmp_path):
+    def test_crops_are_mapped_and_not_held(self, clips, tmp_path):
         with faces_folder(tmp_path) as folder:
             (clip,) = read_clips([clips["steady"]], Reading(every=1), folder)
             base = clip.tracks[0].chips[0]
             while base.base is not None and not isinstance(base, np.memmap):
                 base = base.base
             assert isinstance(base, np.memmap)
+
+    def test_memory_does_not_grow_with_the_clip(self, tmp_path, monkeypatch):
+        """600 faces are 40 MB of crops; a tenth of it is in memory while they are made."""
+        import tracemalloc
+
+        from skfakespotter.video import _tracks
+
+        face = find_faces(person())[0]
+        monkeypatch.setattr(_tracks, "find_faces", lambda image, *args, **options: [face])
+        path = write_clip(tmp_path / "long.mp4", [person()] * 600)
+        with faces_folder(tmp_path / "faces") as folder:
+            tracemalloc.start()
+            (clip,) = read_clips([path], Reading(every=1), folder)
+            _, peak = tracemalloc.get_traced_memory()
+            tracemalloc.stop()
+            assert len(clip.tracks[0]) == 600
+        assert (tmp_path / "faces").is_dir()
+        assert sum(file.stat().st_size for file in (tmp_path / "faces").glob("*.chips")) == (
+            600 * 150 * 150 * 3
+        )
+        assert peak < 4e6
 
 
 class TestWeights:
