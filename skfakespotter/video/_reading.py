@@ -11,12 +11,13 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from numbers import Integral
 from pathlib import Path
+from typing import Any
 
 import joblib
 import numpy as np
@@ -88,8 +89,14 @@ class Clip:
     tracks: tuple[Track, ...] = ()
 
 
-def check_clips(X: Iterable) -> list[str]:
+def check_clips(X: Any) -> list[str]:
     """Check that ``X`` is a sequence of paths; return them as str."""
+    if isinstance(X, (str, bytes, os.PathLike)):
+        raise TypeError(f"X is a single {type(X).__name__}: pass [X], a list of paths of clips.")
+    if not hasattr(X, "__len__"):
+        raise TypeError(f"X is a {type(X).__name__}: expected a list of paths of clips.")
+    if len(X) == 0:
+        raise ValueError("X holds no clips: expected a list of paths.")
     for index, path in enumerate(X := check_images(X)):
         if not isinstance(path, (str, os.PathLike)):
             raise TypeError(f"X[{index}] is a {type(path).__name__}: expected the path of a clip.")

@@ -586,8 +586,12 @@ class TestVideoScorer:
 
     def test_refuses_other_input(self, chips, frozen):
         scorer = VideoScorer(frozen)
-        with pytest.raises(TypeError, match="X is a single str"):
+        with pytest.raises(TypeError, match=r"X is a single str: pass \[X\], a list of"):
             scorer.score_clips("a.mp4")
+        with pytest.raises(TypeError, match="X is a generator: expected a list of paths of clips"):
+            scorer.score_clips(path for path in ["a.mp4"])
+        with pytest.raises(ValueError, match="X holds no clips: expected a list of paths"):
+            scorer.score_clips([])
         with pytest.raises(TypeError, match=r"X\[1\] is a ndarray: expected the path of a clip"):
             scorer.score_clips(["a.mp4", person()])
         model = make_pipeline(FunctionTransformer(mean_colours), RidgeClassifier())
