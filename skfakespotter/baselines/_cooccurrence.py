@@ -14,7 +14,7 @@ from skfakespotter.images import ImageError
 
 
 class CooccurrenceMatrices(PictureFeatures):
-    """Horizontal co-occurrence matrix of the pixel values of each colour channel.
+    """Horizontal co-occurrence matrix of the pixel values of each color channel.
 
     Entry (a, b) of a channel's matrix is the share of its horizontal neighbours of which
     the left has level a and the right has level b [1]_; the three matrices stand in the

@@ -43,7 +43,7 @@ def reencode_images(
     """Write every picture again with one size, one resampler and one encoding.
 
     Each picture is turned upright as its EXIF says and converted to RGB, its shorter side is
-    resized and its centre cropped to ``size``, and it is saved as a baseline JPEG without
+    resized and its center cropped to ``size``, and it is saved as a baseline JPEG without
     metadata. Then the headers of the files do not tell the classes apart; whether the pixels
     still do, :func:`skfakespotter.leakage.audit` says.
 

@@ -188,7 +188,7 @@ class TrainingSizeDisplay:
         color : str, default="#0072B2"
             Color of the line and the band.
         marker : str, default="o"
-            Marker of the points, which tells curves apart in grey print.
+            Marker of the points, which tells curves apart in gray print.
 
         Returns
         -------
