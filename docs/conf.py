@@ -75,7 +75,7 @@ html_theme_options = {
     "show_toc_level": 2,
     "navigation_with_keys": False,
     "show_prev_next": True,
-    "header_links_before_dropdown": 6,
+    "header_links_before_dropdown": 5,
     "secondary_sidebar_items": ["page-toc"],
 }
 html_sidebars = {"changelog": [], "contributing": []}
@@ -107,6 +107,7 @@ STAGES = [  # module, title, what it is for
     ("cache", "Cache", "One forward pass, however many fits."),
     ("classifier", "Classifier", "The paper's five-layer network."),
     ("pipeline", "Pipeline", "All of it in one call."),
+    ("experts", "Experts", "Detectors that differ, joined by weights that are learned."),
     ("detectors", "Detectors", "What ships: specialists, their cards and verdicts."),
     ("explanation", "Explanation", "Which layers, and where in the face."),
     ("evaluation", "Evaluation", "Figures with intervals and protocols that keep groups apart."),
@@ -242,6 +243,9 @@ def point_into_site(app, docname, source):
 
 def setup(app):
     """Register what this file adds."""
+    missing = set(skfakespotter._HOMES.values()) - {home for home, *_ in STAGES}
+    if missing:
+        raise ValueError(f"STAGES lacks {sorted(missing)}: their names would not be in the site.")
     write_reference()  # before Sphinx looks which pages there are
     copy_results()
     app.connect("source-read", point_into_site)

@@ -22,13 +22,13 @@ depth = np.arange(1, len(sample.layer_names) + 1)
 # -------------------------------
 # Lines are medians, bands hold the middle half of the faces.
 
-figure, axes = plt.subplots(2, 1, figsize=(7, 6), sharex=True, layout="constrained")
+figure, axes = plt.subplots(figsize=(7, 3.2), layout="constrained")
 for label, name, color in ((0, "real (FFHQ)", "#0072B2"), (1, "fake (StyleGAN)", "#D55E00")):
     low, middle, high = np.percentile(fraction[sample.target == label], (25, 50, 75), axis=0)
-    axes[0].plot(depth, middle, color=color, label=name)
-    axes[0].fill_between(depth, low, high, color=color, alpha=0.2, linewidth=0)
-axes[0].set(ylabel="share of active neurons")
-axes[0].legend()
+    axes.plot(depth, middle, color=color, label=name)
+    axes.fill_between(depth, low, high, color=color, alpha=0.2, linewidth=0)
+axes.set(xlabel="layer, from input to output", ylabel="share of active neurons")
+axes.legend()
 
 # %%
 # What each layer is worth alone
@@ -38,7 +38,8 @@ axes[0].legend()
 
 alone = np.array([roc_auc_score(sample.target, column) for column in sample.data.T])
 alone = np.maximum(alone, 1 - alone)
-axes[1].bar(depth, alone - 0.5, bottom=0.5, color="0.5")
-axes[1].set(xlabel="layer, from input to output", ylabel="AUC of its count alone")
+figure, axes = plt.subplots(figsize=(7, 3.2), layout="constrained")
+axes.bar(depth, alone - 0.5, bottom=0.5, color="0.5")
+axes.set(xlabel="layer, from input to output", ylabel="AUC of its count alone")
 best = int(alone.argmax())
 print(f"best alone: layer {best + 1} ({sample.layer_names[best]}), AUC {alone[best]:.3f}")

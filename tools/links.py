@@ -47,7 +47,8 @@ def broken(folder):
     list of str
         One line each.
     """
-    pages = {path: Page(path) for path in folder.rglob("*.html")}
+    paths = (path for path in folder.rglob("*.html") if "_static" not in path.parts)
+    pages = {path: Page(path) for path in paths}
     found = []
     for path, page in pages.items():
         for link in page.links:
