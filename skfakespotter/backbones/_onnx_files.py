@@ -19,7 +19,7 @@ WHOLES = {2: 1, 3: 1, 6: 4, 7: 8, 9: 1}
 
 
 def read_model(path):
-    """Read an ONNX file and the weights that stand in files beside it.
+    """Read an ONNX file.
 
     Parameters
     ----------
@@ -29,12 +29,12 @@ def read_model(path):
     Returns
     -------
     onnx.ModelProto
-        Checked; all weights are in it.
+        Not checked yet.
 
     Raises
     ------
     WeightsError
-        When the file is missing, broken, too new, no ONNX file, or names files elsewhere.
+        When the file is missing, broken, too new or no ONNX file.
     ImportError
         When the extra ``onnx`` is not installed.
     """
@@ -53,14 +53,42 @@ def read_model(path):
         raise WeightsError(
             path, f"has {len(model.graph.node)} nodes; expected at most {MOST_NODES}"
         )
-    for tensor in model.graph.initializer:
-        if tensor.data_location == onnx.TensorProto.EXTERNAL:
-            _read_beside(onnx, path, tensor)
+    return model
+
+
+def names_beside(model):
+    """Return the names of the files that hold weights of a model, as it states them."""
+    entries = [entry for tensor in _outside(model) for entry in tensor.external_data]
+    return {entry.value for entry in entries if entry.key == "location"}
+
+
+def read_beside(path, model):
+    """Put into a model the weights that stand in files beside it, and check it.
+
+    Parameters
+    ----------
+    path : path
+        Of the model.
+    model : onnx.ModelProto
+        Is changed.
+
+    Raises
+    ------
+    WeightsError
+        When a file is missing, elsewhere or too short, or the model is malformed.
+    """
+    import onnx
+
+    for tensor in _outside(model):
+        _read_tensor(onnx, path, tensor)
     try:
         onnx.checker.check_model(model)
     except Exception as error:  # the checker raises several types
         raise _broken(path, error) from error
-    return model
+
+
+def _outside(model):
+    return [t for t in model.graph.initializer if t.data_location == t.EXTERNAL]
 
 
 def _broken(path, error):
@@ -81,7 +109,7 @@ def _check_version(onnx, path, model):
         )
 
 
-def _read_beside(onnx, path, tensor):
+def _read_tensor(onnx, path, tensor):
     """Read a tensor from a file in the folder of the model, and from nowhere else."""
     given = {entry.key: entry.value for entry in tensor.external_data}
     location = given.get("location", "")

@@ -10,7 +10,14 @@ from torch import nn
 
 from skfakespotter.backbones._backbone import WeightsError
 from skfakespotter.backbones._onnx_bounds import apply, check_constant, trace
-from skfakespotter.backbones._onnx_files import attributes_of, input_of, read_model, to_tensor
+from skfakespotter.backbones._onnx_files import (
+    attributes_of,
+    input_of,
+    names_beside,
+    read_beside,
+    read_model,
+    to_tensor,
+)
 from skfakespotter.backbones._onnx_layers import UnsupportedError, make_layer
 from skfakespotter.backbones._onnx_operators import OPERATORS
 from skfakespotter.backbones._pickles import shorten
@@ -53,6 +60,8 @@ class OnnxNetwork(nn.Module):
     def __init__(self, path, all_outputs=False):
         super().__init__()
         model = read_model(path)
+        self.files_beside = sorted(names_beside(model))
+        read_beside(path, model)
         self._digest = hashlib.sha256(model.SerializeToString()).hexdigest()
         self.input_name, batch, self.input_size = input_of(model.graph, path)
         self._outputs = [value.name for value in model.graph.output]

@@ -10,11 +10,19 @@ from typing import Any, NamedTuple
 from torch import nn
 
 from skfakespotter.backbones._backbone import Backbone
+from skfakespotter.backbones._contents import content_of
 
 
 class _Entry(NamedTuple):
     factory: object
     takes_arrays: bool
+    path: object = None
+
+
+class _Loaded(NamedTuple):
+    backbone: Backbone
+    files: list  # whose content it was made of
+    content: tuple
 
 
 _SCHEMES = {"onnx": "skfakespotter.backbones.onnx:onnx_factory"}
@@ -23,7 +31,7 @@ _LOADED = {}
 _LOCK = threading.RLock()
 
 
-def register_backbone(name, factory, *, takes_arrays=False, overwrite=False):
+def register_backbone(name, factory, *, takes_arrays=False, path=None, overwrite=False):
     """Make a backbone available by name.
 
     A name, unlike a module, keeps clones, pickles and cache keys small and stable. In a
@@ -39,6 +47,9 @@ def register_backbone(name, factory, *, takes_arrays=False, overwrite=False):
         or a path.
     takes_arrays : bool, default=False
         True when the network takes arrays of numbers (n, n_features), not pictures.
+    path : path, default=None
+        The file that the factory reads, if it is always one and the same: where its content
+        has changed, the backbone is loaded again.
     overwrite : bool, default=False
         Replace a backbone of the same name; otherwise that is an error.
 
@@ -66,7 +77,7 @@ def register_backbone(name, factory, *, takes_arrays=False, overwrite=False):
     with _LOCK:
         if name in _ENTRIES and not overwrite:
             raise ValueError(f"a backbone {name!r} is registered already: pass overwrite=True.")
-        _ENTRIES[name] = _Entry(factory, takes_arrays)
+        _ENTRIES[name] = _Entry(factory, takes_arrays, path)
         for key in [key for key in _LOADED if key[0] == name]:
             del _LOADED[key]
 
@@ -89,7 +100,7 @@ def list_backbones():
 
 
 def load_backbone(backbone, *, weights=None):
-    """Give a backbone, loading it once per process.
+    """Return a backbone, loading it once per process, or again when its file has changed.
 
     Parameters
     ----------
@@ -135,12 +146,33 @@ def load_backbone(backbone, *, weights=None):
         )
     if weights is not None and weights != "random":
         weights = os.path.abspath(weights)
+    if backbone.startswith("onnx:"):  # the working folder may change
+        backbone = f"onnx:{os.path.abspath(backbone.removeprefix('onnx:'))}"
     with _LOCK:
         key = (backbone, weights)
-        if key not in _LOADED:
-            loaded = _factory(backbone)(**({} if weights is None else {"weights": weights}))
-            _LOADED[key] = _adopt(loaded).made_by(key)
-        return _LOADED[key]
+        known = _LOADED.get(key)
+        if known is None or known.content != content_of(known.files):
+            _LOADED[key] = known = _load(*key)
+        return known.backbone
+
+
+def _load(name, weights):
+    path = _file_of(name, weights)
+    before = content_of([path] if path else [])
+    made = _factory(name)(**({} if weights is None else {"weights": weights}))
+    loaded = _adopt(made).made_by((name, weights))
+    folder = os.path.dirname(path or "")
+    beside = [os.path.join(folder, file) for file in getattr(loaded.module, "files_beside", ())]
+    return _Loaded(loaded, [path, *beside] if path else [], before + content_of(beside))
+
+
+def _file_of(name, weights):
+    """Return the file that a backbone is made of, or None where that is not known."""
+    if weights is not None:
+        return None if weights == "random" else weights
+    if name.startswith("onnx:"):
+        return name.removeprefix("onnx:")
+    return _ENTRIES[name].path if name in _ENTRIES else None
 
 
 def reload_backbone(backbone, weights, fingerprint):

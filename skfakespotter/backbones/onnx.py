@@ -40,8 +40,9 @@ def register_onnx(name, path, *, overwrite=False, **options):
     >>> "w600k_r50" in list_backbones()
     True
     """
-    factory = partial(onnx_factory, os.path.abspath(path), name=name, **options)
-    register_backbone(name, factory, overwrite=overwrite)
+    path = os.path.abspath(path)
+    factory = partial(onnx_factory, path, name=name, **options)
+    register_backbone(name, factory, path=path, overwrite=overwrite)
 
 
 def onnx_factory(path, weights=None, **options):
@@ -121,7 +122,7 @@ def onnx_backbone(
         channel_order=channel_order,
         template=template,
         license=license,
-        source=os.fspath(path),
+        source=os.path.basename(path),
     )
 
 

@@ -463,3 +463,52 @@ def test_missing_package_is_named(monkeypatch, exported):
     monkeypatch.setitem(__import__("sys").modules, "onnx", None)
     with pytest.raises(ImportError, match=r"pip install \"skfakespotter\[onnx\]\""):
         onnx_backbone(exported["folded"])
+
+
+# --- files that change ----------------------------------------------------------------
+
+
+def export(path, seed):
+    weights = np.random.default_rng(seed).normal(size=(4, 3, 1, 1)).astype(np.float32)
+    conv = helper.make_node("Conv", ["x", "w"], ["y"], name="conv")
+    save(path, [conv], ["n", 3, 8, 8], {"w": weights})
+    return weights
+
+
+def weights_of(backbone):
+    return load_backbone(backbone).module.conv.weight.numpy()
+
+
+def test_a_file_exported_again_is_read_again(tmp_path):
+    """Under the same path and with the same size, three times within a moment."""
+    path = tmp_path / "net.onnx"
+    register_onnx("renewed", path, overwrite=True)
+    for seed in range(3):
+        weights = export(path, seed)
+        np.testing.assert_array_equal(weights_of(f"onnx:{path}"), weights)
+        np.testing.assert_array_equal(weights_of("renewed"), weights)
+        assert load_backbone(f"onnx:{path}") is load_backbone(f"onnx:{path}")
+
+
+def test_weights_beside_the_file_are_read_again(tmp_path):
+    path = tmp_path / "net.onnx"
+    for seed in range(2):
+        weights = export(path, seed)
+        model = onnx.load(path)
+        options = {"save_as_external_data": True, "location": "net.data", "size_threshold": 0}
+        (tmp_path / "net.data").unlink(missing_ok=True)
+        onnx.save(model, path, **options)
+        np.testing.assert_array_equal(weights_of(f"onnx:{path}"), weights)
+    assert load_backbone(f"onnx:{path}").module.files_beside == ["net.data"]
+
+
+def test_a_relative_path_is_of_the_working_folder(tmp_path, monkeypatch):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    first, second = (export(tmp_path / name / "net.onnx", i) for i, name in enumerate("ab"))
+    monkeypatch.chdir(tmp_path / "a")
+    np.testing.assert_array_equal(weights_of("onnx:net.onnx"), first)
+    stored = pickle.dumps(load_backbone("onnx:net.onnx"))
+    monkeypatch.chdir(tmp_path / "b")
+    np.testing.assert_array_equal(weights_of("onnx:net.onnx"), second)
+    np.testing.assert_array_equal(pickle.loads(stored).module.conv.weight, first)
