@@ -1,5 +1,6 @@
 """Devices: where tensors are computed, and in which precision."""
 
+import threading
 from contextlib import ExitStack, contextmanager
 
 import torch
@@ -82,7 +83,12 @@ def one_thread():
 
     On small batches threads wait for each other longer than they compute: on a busy
     machine a training step of a shallow network takes ten times as long on two threads.
+
+    The number is a setting of the whole process, so that only the main thread touches it.
     """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     n_threads = torch.get_num_threads()
     try:
         torch.set_num_threads(1)

@@ -1,18 +1,29 @@
 """FakeSpotterClassifier: the paper's shallow network as a scikit-learn classifier."""
 
+from __future__ import annotations
+
 import copy
+import math
+import warnings
+from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import pairwise
+from numbers import Integral, Real
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils import check_random_state
+from sklearn.model_selection import train_test_split
+from sklearn.utils import check_random_state, compute_sample_weight
+from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 from skorch import NeuralNetClassifier
 from skorch.callbacks import EarlyStopping
-from skorch.dataset import ValidSplit
 from torch import nn
+from torch.utils.data import Subset
 
 from skfakespotter._array_api import is_dispatched
 from skfakespotter._device import one_thread, resolve_device
@@ -42,16 +53,20 @@ class FakeSpotterClassifier(ClassifierMixin, BaseEstimator):
         small learning rate it takes many steps to learn at all.
     device : str, default="auto"
         ``"auto"`` takes CUDA, then MPS, then the CPU.
+    class_weight : dict, "balanced" or None, default=None
+        How much a sample of each class counts in the loss; "balanced" lets all classes count
+        the same in sum. It is multiplied with ``sample_weight``.
     early_stopping : bool, default=False
         Hold a part of the training data back and stop when the loss on it no longer
-        falls; the best weights are kept.
+        falls; the best weights are kept. Where a class has a single sample, so that none
+        can be held back, a warning says so and all epochs are trained.
     validation_fraction : float, default=0.1
-        Part held back by ``early_stopping``, between 0 and 1.
+        Part held back by ``early_stopping``, between 0 and 1; at least one sample per class.
     n_iter_no_change : int, default=10
         Epochs without progress that ``early_stopping`` waits for.
     random_state : int, RandomState instance or None, default=None
-        Seeds weights and order of the data. The global generator of torch is left as it
-        was found.
+        Seeds weights and order of the data. They are drawn from a generator of the call's
+        own, so that several threads may fit at a time.
     verbose : int, default=0
         Above 0, print one line per epoch.
 
@@ -87,22 +102,39 @@ class FakeSpotterClassifier(ClassifierMixin, BaseEstimator):
     (100, 2)
     """
 
+    _parameter_constraints: ClassVar[dict[str, list]] = {
+        "hidden_layer_sizes": ["array-like"],
+        "lr": [Interval(Real, 0, None, closed="neither")],
+        "momentum": [Interval(Real, 0, 1, closed="both")],
+        "weight_decay": [Interval(Real, 0, None, closed="left")],
+        "max_epochs": [Interval(Integral, 1, None, closed="left")],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "device": [str, torch.device],
+        "class_weight": [StrOptions({"balanced"}), dict, None],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
     def __init__(
         self,
-        hidden_layer_sizes=(512, 256, 128, 64),
+        hidden_layer_sizes: Sequence[int] = (512, 256, 128, 64),
         *,
-        lr=1e-4,
-        momentum=0.9,
-        weight_decay=1e-6,
-        max_epochs=40,
-        batch_size=8,
-        device="auto",
-        early_stopping=False,
-        validation_fraction=0.1,
-        n_iter_no_change=10,
-        random_state=None,
-        verbose=0,
-    ):
+        lr: float = 1e-4,
+        momentum: float = 0.9,
+        weight_decay: float = 1e-6,
+        max_epochs: int = 40,
+        batch_size: int = 8,
+        device: str | torch.device = "auto",
+        class_weight: dict | str | None = None,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 10,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int = 0,
+    ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
         self.lr = lr
         self.momentum = momentum
@@ -110,13 +142,16 @@ class FakeSpotterClassifier(ClassifierMixin, BaseEstimator):
         self.max_epochs = max_epochs
         self.batch_size = batch_size
         self.device = device
+        self.class_weight = class_weight
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
         self.random_state = random_state
         self.verbose = verbose
 
-    def fit(self, X, y):
+    def fit(
+        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> FakeSpotterClassifier:
         """Train the net.
 
         Parameters
@@ -126,12 +161,22 @@ class FakeSpotterClassifier(ClassifierMixin, BaseEstimator):
             a Tensor is taken from where it is.
         y : array of shape (n_samples,)
             Labels, numbers or strings, of at least two classes.
+        sample_weight : array of shape (n_samples,), default=None
+            How much each sample counts in the loss, at least 0; None lets all count the same.
+            Only the ratios matter. A sample of weight 0 is not learnt, but takes its place in
+            a batch, so that leaving it out gives a slightly different net.
 
         Returns
         -------
         self : FakeSpotterClassifier
             Fitted.
         """
+        self._validate_params()
+        if not all(isinstance(n, Integral) and n > 0 for n in self.hidden_layer_sizes):
+            raise ValueError(
+                f"The 'hidden_layer_sizes' parameter of {type(self).__name__} must hold integers "
+                f"above 0. Got {self.hidden_layer_sizes!r} instead."
+            )
         X, y = validate_data(self, X, y, dtype=_float_of(X, 32))
         check_classification_targets(y)
         labels, encoded = np.unique(_to_host(y), return_inverse=True)
@@ -140,12 +185,13 @@ class FakeSpotterClassifier(ClassifierMixin, BaseEstimator):
             raise ValueError(f"y holds only one class, {only!r}: expected real and fake samples.")
         # labels come back as they came: tensors stay tensors, on their device
         self.classes_ = torch.from_numpy(labels).to(y.device) if is_dispatched(y) else labels
+        weights = self._weights(len(X), labels[encoded], sample_weight)
         seed = check_random_state(self.random_state).randint(2**31)
         device = resolve_device(self.device)
-        generators = torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
-        with generators, one_thread():
-            torch.manual_seed(seed)
-            self.net_ = self._net(X.shape[1], device, seed).fit(X, encoded.astype(np.int64))
+        net = self._net(X.shape[1], device, seed, encoded, weights)
+        # whatever the caller has switched off or chosen as default, for this thread alone
+        with torch.inference_mode(False), torch.enable_grad(), device, one_thread():
+            self.net_ = net.fit(X, encoded.astype(np.int64))
         self._forget_training()
         self.history_ = self.net_.history_
         if not np.isfinite(self.history_[-1, "train_loss"]):
@@ -155,8 +201,8 @@ class FakeSpotterClassifier(ClassifierMixin, BaseEstimator):
             )
         return self
 
-    def predict_proba(self, X):
-        """Give the probability of each class.
+    def predict_proba(self, X: ArrayLike) -> NDArray:
+        """Return the probability of each class.
 
         Parameters
         ----------
@@ -173,15 +219,15 @@ class FakeSpotterClassifier(ClassifierMixin, BaseEstimator):
         dtype = _float_of(X, 64)
         X = validate_data(self, X, dtype=dtype, reset=False)
         dispatched = is_dispatched(X)
-        x = X if dispatched else torch.tensor(X)
+        x = X if dispatched else torch.tensor(X, device="cpu")
         # in float64, so that a score does not depend on what else stands in X
         network = copy.deepcopy(self.net_.module_).to(x.device, x.dtype).eval()
         with torch.inference_mode():
             scores = network(x).softmax(1)
         return scores.clone() if dispatched else scores.numpy()
 
-    def predict(self, X):
-        """Give the most probable class.
+    def predict(self, X: ArrayLike) -> NDArray:
+        """Return the most probable class.
 
         Parameters
         ----------
@@ -198,38 +244,78 @@ class FakeSpotterClassifier(ClassifierMixin, BaseEstimator):
             return self.classes_[torch.as_tensor(best, device=self.classes_.device)]
         return self.classes_[_to_host(best)]
 
+    def _weights(self, n, y, sample_weight):
+        """Return what each sample counts, with a mean of 1; None where all count the same."""
+        if sample_weight is None and self.class_weight is None:
+            return None
+        weights = _check_sample_weight(
+            _to_host(sample_weight), np.empty((n, 1)), ensure_non_negative=True
+        )
+        weights = weights * compute_sample_weight(self.class_weight, y)
+        if not weights.sum() > 0:
+            raise ValueError("sample_weight and class_weight leave every sample a weight of 0.")
+        return (weights / weights.mean()).astype(np.float32)
+
     def _forget_training(self):
         """Drop what only training needs and would more than double the file."""
         self.net_.optimizer_.state.clear()  # momentum
+        unused = {"weights": None, "generator": None}
+        self.net_.iterator_train = partial(self.net_.iterator_train.func, **unused)
+        self.net_.iterator_valid = partial(self.net_.iterator_valid.func, **unused)
+        self.net_.train_split = None
         for epoch in self.net_.history_:
             epoch["batches"].clear()
 
-    def _net(self, n_features, device, seed):
+    def _net(self, n_features, device, seed, encoded, weights):
+        generator = torch.Generator("cpu").manual_seed(seed)
+        widths = (n_features, *self.hidden_layer_sizes, len(self.classes_))
+        held_back = self._held_back(encoded, seed)
         stop = EarlyStopping(patience=self.n_iter_no_change, load_best=True)
-        held_back = ValidSplit(self.validation_fraction, stratified=True, random_state=seed)
+        # skorch's own measure of accuracy knows no weights
+        unmeasured = {} if weights is None else {"callbacks__valid_acc": None}
         return NeuralNetClassifier(
-            MultilayerPerceptron,
-            module__widths=(n_features, *self.hidden_layer_sizes, len(self.classes_)),
-            criterion=nn.CrossEntropyLoss,
+            MultilayerPerceptron(widths, generator),
+            criterion=MeanCrossEntropy,
             optimizer=torch.optim.SGD,
             optimizer__momentum=self.momentum,
             optimizer__weight_decay=self.weight_decay,
             lr=self.lr,
             max_epochs=self.max_epochs,
             batch_size=self.batch_size,
-            iterator_train=TensorBatches,
+            iterator_train=partial(TensorBatches, weights=weights, generator=generator),
             iterator_train__shuffle=True,
-            iterator_valid=TensorBatches,
-            train_split=held_back if self.early_stopping else None,
-            callbacks=[stop] if self.early_stopping else None,
+            iterator_valid=partial(TensorBatches, weights=weights),
+            train_split=held_back,
+            callbacks=[stop] if held_back else None,
             classes=range(len(self.classes_)),
             device=str(device),
             verbose=self.verbose,
+            **unmeasured,
+        )
+
+    def _held_back(self, encoded, seed):
+        """Return how skorch is to split the samples, or None to train on all of them."""
+        if not self.early_stopping:
+            return None
+        counts = np.bincount(encoded)
+        if counts.min() < 2:
+            only = _to_host(self.classes_)[counts.argmin()]
+            warnings.warn(
+                f"early_stopping is left out: class {only!r} has a single sample, so that none "
+                "can be held back. All epochs are trained.",
+                stacklevel=4,
+            )
+            return None
+        size = max(len(counts), math.ceil(self.validation_fraction * len(encoded)))
+        size = min(size, len(encoded) - len(counts))
+        indices = np.arange(len(encoded))
+        return HeldBack(
+            *train_test_split(indices, test_size=size, stratify=encoded, random_state=seed)
         )
 
 
 def _float_of(X, bits):
-    """Give the dtype that X is checked for; Apple's GPUs have no float64."""
+    """Return the dtype that X is checked for; Apple's GPUs have no float64."""
     if not is_dispatched(X):
         return {32: np.float32, 64: np.float64}[bits]
     return torch.float64 if bits == 64 and X.device.type != "mps" else torch.float32
@@ -249,16 +335,61 @@ class MultilayerPerceptron(nn.Sequential):
     ----------
     widths : sequence of int
         Inputs, hidden layers and outputs.
+    generator : torch.Generator, default=None
+        On the CPU, where the weights are drawn; None takes torch's global one.
     """
 
-    def __init__(self, widths):
+    def __init__(self, widths: Sequence[int], generator: torch.Generator | None = None) -> None:
         layers = []
         for inputs, outputs in pairwise(widths):
-            linear = nn.Linear(inputs, outputs)
-            nn.init.kaiming_normal_(linear.weight, nonlinearity="linear")
+            with torch.device("meta"):  # torch draws weights here, from its global generator
+                linear = nn.Linear(inputs, outputs, dtype=torch.float32)
+            linear.to_empty(device="cpu")
+            with torch.no_grad():
+                # as many numbers as torch would have drawn: a seed gives the net it always gave
+                linear.weight.uniform_(generator=generator)
+                linear.bias.uniform_(generator=generator)
+            nn.init.kaiming_normal_(linear.weight, nonlinearity="linear", generator=generator)
             nn.init.zeros_(linear.bias)
             layers += [linear, nn.ELU()]
         super().__init__(*layers[:-1])
+
+
+class MeanCrossEntropy(nn.CrossEntropyLoss):
+    """The mean cross-entropy; targets are labels, or labels and the weight of each.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skfakespotter.classifier import MeanCrossEntropy
+    >>> scores, labels = torch.tensor([[0.0, 0.0], [0.0, 5.0]]), torch.tensor([0, 1])
+    >>> MeanCrossEntropy()(scores, (labels, torch.tensor([2.0, 0.0])))
+    tensor(0.6931)
+    """
+
+    def forward(self, scores: torch.Tensor, target: Any) -> torch.Tensor:
+        """Map scores (n, n_classes) and targets (n,) to one number."""
+        if not isinstance(target, (tuple, list)):
+            return super().forward(scores, target)
+        labels, weights = target
+        return (nn.functional.cross_entropy(scores, labels, reduction="none") * weights).mean()
+
+
+class HeldBack:
+    """A split into training and validation data that is known beforehand.
+
+    Parameters
+    ----------
+    train, valid : ndarray of int
+        Positions of the samples.
+    """
+
+    def __init__(self, train: NDArray, valid: NDArray) -> None:
+        self.train, self.valid = train, valid
+
+    def __call__(self, dataset: Any, y: Any = None, groups: Any = None) -> tuple[Subset, Subset]:
+        """Split a dataset, as skorch asks."""
+        return Subset(dataset, self.train), Subset(dataset, self.valid)
 
 
 class TensorBatches:
@@ -272,23 +403,48 @@ class TensorBatches:
         Vectors per batch.
     shuffle : bool, default=False
         Draw a new order in every epoch.
+    weights : ndarray of shape (n_samples,), default=None
+        Of the samples of the whole dataset; targets are then pairs of labels and weights.
+    generator : torch.Generator, default=None
+        On the CPU, where orders are drawn; None takes torch's global one.
     """
 
-    def __init__(self, dataset, batch_size, shuffle=False):
+    def __init__(
+        self,
+        dataset: Any,
+        batch_size: int,
+        shuffle: bool = False,
+        weights: NDArray | None = None,
+        generator: torch.Generator | None = None,
+    ) -> None:
         indices = getattr(dataset, "indices", slice(None))
         whole = getattr(dataset, "dataset", dataset)
-        self.X = torch.as_tensor(whole.X)[indices]
-        self.y = None
-        if whole.y is not None:  # on one device, so that no step waits for a copy
-            self.y = torch.as_tensor(whole.y, device=self.X.device)[indices]
-        self.batch_size, self.shuffle = batch_size, shuffle
+        self.X = _as_tensor(whole.X)[indices]
+        # on one device, so that no step waits for a copy
+        device = self.X.device
+        self.y = None if whole.y is None else _as_tensor(whole.y).to(device)[indices]
+        self.weights = None if weights is None else _as_tensor(weights).to(device)[indices]
+        self.batch_size, self.shuffle, self.generator = batch_size, shuffle, generator
 
-    def __iter__(self):
-        n = len(self.X)
-        order = torch.randperm(n) if self.shuffle else torch.arange(n)
+    def __iter__(self) -> Iterator[tuple]:
+        n, device = len(self.X), self.X.device
+        if self.shuffle:
+            order = torch.randperm(n, generator=self.generator, device="cpu").to(device)
+        else:
+            order = torch.arange(n, device=device)
         for index in order.split(self.batch_size):
-            # skorch takes a 0 for "no target", as its own Dataset does
-            yield self.X[index], torch.tensor(0) if self.y is None else self.y[index]
+            if self.y is None:
+                # skorch takes a 0 for "no target", as its own Dataset does
+                target = torch.tensor(0, device=device)
+            else:
+                target = self.y[index]
+            if self.weights is not None:
+                target = (target, self.weights[index])
+            yield self.X[index], target
 
-    def __len__(self):
+    def __len__(self) -> int:
         return -(-len(self.X) // self.batch_size)
+
+
+def _as_tensor(array):
+    return array if isinstance(array, torch.Tensor) else torch.from_numpy(np.asarray(array))
