@@ -129,6 +129,185 @@ def test_early_stopping_stops_early_and_keeps_the_best(moons):
     assert np.argmin(losses) == len(losses) - 4
 
 
+@pytest.mark.parametrize("n", [4, 8, 20])
+def test_early_stopping_on_tiny_sets_holds_back_one_of_each_class(moons, n):
+    X, y = moons
+    rows = np.r_[np.flatnonzero(y == 0)[: n // 2], np.flatnonzero(y == 1)[: n // 2]]
+    clf = small(early_stopping=True, max_epochs=2).fit(X[rows], y[rows])
+    assert clf.net_.history_[0, "valid_batch_count"] == 1
+    assert "valid_acc" in clf.net_.history_[0]
+
+
+def test_early_stopping_without_a_sample_to_hold_back_says_so(moons):
+    X, y = moons
+    rows = np.r_[np.flatnonzero(y == 0)[:9], np.flatnonzero(y == 1)[:1]]
+    with pytest.warns(UserWarning, match="early_stopping is left out: class 1 has a single sample"):
+        clf = small(early_stopping=True, max_epochs=7).fit(X[rows], y[rows])
+    assert len(clf.history_) == 7
+
+
+# --- what is drawn, in which order, from which generator ------------------------------
+
+
+def trained_by_hand(X, y, weights, params):
+    """The training written out: shuffled batches, momentum, decay, weighted cross-entropy."""
+    generator = torch.Generator().manual_seed(np.random.RandomState(0).randint(2**31))
+    network = MultilayerPerceptron((X.shape[1], *params["hidden_layer_sizes"], 2), generator)
+    X, y, weights = torch.tensor(X), torch.tensor(y), torch.tensor(weights, dtype=torch.float32)
+    velocity = [torch.zeros_like(p) for p in network.parameters()]
+    for _ in range(params["max_epochs"]):
+        order = torch.randperm(len(X), generator=generator)
+        for index in order.split(params["batch_size"]):
+            loss = torch.nn.functional.cross_entropy(network(X[index]), y[index], reduction="none")
+            gradients = torch.autograd.grad((loss * weights[index]).mean(), network.parameters())
+            for p, v, g in zip(network.parameters(), velocity, gradients, strict=True):
+                v.mul_(0.9).add_(g + 1e-6 * p.detach())
+                p.data -= params["lr"] * v
+    return network(X).softmax(1).detach().numpy()
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_training_is_what_it_is_written_out(moons, weighted):
+    """Every draw counts: an order that is not shuffled, or shuffled once, gives other scores."""
+    X, y = moons
+    params = {"hidden_layer_sizes": (8, 8), "max_epochs": 3, "batch_size": 7, "lr": 0.05}
+    given = np.where(y == 1, 3.0, 1.0) if weighted else np.ones(len(y))
+    weight = given if weighted else None
+    clf = FakeSpotterClassifier(**params, random_state=0, device="cpu")
+    found = clf.fit(X, y, sample_weight=weight).predict_proba(X)
+    expected = trained_by_hand(X, y, given / given.mean(), params)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_threads_do_not_disturb_each_other(moons):
+    """Eight fits in four threads, against the same fits one after another."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    X, y = moons
+
+    def scores(seed):
+        return small(random_state=seed, lr=0.05).fit(X, y).predict_proba(X)
+
+    threads = torch.get_num_threads()
+    alone = [scores(seed) for seed in range(8)]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(scores, range(8)))
+    np.testing.assert_allclose(together, alone, atol=1e-6)
+    assert torch.get_num_threads() == threads
+
+
+@pytest.mark.parametrize("mode", ["no_grad", "inference_mode", "float64", "meta"])
+def test_modes_and_defaults_of_the_caller_do_not_matter(moons, mode):
+    X, y = moons
+    expected = small().fit(X, y).predict_proba(X)
+    try:
+        if mode == "float64":
+            torch.set_default_dtype(torch.float64)
+        if mode == "meta":  # stands for a GPU that is the default
+            torch.set_default_device("meta")
+        with getattr(torch, mode, torch.enable_grad)() if "_" in mode else torch.enable_grad():
+            found = small().fit(X, y).predict_proba(X)
+    finally:
+        torch.set_default_dtype(torch.float32)
+        torch.set_default_device(None)
+    np.testing.assert_array_equal(found, expected)
+
+
+# --- weights --------------------------------------------------------------------------
+
+
+def test_balanced_classes_weigh_the_same_in_sum(moons):
+    """20 of one class and 60 of the other: weights of 2 and 2/3."""
+    X, y = moons
+    rows = np.r_[np.flatnonzero(y == 0)[:20], np.flatnonzero(y == 1)]
+    X, y = X[rows], y[rows]
+    by_class = small(class_weight="balanced", lr=0.05).fit(X, y).predict_proba(X)
+    weights = np.where(y == 0, 2, 2 / 3)
+    np.testing.assert_allclose(
+        small(lr=0.05).fit(X, y, sample_weight=weights).predict_proba(X), by_class, atol=1e-6
+    )
+    named = small(class_weight={0: 6, 1: 2}, lr=0.05).fit(X, y).predict_proba(X)
+    np.testing.assert_allclose(named, by_class, atol=1e-6)
+    plain = small(lr=0.05).fit(X, y).predict_proba(X)
+    assert by_class[:, 0].mean() > plain[:, 0].mean() + 0.05
+
+
+def test_a_sample_without_weight_is_not_learnt(moons):
+    X, y = moons
+    flipped = np.where(np.arange(len(y)) < 40, 1 - y, y)
+    weights = (np.arange(len(y)) >= 40).astype(float)
+    kept = small(lr=0.05).fit(X, y, sample_weight=weights).predict_proba(X)
+    np.testing.assert_array_equal(
+        small(lr=0.05).fit(X, flipped, sample_weight=weights).predict_proba(X), kept
+    )
+
+
+def test_weights_with_early_stopping(moons):
+    X, y = moons
+    clf = small(early_stopping=True, lr=0.05).fit(X, y, sample_weight=np.linspace(0, 1, len(y)))
+    assert np.isfinite(clf.history_[:, "valid_loss"]).all()
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        (np.zeros(120), "at least one non-zero number"),
+        (-np.ones(120), "Negative values"),
+        (np.ones(119), "sample_weight.shape == "),
+        (np.full(120, np.nan), "contains NaN"),
+    ],
+)
+def test_bad_weights(moons, weights, message):
+    with pytest.raises(ValueError, match=message):
+        small().fit(*moons, sample_weight=weights)
+
+
+def test_weights_through_a_pipeline(moons):
+    X, y = moons
+    weights = np.where(y == 1, 5.0, 1.0)
+    pipeline = make_pipeline(StandardScaler(), small(lr=0.05))
+    pipeline.fit(X, y, fakespotterclassifier__sample_weight=weights)
+    plain = make_pipeline(StandardScaler(), small(lr=0.05)).fit(X, y)
+    assert pipeline.predict_proba(X)[:, 1].mean() > plain.predict_proba(X)[:, 1].mean() + 0.05
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("lr", 0),
+        ("momentum", 1.5),
+        ("max_epochs", 0),
+        ("batch_size", 2.5),
+        ("class_weight", "even"),
+        ("validation_fraction", 1.0),
+        ("early_stopping", "yes"),
+        ("hidden_layer_sizes", 3),
+        ("hidden_layer_sizes", (8, 0)),
+    ],
+)
+def test_bad_parameters_are_named(moons, name, value):
+    with pytest.raises(ValueError, match=f"The '{name}' parameter of FakeSpotterClassifier must"):
+        small().set_params(**{name: value}).fit(*moons)
+
+
+@pytest.mark.filterwarnings("ignore:The given NumPy array is not writable")  # torch on pandas
+def test_a_raw_net_of_skorch_after_pandas_output(moons):
+    """skorch turns a table into one tensor per column; the network takes them as they come."""
+    pytest.importorskip("pandas")
+    from skorch import NeuralNetClassifier
+
+    X, y = moons
+    net = NeuralNetClassifier(
+        MultilayerPerceptron, module__widths=(2, 8, 2), criterion=torch.nn.CrossEntropyLoss
+    ).set_params(max_epochs=2, verbose=0, train_split=None)
+    torch.manual_seed(0)
+    pipeline = make_pipeline(StandardScaler(), net).set_output(transform="pandas")
+    scores = pipeline.fit(X, y).predict_proba(X)
+    torch.manual_seed(0)
+    plain = make_pipeline(StandardScaler(), net).set_output(transform="default")
+    np.testing.assert_allclose(scores, plain.fit(X, y).predict_proba(X), atol=1e-6)
+
+
 def test_diverging_training_is_an_error(moons):
     X, y = moons
     with pytest.raises(ValueError, match=r"training diverged.*StandardScaler"):

@@ -207,7 +207,14 @@ def test_every_estimator_is_checked():
     assert found == checked, "add it to OF_NUMBERS or OF_PICTURES"
 
 
-@parametrize_with_checks(OF_NUMBERS)
+def expected_failures_on_numbers(estimator):
+    if isinstance(estimator, FakeSpotterClassifier):
+        reason = "a sample of weight 0 takes its place in a batch, a repeated one another's"
+        return {"check_sample_weight_equivalence_on_dense_data": reason}
+    return {}
+
+
+@parametrize_with_checks(OF_NUMBERS, expected_failed_checks=expected_failures_on_numbers)
 def test_on_numbers(estimator, check):
     check(estimator)
 

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from skfakespotter.backbones._backbone import Backbone, WeightsError
 from skfakespotter.backbones._files import open_file
+from skfakespotter.backbones._seeding import build_seeded
 
 INPUT_SIZE = (150, 150)
 MEAN = (122.782, 117.001, 104.298)
@@ -207,15 +208,11 @@ def _pad_to(x, shape):
 
 
 def _random_network(seed=0):
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        network = DlibFaceNet()
-        for parameter in network.parameters():
-            if parameter.ndim > 1:
-                nn.init.kaiming_normal_(parameter, nonlinearity="relu")
-            else:
-                nn.init.zeros_(parameter)
-    return network.requires_grad_(False).eval()
+    network = build_seeded(DlibFaceNet, seed, relu=True)
+    for parameter in network.parameters():
+        if parameter.ndim == 1:
+            nn.init.zeros_(parameter)
+    return network
 
 
 def _installed_file():

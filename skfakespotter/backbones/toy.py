@@ -4,10 +4,11 @@ import torch
 from torch import nn
 
 from skfakespotter.backbones._backbone import Backbone
+from skfakespotter.backbones._seeding import build_seeded
 
 
 class AnyWidthMLP(nn.Module):
-    """Two fully-connected layers with seeded random weights, for inputs of any width.
+    """Two fully-connected layers for inputs of any width.
 
     The inputs are projected to 8 numbers by a fixed cosine basis first, so that one
     network serves every width.
@@ -15,9 +16,7 @@ class AnyWidthMLP(nn.Module):
 
     def __init__(self):
         super().__init__()
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            self.fc1, self.fc2 = nn.Linear(8, 16), nn.Linear(16, 4)
+        self.fc1, self.fc2 = nn.Linear(8, 16), nn.Linear(16, 4)
 
     def forward(self, x):
         """Map (n, n_features) to (n, 4)."""
@@ -29,14 +28,13 @@ class AnyWidthMLP(nn.Module):
 
 def toy_vector_backbone(weights=None):
     """Build the ``"toy_vector"`` backbone: arrays (n, n_features), two layers."""
-    return Backbone("toy_vector", AnyWidthMLP().requires_grad_(False).eval())
+    return Backbone("toy_vector", build_seeded(AnyWidthMLP))
 
 
 def toy_image_backbone(weights=None):
     """Build the ``"toy_image"`` backbone: 32x32 pictures, two conv and one fc layer."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        module = nn.Sequential(
+    module = build_seeded(
+        lambda: nn.Sequential(
             nn.Conv2d(3, 6, 3, stride=2),
             nn.ReLU(),
             nn.Conv2d(6, 8, 3, stride=2),
@@ -45,4 +43,5 @@ def toy_image_backbone(weights=None):
             nn.Flatten(),
             nn.Linear(8, 4),
         )
-    return Backbone("toy_image", module.eval(), input_size=(32, 32), mean=127.5, scale=127.5)
+    )
+    return Backbone("toy_image", module, input_size=(32, 32), mean=127.5, scale=127.5)

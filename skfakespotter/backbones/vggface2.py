@@ -37,6 +37,7 @@ from torch.nn import functional as F
 from torch.nn.utils import fuse_conv_bn_eval
 
 from skfakespotter.backbones._backbone import Backbone
+from skfakespotter.backbones._seeding import build_seeded
 from skfakespotter.backbones._weights import check_weights, find_weights, read_weights
 
 INPUT_SIZE = (224, 224)
@@ -286,14 +287,16 @@ def read_network(path, architecture="resnet50", *, fold=True):
     check_weights(path, weights, shapes)
     if "conv1_7x7_s2.weight" in weights:
         weights["conv1_7x7_s2.weight"] = weights["conv1_7x7_s2.weight"].flip(1)  # from RGB
-    state = {key: torch.tensor(0) for key in network.state_dict()}  # num_batches_tracked
+    state = {
+        key: torch.tensor(0, device="cpu") for key in network.state_dict()
+    }  # num_batches_tracked
     state |= {key: weights[name] for key, name in names.items()}
     network.load_state_dict(state, assign=True)
     return _finish(network, fold)
 
 
 def random_network(architecture="resnet50", *, seed=0, fold=True):
-    """Give the untrained network: seeded weights, a baseline for the trained one.
+    """Return the untrained network: seeded weights, a baseline for the trained one.
 
     Parameters
     ----------
@@ -309,13 +312,8 @@ def random_network(architecture="resnet50", *, seed=0, fold=True):
     VGGFace2Net
         In evaluation mode.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        network = VGGFace2Net(squeeze=architecture == "senet50")
-        for parameter in network.parameters():
-            if parameter.ndim > 1:
-                nn.init.kaiming_normal_(parameter, nonlinearity="relu")
-    return _finish(network, fold)
+    squeeze = architecture == "senet50"
+    return _finish(build_seeded(lambda: VGGFace2Net(squeeze), seed, relu=True), fold)
 
 
 def _finish(network, fold):
@@ -353,7 +351,7 @@ def _naming(weights):
 
 
 def _caffe_name(key, separator):
-    """Give Caffe's name of a parameter.
+    """Return Caffe's name of a parameter.
 
     ``layer1.0.bn2.weight`` is ``conv2_1_3x3_bn.weight`` in Oxford's exports.
     """
