@@ -1,14 +1,17 @@
 """Contents: whether a file is still the one that was read."""
 
+from __future__ import annotations
+
 import hashlib
 import os
 import time
+from collections.abc import Sequence
 
 RACY = 2.0  # seconds; a file may change twice within one tick of its time stamp
 _KNOWN = {}
 
 
-def content_of(paths):
+def content_of(paths: Sequence[str | os.PathLike]) -> tuple[str | None, ...]:
     """Return a digest of what files hold, reading again only those that have changed.
 
     Parameters

@@ -1,14 +1,17 @@
 """Files of weights: opened only where they are files, and small enough to be a network."""
 
+from __future__ import annotations
+
 import os
 import stat
+from typing import BinaryIO
 
 from skfakespotter.backbones._backbone import WeightsError
 
 LARGEST = 8 * 2**30 - 1  # bytes; the largest vision networks in use take half of it
 
 
-def open_file(path, largest=LARGEST):
+def open_file(path: str | os.PathLike, largest: int = LARGEST) -> BinaryIO:
     """Open a file of weights for reading.
 
     A pipe would wait for ever and a device never end, so only regular files are opened.
@@ -53,6 +56,6 @@ def open_file(path, largest=LARGEST):
     return file
 
 
-def size_of(file):
+def size_of(file: BinaryIO) -> int:
     """Return the size of an open file in bytes."""
     return os.fstat(file.fileno()).st_size

@@ -8,10 +8,13 @@ datasets, and filters loaded from plugins), and a dataset may claim any size. Wh
 writes needs none of that, so that it is refused before a value is read.
 """
 
+from __future__ import annotations
+
 import json
 import math
 import os
 import sys
+from typing import Any, BinaryIO
 
 import h5py
 import numpy as np
@@ -26,8 +29,9 @@ class RefusedError(ValueError):
     """Something that Keras does not write: the reason, and the place in the file."""
 
 
-def main(path, out):
+def main(path: str, out: BinaryIO) -> None:
     """Write a line of JSON (names and shapes, or a reason), then the values as float32."""
+    head: Any
     try:
         with open(path, "rb") as raw:
             size = os.fstat(raw.fileno()).st_size
@@ -56,7 +60,7 @@ def _limit(size):
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
 
 
-def read(file, left):
+def read(file: h5py.File, left: int) -> dict[str, np.ndarray]:
     """Return arrays by ``layer.weight`` and so on, in PyTorch's axis order."""
     weights = {}
     root = _follow(file, "model_weights") if "model_weights" in file else file

@@ -1,5 +1,7 @@
 """Keras's ``.h5`` files, read in a process of their own (see ``_keras_child``)."""
 
+from __future__ import annotations
+
 import json
 import math
 import os
@@ -20,7 +22,7 @@ CHILD = Path(__file__).with_name("_keras_child.py")
 PATIENCE = 120  # seconds, where the child cannot limit itself
 
 
-def read_keras(path):
+def read_keras(path: str | os.PathLike) -> dict[str, torch.Tensor]:
     """Read the weights that Keras 2 saves, alone or in a whole model.
 
     Parameters

@@ -5,7 +5,10 @@ a constant forty times. Torch's "meta" device computes shapes without values, so
 nothing is allocated before it is known how much it would be.
 """
 
+from __future__ import annotations
+
 import math
+from typing import Any
 
 import torch
 from torch.func import functional_call
@@ -21,7 +24,7 @@ MOST_VALUES = 2**27  # at a time, for two pictures: 512 MiB
 MOST_WORK = 2**40  # multiplications for two pictures; a ViT-L at 224 pixels takes 2**37
 
 
-def apply(operator, attributes, given):
+def apply(operator: str, attributes: dict, given: list) -> tuple[torch.Tensor, ...]:
     """Run an operator on tensors, and whole numbers on the host, on one device.
 
     Parameters
@@ -49,7 +52,7 @@ def apply(operator, attributes, given):
     return found if isinstance(found, tuple) else (found,)
 
 
-def check_constant(operator, attributes, given, left):
+def check_constant(operator: str, attributes: dict, given: list, left: int) -> int:
     """Raise unless an operator on constants gives at most ``left`` values; return how many."""
     values = VALUES.get(operator, ())
     shapes = [x if x is None or i in values else x.to("meta") for i, x in enumerate(given)]
@@ -59,7 +62,11 @@ def check_constant(operator, attributes, given, left):
     return size
 
 
-def trace(network, shape):
+class StepError(ValueError):
+    """A node that does not run; its cause says why."""
+
+
+def trace(network: Any, shape: tuple[int, int, int, int]) -> dict[str, torch.Tensor]:
     """Run a network on shapes alone.
 
     Parameters
@@ -78,8 +85,10 @@ def trace(network, shape):
     Raises
     ------
     UnsupportedError
-        When it does not fit the shape, or would take too much memory or time. Its attribute
-        ``step`` is the node.
+        When the input itself is too large.
+    StepError
+        When a node does not fit it, or all would take too much memory or time; it holds the
+        node.
     """
     if math.prod(shape) > MOST_VALUES:
         raise UnsupportedError(f"{tuple(shape)} is too large an input")
@@ -94,8 +103,7 @@ def trace(network, shape):
             if live > MOST_VALUES or work > MOST_WORK:
                 raise UnsupportedError("needs too much memory or time")
         except Exception as error:  # torch raises several types for shapes that do not fit
-            error.step = step
-            raise
+            raise StepError(step) from error
         new = dict(zip(step.outputs, found, strict=False))
         values |= new
         everything |= new

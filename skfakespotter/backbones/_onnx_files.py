@@ -1,8 +1,11 @@
 """ONNX files: read and checked by the package ``onnx``; nothing in them is executed."""
 
+from __future__ import annotations
+
 import math
 import os
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -18,7 +21,7 @@ FLOATS = {1: 4, 10: 2, 11: 8, 16: 2}
 WHOLES = {2: 1, 3: 1, 6: 4, 7: 8, 9: 1}
 
 
-def read_model(path):
+def read_model(path: str | os.PathLike) -> Any:
     """Read an ONNX file.
 
     Parameters
@@ -56,13 +59,13 @@ def read_model(path):
     return model
 
 
-def names_beside(model):
+def names_beside(model: Any) -> set[str]:
     """Return the names of the files that hold weights of a model, as it states them."""
     entries = [entry for tensor in _outside(model) for entry in tensor.external_data]
     return {entry.value for entry in entries if entry.key == "location"}
 
 
-def read_beside(path, model):
+def read_beside(path: str | os.PathLike, model: Any) -> None:
     """Put into a model the weights that stand in files beside it, and check it.
 
     Parameters
@@ -139,7 +142,7 @@ def _read_tensor(onnx, path, tensor):
     del tensor.external_data[:]
 
 
-def input_of(graph, path):
+def input_of(graph: Any, path: str | os.PathLike) -> tuple[str, int | None, tuple[int, int] | None]:
     """Return the input's name, its fixed batch size or None, its height and width or None."""
     constants = {tensor.name for tensor in graph.initializer}
     inputs = [value for value in graph.input if value.name not in constants]
@@ -151,7 +154,7 @@ def input_of(graph, path):
     return inputs[0].name, batch or None, (height, width) if height and width else None
 
 
-def attributes_of(node):
+def attributes_of(node: Any) -> dict[str, Any]:
     """Return a node's attributes: numbers, str, lists of them, and tensors."""
     from onnx import TensorProto, helper
 
@@ -164,7 +167,7 @@ def attributes_of(node):
     return attributes
 
 
-def to_tensor(tensor):
+def to_tensor(tensor: Any) -> torch.Tensor:
     """Turn a TensorProto into a tensor on the CPU; all floating-point types become float32.
 
     Parameters

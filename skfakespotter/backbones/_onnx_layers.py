@@ -1,5 +1,7 @@
 """Layers: ONNX's convolutions and products with constant weights as torch layers."""
 
+from __future__ import annotations
+
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -11,7 +13,9 @@ class UnsupportedError(ValueError):
     """An operator, or a variant of one, that is not written out here."""
 
 
-def make_layer(operator, inputs, attributes, constants):
+def make_layer(
+    operator: str, inputs: list[str], attributes: dict, constants: dict[str, torch.Tensor]
+) -> tuple[nn.Module | None, list[str] | None]:
     """Make a torch layer of a convolution or of a product with constant weights.
 
     Parameters
@@ -156,7 +160,7 @@ def _groups(attributes, weight):
     return groups
 
 
-def pair(attributes, name, default=1):
+def pair(attributes: dict, name: str, default: int = 1) -> tuple[int, int]:
     """Return an attribute of two whole numbers, for height and width.
 
     Parameters
@@ -179,7 +183,7 @@ def pair(attributes, name, default=1):
     return values
 
 
-def paddings(attributes):
+def paddings(attributes: dict) -> tuple[tuple[int, ...] | None, tuple[int, int]]:
     """Return padding as F.pad takes it, where it is uneven, and as a layer takes it."""
     if attributes.get("auto_pad", "NOTSET") == "VALID":
         return None, (0, 0)

@@ -1,9 +1,13 @@
 """An ONNX graph as a torch network, run node by node, with real torch layers to monitor."""
 
+from __future__ import annotations
+
 import hashlib
+import os
 import re
 from collections import Counter
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -57,7 +61,7 @@ class OnnxNetwork(nn.Module):
         When the file is broken or holds what is not supported; it names the node.
     """
 
-    def __init__(self, path, all_outputs=False):
+    def __init__(self, path: str | os.PathLike, all_outputs: bool = False) -> None:
         super().__init__()
         model = read_model(path)
         self.files_beside = sorted(names_beside(model))
@@ -70,11 +74,11 @@ class OnnxNetwork(nn.Module):
             del self._outputs[1:]
         builder = _Builder(self, path, model, batch)
         self._steps, self._constants = builder.steps, builder.constants
-        self._buffer_names = {}
+        self._buffer_names: dict[str, str] = {}
         self._finish(path)
         self.requires_grad_(False).eval()
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> Any:
         """Map (n, 3, h, w) to the graph's first output, or to the tuple of all."""
         values = {self.input_name: x}
         for step in self._steps:
@@ -89,18 +93,18 @@ class OnnxNetwork(nn.Module):
         found = tuple(self.value(name, values) for name in self._outputs)
         return found if self._all_outputs else found[0]
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
         """Tell apart graphs with the same layers, for the fingerprint's sake."""
         return f"sha256={self._digest}"
 
-    def value(self, name, values):
+    def value(self, name: str, values: dict[str, torch.Tensor]) -> torch.Tensor:
         """Return what has this name: a value computed so far, or a constant."""
         if name in values:
             return values[name]
         buffer = self._buffer_names.get(name)
         return self._constants[name] if buffer is None else self.get_buffer(buffer)
 
-    def specialize(self, size):
+    def specialize(self, size: tuple[int, int]) -> None:
         """Compute beforehand what depends on the pictures' size alone, such as shapes.
 
         Parameters
@@ -110,7 +114,7 @@ class OnnxNetwork(nn.Module):
 
         Raises
         ------
-        UnsupportedError
+        UnsupportedError, StepError
             As for :func:`trace`.
         """
         shapes = {k: v for k, v in trace(self, (2, 3, *size)).items() if not v.is_meta}
@@ -258,7 +262,7 @@ class _Builder:
         self.steps = [step for step in self.steps if id(step) not in merged]
 
 
-def label(name, operator):
+def label(name: str, operator: str) -> str:
     """Name a node as messages do."""
     return f"node {shorten(name)!r} ({shorten(operator)})"
 

@@ -4,6 +4,8 @@ As in ``_onnx_operators``: attributes first, then inputs. Shapes are whole numbe
 that stay on the host; ``VALUES`` says which inputs must be such.
 """
 
+from __future__ import annotations
+
 import math
 
 import torch
@@ -43,14 +45,14 @@ CASTS = {
 }
 
 
-def numbers(given):
+def numbers(given: torch.Tensor) -> list[int]:
     """Return the whole numbers in a tensor; those that depend on a picture are no shape."""
     if given.is_meta or given.is_floating_point():
         raise UnsupportedError("a shape that depends on the pictures, or is no whole number")
     return given.reshape(-1).tolist()
 
 
-def axes_of(attributes, given):
+def axes_of(attributes: dict, given: torch.Tensor | None) -> list[int] | None:
     """Axes are an attribute before opset 13 or 18, and an input since; None means all."""
     return attributes.get("axes") if given is None else numbers(given)
 

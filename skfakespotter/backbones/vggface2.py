@@ -28,6 +28,9 @@ K. He et al., "Deep residual learning for image recognition", CVPR 2016.
 J. Hu et al., "Squeeze-and-Excitation networks", CVPR 2018.
 """
 
+from __future__ import annotations
+
+import os
 import re
 from pathlib import Path
 
@@ -65,7 +68,7 @@ CAFFE_PARTS = {
 class Bottleneck(nn.Module):
     """1x1, 3x3 and 1x1 convolutions beside a skip connection, with optional channel gates."""
 
-    def __init__(self, in_channels, width, stride, squeeze):
+    def __init__(self, in_channels: int, width: int, stride: int, squeeze: bool) -> None:
         super().__init__()
         channels = 4 * width
         self.conv1 = nn.Conv2d(in_channels, width, 1, stride, bias=False)
@@ -84,7 +87,7 @@ class Bottleneck(nn.Module):
                 nn.Conv2d(in_channels, channels, 1, stride, bias=False), nn.BatchNorm2d(channels)
             )
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map (n, in_channels, h, w) to (n, 4 width, h / stride, w / stride)."""
         y = F.relu(self.bn1(self.conv1(x)))
         y = F.relu(self.bn2(self.conv2(y)))
@@ -112,7 +115,7 @@ class VGGFace2Net(nn.Module):
     torch.Size([1, 8631])
     """
 
-    def __init__(self, squeeze=False):
+    def __init__(self, squeeze: bool = False) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
@@ -126,13 +129,14 @@ class VGGFace2Net(nn.Module):
             self.add_module(f"layer{stage + 1}", nn.Sequential(*blocks))
         self.fc = nn.Linear(channels, N_CLASSES)
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map pictures (n, 3, 224, 224) to the scores of 8,631 people."""
         x = F.max_pool2d(F.relu(self.bn1(self.conv1(x))), 3, 2, ceil_mode=True)
-        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        for stage in (1, 2, 3, 4):
+            x = self.get_submodule(f"layer{stage}")(x)
         return self.fc(F.avg_pool2d(x, 7).flatten(1))
 
-    def fold(self):
+    def fold(self) -> VGGFace2Net:
         """Fold every batch normalisation into the convolution before it, in place.
 
         Returns
@@ -144,12 +148,12 @@ class VGGFace2Net(nn.Module):
             for number in "123":
                 if hasattr(module, f"bn{number}"):
                     fold_batch_norm(module, f"conv{number}", f"bn{number}")
-            if getattr(module, "downsample", None) is not None:
+            if isinstance(module, Bottleneck) and module.downsample is not None:
                 fold_batch_norm(module.downsample, "0", "1")
         return self
 
 
-def fold_batch_norm(parent, conv, bn):
+def fold_batch_norm(parent: nn.Module, conv: str, bn: str) -> None:
     """Replace a convolution and the batch normalisation after it by one convolution.
 
     With running mean m and variance v, scale g and shift b, the kernel is multiplied by
@@ -167,7 +171,7 @@ def fold_batch_norm(parent, conv, bn):
     setattr(parent, bn, nn.Identity())
 
 
-def vggface2_resnet50(weights=None):
+def vggface2_resnet50(weights: str | os.PathLike | None = None) -> Backbone:
     """Build the ``"vggface2_resnet50"`` backbone, the network of the paper.
 
     Parameters
@@ -199,7 +203,7 @@ def vggface2_resnet50(weights=None):
     return _backbone("resnet50", weights)
 
 
-def vggface2_senet50(weights=None):
+def vggface2_senet50(weights: str | os.PathLike | None = None) -> Backbone:
     """Build the ``"vggface2_senet50"`` backbone: 86 layers, 32 of them channel gates.
 
     Parameters
@@ -220,7 +224,7 @@ def vggface2_senet50(weights=None):
     return _backbone("senet50", weights)
 
 
-def published_names(architecture):
+def published_names(architecture: str) -> list[str]:
     """List the names under which the weights of a network are published.
 
     Parameters
@@ -249,7 +253,9 @@ def published_names(architecture):
     ]
 
 
-def read_network(path, architecture="resnet50", *, fold=True):
+def read_network(
+    path: str | os.PathLike, architecture: str = "resnet50", *, fold: bool = True
+) -> VGGFace2Net:
     """Read a network from a weight file, executing nothing that it holds.
 
     Parameters
@@ -295,7 +301,9 @@ def read_network(path, architecture="resnet50", *, fold=True):
     return _finish(network, fold)
 
 
-def random_network(architecture="resnet50", *, seed=0, fold=True):
+def random_network(
+    architecture: str = "resnet50", *, seed: int = 0, fold: bool = True
+) -> VGGFace2Net:
     """Return the untrained network: seeded weights, a baseline for the trained one.
 
     Parameters

@@ -7,11 +7,11 @@ import math
 import warnings
 from collections.abc import Sequence
 from numbers import Integral, Real
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state, compute_sample_weight
@@ -151,9 +151,7 @@ class FakeSpotterClassifier(ClassifierMixin, BaseEstimator):
         self.random_state = random_state
         self.verbose = verbose
 
-    def fit(
-        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
-    ) -> FakeSpotterClassifier:
+    def fit(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> FakeSpotterClassifier:
         """Train the net.
 
         Parameters
@@ -203,7 +201,7 @@ class FakeSpotterClassifier(ClassifierMixin, BaseEstimator):
             )
         return self
 
-    def predict_proba(self, X: ArrayLike) -> NDArray:
+    def predict_proba(self, X: Any) -> Any:
         """Return the probability of each class.
 
         Parameters
@@ -228,7 +226,7 @@ class FakeSpotterClassifier(ClassifierMixin, BaseEstimator):
             scores = network(x).softmax(1)
         return scores.clone() if dispatched else scores.numpy()
 
-    def predict(self, X: ArrayLike) -> NDArray:
+    def predict(self, X: Any) -> Any:
         """Return the most probable class.
 
         Parameters

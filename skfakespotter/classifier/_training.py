@@ -46,7 +46,7 @@ class MultilayerPerceptron(nn.Sequential):
             layers += [linear, nn.ELU()]
         super().__init__(*layers[:-1])
 
-    def forward(self, X: torch.Tensor | None = None, **columns: torch.Tensor) -> torch.Tensor:
+    def forward(self, X: Any = None, **columns: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
         """Map (n, n_features) to (n, n_classes).
 
         A raw skorch net turns a table (``set_output(transform="pandas")``) into one tensor per
@@ -54,7 +54,7 @@ class MultilayerPerceptron(nn.Sequential):
         """
         if X is None:
             X = torch.stack([column.reshape(-1) for column in columns.values()], dim=1)
-        return super().forward(X.to(self[0].weight.dtype))
+        return super().forward(X.to(next(self.parameters()).dtype))
 
 
 class MeanCrossEntropy(nn.CrossEntropyLoss):
@@ -86,7 +86,7 @@ class HeldBack:
         Positions of the samples.
     """
 
-    def __init__(self, train: NDArray, valid: NDArray) -> None:
+    def __init__(self, train: Any, valid: Any) -> None:
         self.train, self.valid = train, valid
 
     def __call__(self, dataset: Any, y: Any = None, groups: Any = None) -> tuple[Subset, Subset]:

@@ -270,7 +270,7 @@ class TestOptionalFormats:
         (b"<!DOCTYPE html><html>Google Drive - Virus scan warning</html>", "is an HTML page"),
         (b"\n\n  <html>", "is an HTML page"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:00", "is a Git LFS pointer"),
-        (gzip.compress(b"weights"), "is a compressed archive"),
+        (gzip.compress(b"weights", mtime=0), "is a compressed archive"),
         (b"", "truncated, or not weights"),
         (b"not weights at all", "truncated, or not weights"),
         (bytes(range(256)) * 4, "truncated, or not weights"),
