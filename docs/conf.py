@@ -106,6 +106,7 @@ STAGES = [  # module, title, what it is for
     ("coverage", "Coverage, below the transformer", "Watching a network's neurons by hand."),
     ("cache", "Cache", "One forward pass, however many fits."),
     ("classifier", "Classifier", "The paper's five-layer network."),
+    ("experts", "Experts", "Unlike experts, joined by learned weights."),
     ("pipeline", "Pipeline", "All of it in one call."),
     ("experts", "Experts", "Detectors that differ, joined by weights that are learned."),
     ("detectors", "Detectors", "What ships: specialists, their cards and verdicts."),

@@ -15,6 +15,13 @@ from skfakespotter.classifier import FakeSpotterClassifier as FakeSpotterClassif
 from skfakespotter.datasets import load_coverage_sample as load_coverage_sample
 from skfakespotter.datasets import load_folders as load_folders
 from skfakespotter.datasets import make_pictures as make_pictures
+from skfakespotter.detectors import Detector as Detector
+from skfakespotter.detectors import evaluate_detector as evaluate_detector
+from skfakespotter.detectors import list_detectors as list_detectors
+from skfakespotter.detectors import load_detector as load_detector
+from skfakespotter.detectors import save_detector as save_detector
+from skfakespotter.detectors import score_pictures as score_pictures
+from skfakespotter.detectors import train_detector as train_detector
 from skfakespotter.evaluation import AdversarialAttack as AdversarialAttack
 from skfakespotter.evaluation import DetectionReport as DetectionReport
 from skfakespotter.evaluation import RobustnessDisplay as RobustnessDisplay
@@ -33,6 +40,9 @@ from skfakespotter.evaluation import robustness_curve as robustness_curve
 from skfakespotter.evaluation import stability as stability
 from skfakespotter.evaluation import within_pair as within_pair
 from skfakespotter.experts import ExpertStack as ExpertStack
+from skfakespotter.explanation import Explanation as Explanation
+from skfakespotter.explanation import ExplanationDisplay as ExplanationDisplay
+from skfakespotter.explanation import explain as explain
 from skfakespotter.faces import FaceAligner as FaceAligner
 from skfakespotter.faces import FaceRecord as FaceRecord
 from skfakespotter.images import ImageError as ImageError

@@ -30,6 +30,8 @@ def test_quickstart_does_the_main_job(tmp_path):
         assert output.count(f"\n{figure}") == 2
     assert "probability of fake: " in output
     assert "not scored, unreadable" in output
+    assert "astronaut.png: no trace of the families these detectors know" in output
+    assert "text.jpg: cannot say: cannot be read as a picture" in output
     with Image.open(tmp_path / "report" / "curves.png") as curves:
         assert curves.size[0] > 1000
     assert (tmp_path / "report" / "detector.joblib").stat().st_size < 1_000_000

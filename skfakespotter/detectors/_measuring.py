@@ -1,0 +1,155 @@
+"""Measuring: the main face of many pictures, counted in batches, described, never kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skfakespotter._progress import track
+from skfakespotter._typing import Device
+from skfakespotter.detectors._faces import CroppedFace, read_faces
+from skfakespotter.faces import Cropping
+from skfakespotter.images import ImageError
+from skfakespotter.transformer import NeuronCoverageTransformer
+
+BATCH = 64  # pictures held at a time
+SAMPLE = 2000  # faces that the thresholds of equation 1 are taken over
+
+
+@dataclass(frozen=True, eq=False)
+class MeasuredFaces:
+    """What was measured of the main faces of pictures; pictures without one have no row.
+
+    Attributes
+    ----------
+    index : ndarray of shape (n,), int
+        Positions of the pictures.
+    counts : ndarray of shape (n, n_channels in all)
+        Active neurons per channel.
+    width, sharpness : ndarray of shape (n,)
+        Of the faces.
+    """
+
+    index: NDArray[np.int64]
+    counts: NDArray[Any]
+    width: NDArray[np.float64]
+    sharpness: NDArray[np.float64]
+
+
+def sample_coverage(
+    pictures: Sequence[Any],
+    cropping: Cropping,
+    *,
+    backbone: Any = "dlib",
+    device: Device = "auto",
+    n: int = SAMPLE,
+) -> NeuronCoverageTransformer:
+    """Compute the thresholds over an even sample of pictures.
+
+    Parameters
+    ----------
+    pictures : sequence of pictures
+        All of them.
+    cropping : Cropping
+        How faces are found and cropped.
+    backbone : str, default="dlib"
+        The network.
+    device : str, default="auto"
+        Where it computes.
+    n : int, default=2000
+        Pictures of the sample at most.
+
+    Returns
+    -------
+    NeuronCoverageTransformer
+        Fitted; it counts per channel.
+
+    Raises
+    ------
+    ValueError
+        When no picture shows a face.
+    """
+    chosen = np.unique(np.linspace(0, len(pictures) - 1, min(n, len(pictures))).astype(int))
+    crops = [face.crop for _, face in main_faces([pictures[i] for i in chosen], cropping)]
+    if not crops:
+        raise ValueError("pictures show no face: expected pictures of faces.")
+    coverage = NeuronCoverageTransformer(backbone, granularity="channel", device=device)
+    return coverage.fit(np.stack(crops))
+
+
+def measure_faces(
+    pictures: Sequence[Any],
+    coverage: NeuronCoverageTransformer,
+    cropping: Cropping,
+    *,
+    change: Any = None,
+    verbose: int = 0,
+) -> MeasuredFaces:
+    """Find and count the main face of every picture.
+
+    Parameters
+    ----------
+    pictures : sequence of pictures
+        Those that cannot be read, or show no face, have no row.
+    coverage : NeuronCoverageTransformer
+        Fitted.
+    cropping : Cropping
+        How faces are found and cropped.
+    change : callable, default=None
+        ``change(index, picture)`` returns what to look at instead, such as a perturbed copy.
+    verbose : int, default=0
+        Above 0, show a progress bar.
+
+    Returns
+    -------
+    MeasuredFaces
+        One row a face.
+    """
+    index, counts, width, sharpness = [], [], [], []
+    starts = (
+        range(start, min(start + BATCH, len(pictures))) for start in range(0, len(pictures), BATCH)
+    )
+    for batch in track(starts, len(pictures), "faces", verbose):
+        changed = [pictures[i] if change is None else change(i, pictures[i]) for i in batch]
+        found = list(main_faces(changed, cropping))
+        index += [batch[place] for place, _ in found]
+        width += [face.width for _, face in found]
+        sharpness += [face.sharpness for _, face in found]
+        if found:
+            crops = np.stack([face.crop for _, face in found])
+            counts.append(coverage.transform(crops).astype(np.uint16))
+    n_features = int(np.sum(coverage.n_channels_))
+    return MeasuredFaces(
+        np.array(index, np.int64),
+        np.concatenate(counts) if counts else np.empty((0, n_features), np.uint16),
+        np.array(width),
+        np.array(sharpness),
+    )
+
+
+def main_faces(pictures: Sequence[Any], cropping: Cropping) -> Iterator[tuple[int, CroppedFace]]:
+    """Find the main face of every picture that shows one.
+
+    Parameters
+    ----------
+    pictures : sequence of pictures
+        The pictures.
+    cropping : Cropping
+        How faces are found and cropped.
+
+    Yields
+    ------
+    (int, CroppedFace)
+        Position and face.
+    """
+    for place, picture in enumerate(pictures):
+        try:
+            found = read_faces(picture, cropping)
+        except ImageError:
+            continue
+        if found:
+            yield place, found[0]

@@ -1,0 +1,15 @@
+"""Explanation: which layers, channels and places of a face speak for fake."""
+
+from skfakespotter.explanation._evidence import layer_evidence, spread
+from skfakespotter.explanation._explain import Explanation, explain
+from skfakespotter.explanation._page import write_report
+from skfakespotter.explanation._plot import ExplanationDisplay
+
+__all__ = [
+    "Explanation",
+    "ExplanationDisplay",
+    "explain",
+    "layer_evidence",
+    "spread",
+    "write_report",
+]

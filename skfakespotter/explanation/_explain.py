@@ -1,0 +1,165 @@
+"""explain: which layers, channels and places of a face speak for fake, and by how much."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skfakespotter._typing import Picture
+from skfakespotter.detectors import load_detector, read_faces
+from skfakespotter.explanation._evidence import layer_evidence, spread
+from skfakespotter.explanation._linear import linear_form
+from skfakespotter.images import ImageError, is_path, load_image
+
+GRID = 75  # rows and columns of the map: a place is two pixels of dlib's crop
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """A score, taken apart; what :func:`explain` returns.
+
+    ``map.sum() + remainder == score``, to rounding, for every detector with a linear score.
+
+    Attributes
+    ----------
+    score : float
+        The detector's score of the face, larger means more fake.
+    map : ndarray of shape (75, 75), float64
+        Evidence of each place of the aligned face, over all layers that have maps: above 0
+        where it looks fake, in units of the score.
+    remainder : float
+        What has no place: the constant, and layers without a map.
+    layers : dict of str to float
+        Sum of each layer's evidence, in the network's order. With ``constant`` they add up
+        to the score.
+    constant : float
+        The score of an average real photograph: the intercept and all zero lines.
+    layer_maps : dict of str to ndarray of shape (rows, columns)
+        Evidence of the places of each layer at its own resolution.
+    exact : bool
+        False for an RBF SVC: then all parts are those of its first-order expansion about
+        this face. They add up to the score all the same, but say only what a small change
+        of the counts would do.
+    crop : ndarray of shape (h, w, 3), uint8
+        The aligned face that was looked at.
+    box : (float, float, float, float) or None
+        Where the face is in the picture; None when pictures are aligned faces.
+    """
+
+    score: float
+    map: NDArray[np.float64]
+    remainder: float
+    layers: dict[str, float]
+    constant: float
+    layer_maps: dict[str, NDArray[np.float64]]
+    exact: bool
+    crop: NDArray[np.uint8]
+    box: tuple[float, float, float, float] | None
+
+    def top_layers(self, n: int = 5) -> list[tuple[str, float]]:
+        """List the layers that say most, either way.
+
+        Parameters
+        ----------
+        n : int, default=5
+            Layers at most.
+
+        Returns
+        -------
+        list of (str, float)
+            Names and evidence, the strongest first.
+        """
+        return sorted(self.layers.items(), key=lambda pair: -abs(pair[1]))[:n]
+
+
+def explain(detector: Any, picture: Picture, *, face: int = 0, flip: bool = False) -> Explanation:
+    """Take the score of a face apart: by layer, and by place.
+
+    A score that is linear in counts of neurons is a sum over neurons, and every neuron of a
+    feature map has a place. So the map is no heuristic: it adds up to the score, without a
+    gradient and without an approximation. Averaged over many fakes of a family it shows what
+    the detector looks at; how far the map of one picture can be trusted has been measured,
+    see ``docs/detectors.md``.
+
+    Parameters
+    ----------
+    detector : str, Detector or fitted Pipeline
+        A detector, or the name or file of one; or a pipeline of ``FaceAligner``,
+        :class:`NeuronCoverageTransformer`, scaler and a linear classifier, such as
+        ``make_fakespotter(preset="recommended")``. With an RBF SVC the parts are those of a
+        first-order expansion.
+    picture : path, PIL image or ndarray
+        The picture.
+    face : int, default=0
+        Which face of the picture, the main one first.
+    flip : bool, default=False
+        Average with the mirrored face: its score, and its evidence mirrored back. Sharper, and
+        still exact, but of the mean of two scores.
+
+    Returns
+    -------
+    Explanation
+        Score, map and layers.
+
+    Raises
+    ------
+    ImageError
+        When the picture cannot be read, or has no such face.
+    TypeError
+        When the score of the detector cannot be taken apart.
+
+    References
+    ----------
+    S. Bach et al., "On Pixel-Wise Explanations for Non-Linear Classifier Decisions by
+    Layer-Wise Relevance Propagation", PLoS ONE 10, 2015 (parts that add up to the score).
+
+    Examples
+    --------
+    >>> from skimage.data import astronaut
+    >>> from skfakespotter import explain
+    >>> explanation = explain("stylegan", astronaut())
+    >>> bool(abs(explanation.map.sum() + explanation.remainder - explanation.score) < 1e-4)
+    True
+    """
+    if is_path(detector):
+        detector = load_detector(detector)
+    form_at, (coverage, cropping) = linear_form(detector)
+    crop, box = _crop(picture, cropping, face)
+    crops = np.stack([crop, crop[:, ::-1]] if flip else [crop])
+    form = form_at(coverage.transform(crops[:1]))
+    evidence = layer_evidence(coverage, form.weights, crops)
+    if flip:
+        evidence = {name: _mirrored_mean(values) for name, values in evidence.items()}
+    constant, layers, maps = form.intercept, {}, {}
+    for name, (values, *_) in evidence.items():
+        zero = form.baselines.get(name, 0.0)
+        constant += float(np.sum(zero))
+        layers[name] = float(np.sum(values - zero))
+        if np.ndim(values) == 2:
+            maps[name] = values - zero
+    total = sum((spread(of, (GRID, GRID)) for of in maps.values()), np.zeros((GRID, GRID)))
+    score = constant + sum(layers.values())
+    return Explanation(
+        score, total, score - float(total.sum()), layers, constant, maps, form.exact, crop, box
+    )
+
+
+def _crop(picture, cropping, face):
+    """Return the aligned face and its box."""
+    if cropping is None:
+        return load_image(picture), None
+    faces = read_faces(picture, cropping)
+    if faces:
+        if not 0 <= face < len(faces):
+            raise ImageError(f"has {len(faces)} faces, counted from 0: there is no face {face}")
+        return faces[face].crop, faces[face].box
+    raise ImageError("has no face that the face detector finds")
+
+
+def _mirrored_mean(values):
+    """Average the evidence of a face with that of its mirror image, mirrored back."""
+    straight, mirrored = values
+    return ((straight + (mirrored[..., ::-1] if np.ndim(mirrored) == 2 else mirrored)) / 2)[None]
