@@ -20,6 +20,7 @@ _HOMES = {
     "Backbone": "backbones",
     "Beautify": "perturbations",
     "Border": "perturbations",
+    "CNNDetection": "baselines",
     "CheapCues": "baselines",
     "CooccurrenceMatrices": "baselines",
     "CoverageCache": "cache",

@@ -5,6 +5,7 @@ from skfakespotter.backbones import list_backbones as list_backbones
 from skfakespotter.backbones import load_backbone as load_backbone
 from skfakespotter.backbones import register_backbone as register_backbone
 from skfakespotter.baselines import CheapCues as CheapCues
+from skfakespotter.baselines import CNNDetection as CNNDetection
 from skfakespotter.baselines import CooccurrenceMatrices as CooccurrenceMatrices
 from skfakespotter.baselines import LogSpectrum as LogSpectrum
 from skfakespotter.baselines import SaturationStatistics as SaturationStatistics

@@ -28,6 +28,7 @@ from skfakespotter import (
     Beautify,
     Border,
     CheapCues,
+    CNNDetection,
     CooccurrenceMatrices,
     FaceAligner,
     FakeSpotterClassifier,
@@ -168,8 +169,12 @@ OF_SPECTRA = make_pipeline(
     FunctionTransformer(three_squares), SpectrumCNNClassifier((8, 8, 8), lr=1e-2, random_state=0)
 )
 # the labels of the first say which pictures are photographs: with others it has nothing to learn
-# from; the second is about a detector that is fitted already
-OF_PHOTOGRAPHS = [PseudoFakes(CLASSIFIER, random_state=0), AdversarialAttack(CLASSIFIER)]
+# from; the second is about a detector that is fitted already, the third comes trained
+OF_PHOTOGRAPHS = [
+    PseudoFakes(CLASSIFIER, random_state=0),
+    AdversarialAttack(CLASSIFIER),
+    CNNDetection("a.pth"),
+]
 OF_CLIPS = [VideoScorer(LogisticRegression()), CoverageOverTime(CheapCues())]
 WITHOUT_DATA = [
     "check_estimator_cloneable",

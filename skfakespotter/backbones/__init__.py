@@ -15,6 +15,7 @@ from skfakespotter.backbones._registry import (
     register_backbone,
     takes_arrays,
 )
+from skfakespotter.backbones._weights import check_weights, read_weights
 from skfakespotter.backbones.dlib import dlib_backbone
 from skfakespotter.backbones.toy import toy_image_backbone, toy_vector_backbone
 from skfakespotter.backbones.vggface2 import vggface2_resnet50, vggface2_senet50
@@ -30,11 +31,13 @@ __all__ = [
     "PlacedNetwork",
     "WeightsError",
     "check_fingerprint",
+    "check_weights",
     "find_norms",
     "list_backbones",
     "load_backbone",
     "monitored_layers",
     "place",
+    "read_weights",
     "register_backbone",
     "share_weights",
     "takes_arrays",

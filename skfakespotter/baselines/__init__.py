@@ -31,12 +31,14 @@ from skfakespotter.baselines._saturation import SaturationStatistics
 from skfakespotter.baselines._spectrum import LogSpectrum
 
 if TYPE_CHECKING:
+    from skfakespotter.baselines._cnn_detection import CNNDetection
     from skfakespotter.baselines._network import FaceEmbedding, MeanActivations
     from skfakespotter.baselines._spectrum_cnn import SpectrumCNNClassifier
 
 __all__ = [
     "BASELINES",
     "CUE_NAMES",
+    "CNNDetection",
     "CheapCues",
     "CooccurrenceMatrices",
     "FaceEmbedding",
@@ -200,6 +202,7 @@ BASELINES = {
     "random-weights": _random_weights,
 }
 _NEEDING_TORCH = {
+    "CNNDetection": "_cnn_detection",
     "FaceEmbedding": "_network",
     "MeanActivations": "_network",
     "SpectrumCNNClassifier": "_spectrum_cnn",
