@@ -76,7 +76,7 @@ class CheapCues(PictureFeatures):
     Examples
     --------
     >>> import numpy as np
-    >>> from skfakespotter.baselines._cues import CheapCues
+    >>> from skfakespotter import CheapCues
     >>> gray = np.full((32, 48, 3), 100, np.uint8)
     >>> CheapCues().transform([gray])[0, 1:7].round(3).tolist()
     [48.0, 32.0, 100.0, 100.0, 100.0, 0.0]
@@ -115,7 +115,7 @@ def cheap_cue_baseline(*, file_size: bool = True) -> Pipeline:
 
     Examples
     --------
-    >>> from skfakespotter.baselines._cues import cheap_cue_baseline
+    >>> from skfakespotter.baselines import cheap_cue_baseline
     >>> list(cheap_cue_baseline().named_steps)
     ['cheapcues', 'standardscaler', 'logisticregression']
     """

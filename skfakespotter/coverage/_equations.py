@@ -39,7 +39,7 @@ def threshold(sums: ExactSums, n_neurons: ArrayLike) -> NDArray[np.float64]:
     Two pictures, one layer of three neurons:
 
     >>> import numpy as np
-    >>> from skfakespotter.coverage._equations import ExactSums, threshold
+    >>> from skfakespotter.coverage import ExactSums, threshold
     >>> threshold(ExactSums(1).add(np.array([[4.0], [5.0]])), 3)
     array([1.5])
     """
@@ -70,7 +70,7 @@ def exceeds(values: Any, xi: Any, out: Any = None) -> Any:
     Examples
     --------
     >>> import numpy as np
-    >>> from skfakespotter.coverage._equations import exceeds
+    >>> from skfakespotter.coverage import exceeds
     >>> exceeds(np.float32([1, 2, 3]), np.float32(2)).sum()
     np.int64(1)
     """
@@ -99,7 +99,7 @@ class ExactSums:
     Examples
     --------
     >>> import numpy as np
-    >>> from skfakespotter.coverage._equations import ExactSums
+    >>> from skfakespotter.coverage import ExactSums
     >>> ExactSums(1).add(np.array([[1e16], [1.0], [-1e16]])).totals == [2**1074]
     True
     """

@@ -137,7 +137,7 @@ def find_blocks(module: nn.Module) -> list[str]:
     Examples
     --------
     >>> from torch import nn
-    >>> from skfakespotter.coverage._layers import find_blocks
+    >>> from skfakespotter.coverage import find_blocks
     >>> layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
     >>> find_blocks(nn.TransformerEncoder(layer, 2, enable_nested_tensor=False))
     ['layers.0', 'layers.1']

@@ -97,7 +97,7 @@ def resample(
     Examples
     --------
     >>> import numpy as np
-    >>> from skfakespotter.evaluation._bootstrap import resample
+    >>> from skfakespotter.evaluation import resample
     >>> (weights, _), = resample(np.array([True, False] * 2), np.array([0, 0, 1, 1]), 2)
     >>> weights.sum(axis=1)
     array([4., 4.])

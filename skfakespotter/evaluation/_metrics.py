@@ -322,7 +322,7 @@ def positive_label(y: ArrayLike, pos_label: Any = None) -> Any:
 
     Examples
     --------
-    >>> from skfakespotter.evaluation._metrics import positive_label
+    >>> from skfakespotter.evaluation import positive_label
     >>> positive_label(["real", "fake", "fake"])
     'fake'
     """

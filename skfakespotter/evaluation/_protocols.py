@@ -95,7 +95,7 @@ def within_pair(
     --------
     >>> import numpy as np
     >>> from sklearn.linear_model import LogisticRegression
-    >>> from skfakespotter.evaluation._protocols import within_pair
+    >>> from skfakespotter import within_pair
     >>> y = np.repeat([0, 1], 30)
     >>> X = np.random.default_rng(0).normal(size=(60, 2)) + 2 * y[:, None]
     >>> result = within_pair(LogisticRegression(), X, y, groups=np.arange(60) % 30)
@@ -176,7 +176,7 @@ def cross_generator(
     --------
     >>> import numpy as np
     >>> from sklearn.linear_model import LogisticRegression
-    >>> from skfakespotter.evaluation._protocols import cross_generator
+    >>> from skfakespotter import cross_generator
     >>> y, noise = np.repeat([0, 1], 30), np.random.default_rng(0).normal(size=(60, 2))
     >>> sets = {"a": (noise + 3 * y[:, None], y), "b": (noise - 3 * y[:, None], y)}
     >>> cross_generator(LogisticRegression(), sets, n_bootstraps=0).matrix.round()
@@ -240,7 +240,7 @@ def leave_one_generator_out(
     --------
     >>> import numpy as np
     >>> from sklearn.linear_model import LogisticRegression
-    >>> from skfakespotter.evaluation._protocols import leave_one_generator_out
+    >>> from skfakespotter import leave_one_generator_out
     >>> y, rng = np.repeat([0, 1], 30), np.random.default_rng(0)
     >>> sets = {name: (rng.normal(size=(60, 2)) + 3 * y[:, None], y) for name in "abc"}
     >>> leave_one_generator_out(LogisticRegression(), sets, n_bootstraps=0).n_train
@@ -309,7 +309,7 @@ def detection_learning_curve(
     --------
     >>> import numpy as np
     >>> from sklearn.linear_model import LogisticRegression
-    >>> from skfakespotter.evaluation._protocols import detection_learning_curve
+    >>> from skfakespotter import detection_learning_curve
     >>> y = np.repeat([0, 1], 50)
     >>> X = np.random.default_rng(0).normal(size=(100, 2)) + y[:, None]
     >>> detection_learning_curve(LogisticRegression(), X, y).train_sizes

@@ -45,7 +45,7 @@ class DetectionReport(Table):
 
     Examples
     --------
-    >>> from skfakespotter.evaluation._metrics import detection_report
+    >>> from skfakespotter import detection_report
     >>> report = detection_report([0, 0, 1, 1], [0.1, 0.6, 0.4, 0.9], n_bootstraps=0)
     >>> report["AUC"].value, report["FPR"].value
     (0.75, 0.5)

@@ -114,7 +114,7 @@ def robustness_curve(
     >>> from sklearn.pipeline import make_pipeline
     >>> from sklearn.preprocessing import FunctionTransformer
     >>> from skfakespotter.perturbations import GaussianBlur
-    >>> from skfakespotter.evaluation._robustness import robustness_curve
+    >>> from skfakespotter import robustness_curve
     >>> X = np.random.default_rng(0).normal(128, 2, (40, 20, 20, 3)).round().astype(np.uint8)
     >>> X[20:, ::2] += 20  # fakes have stripes
     >>> y = np.repeat([0, 1], 20)
@@ -218,7 +218,7 @@ def robustness_cross_val(
     >>> from sklearn.linear_model import LogisticRegression
     >>> from sklearn.pipeline import make_pipeline
     >>> from sklearn.preprocessing import FunctionTransformer
-    >>> from skfakespotter.evaluation._robustness import robustness_cross_val
+    >>> from skfakespotter import robustness_cross_val
     >>> X = np.random.default_rng(0).normal(128, 2, (40, 20, 20, 3)).round().astype(np.uint8)
     >>> X[20:, ::2] += 20
     >>> y = np.repeat(["real", "fake"], 20)

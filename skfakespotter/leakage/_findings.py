@@ -63,7 +63,7 @@ class AuditReport(Table):
 
     Examples
     --------
-    >>> from skfakespotter.leakage._findings import AuditReport, Finding
+    >>> from skfakespotter.leakage import AuditReport, Finding
     >>> finding = Finding("format", "leak", 1.0, "real: PNG (9); fake: JPEG (9)")
     >>> report = AuditReport([finding], 9, 9, 18, 0.93)
     >>> report.leaks
