@@ -400,7 +400,8 @@ def leave_out(table, source):
     aside = (rng.random(len(groups)) < 0.3)[number]  # for the calibration
     without = table.fake | (table.source != source)
     train = without & ~aside
-    weights, intercept = fit_linear(table.counts[train], table.fake[train])
+    rows = table.rows(train)
+    weights, intercept = fit_linear(rows.counts, rows.fake, copy=rows.copy)
     scores = table.counts @ weights.astype(np.float32) + intercept
     calibration = calibrate(table, scores, without & aside & ~table.copy)
     photographs = ~table.fake & ~table.copy & (table.source == source)

@@ -73,7 +73,8 @@ def measure_edit(pair, everything, coverage, cropping, options):
     names = {f"{PAIRS[pair].source}/{name}" for name, _, _ in pairs}
     table, used = everything.of_family(pair)
     train = used & ~np.isin(table.groups, list(names))
-    weights, _ = fit_linear(table.counts[train], table.fake[train])
+    rows = table.rows(train)
+    weights, _ = fit_linear(rows.counts, rows.fake, copy=rows.copy)
     edited = np.stack([fake for _, _, fake in pairs])
     changes = np.stack([change_of(real, fake) for _, real, fake in pairs])
     zero = {
@@ -99,13 +100,13 @@ def measure_edit(pair, everything, coverage, cropping, options):
         "occlusion": np.stack([occlusion(coverage, weights, crop) for crop in edited]),
         "center": np.broadcast_to(center_prior(), changes.shape),
     }
-    rows = []
+    figures = []
     for name, of in maps.items():
         single = np.mean([pixel_auc(m, c) for m, c in zip(of, changes, strict=True)])
         average = pixel_auc(of.mean(0), changes.mean(0))
-        rows.append((FAMILIES[pair], name, f"{single:.3f}", f"{average:.3f}", len(pairs)))
-        print(*rows[-1], flush=True)
-    return rows
+        figures.append((FAMILIES[pair], name, f"{single:.3f}", f"{average:.3f}", len(pairs)))
+        print(*figures[-1], flush=True)
+    return figures
 
 
 def crop_pairs(folder, cropping, n):
