@@ -42,16 +42,22 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
-    parser.add_argument("--pictures", type=int, default=40, help="edited pictures of each family")
+    parser.add_argument("--pictures", type=int, default=20, help="edited pictures of each family")
     parser.add_argument("--face-detector", default=Cropping().detector)
     parser.add_argument("--edits", nargs="*", default=EDITS)
     options = parser.parse_args()
     cropping = Cropping(detector=options.face_detector)
     work = options.work / cropping.detector
     coverage = fit_coverage(options.data, work, cropping)
-    everything, rows = Everything(work), []
+    everything, rows, models = Everything(work), [], {}
     for pair in options.edits:
-        rows += measure_edit(pair, everything, coverage, cropping, options)
+        pairs = crop_pairs(options.data / pair, cropping, options.pictures)
+        models[pair] = pairs, fit_without(pair, everything, [name for name, _, _ in pairs])
+    of_all = np.stack([weights for _, weights in models.values()])
+    usual = evidence_of(coverage, of_all, photographs(options.data, cropping))
+    for number, (pair, (pairs, weights)) in enumerate(models.items()):
+        zero = {name: values[:, number].mean(0) for name, values in usual.items()}
+        rows += measure_edit(pair, pairs, weights, zero, coverage)
     save_table(
         options.out,
         "localization",
@@ -67,22 +73,19 @@ def main() -> None:
     )
 
 
-def measure_edit(pair, everything, coverage, cropping, options):
-    """Return the rows of one family."""
-    pairs = crop_pairs(options.data / pair, cropping, options.pictures)
-    names = {f"{PAIRS[pair].source}/{name}" for name, _, _ in pairs}
+def fit_without(pair, everything, names):
+    """Train without the photographs of these names."""
     table, used = everything.of_family(pair)
-    train = used & ~np.isin(table.groups, list(names))
-    rows = table.rows(train)
+    measured = {f"{PAIRS[pair].source}/{name}" for name in names}
+    rows = table.rows(used & ~np.isin(table.groups, list(measured)))
     weights, _ = fit_linear(rows.counts, rows.fake, copy=rows.copy)
+    return weights
+
+
+def measure_edit(pair, pairs, weights, zero, coverage):
+    """Return the rows of one family."""
     edited = np.stack([fake for _, _, fake in pairs])
     changes = np.stack([change_of(real, fake) for _, real, fake in pairs])
-    zero = {
-        name: values.mean(0)
-        for name, values in evidence_of(
-            coverage, weights, photographs(options.data, cropping)
-        ).items()
-    }
     plain = evidence_of(coverage, weights, edited)
     mirrored = evidence_of(coverage, weights, edited[:, :, ::-1])
     flipped = {

@@ -29,6 +29,7 @@ def make_fakespotter(
     device: Any = "auto",
     cache: Any = None,
     random_state: Any = None,
+    kinds: str | None = None,
 ) -> Pipeline:
     """Build the detector: align faces, count neurons, scale, classify.
 
@@ -74,6 +75,9 @@ def make_fakespotter(
         costs one pass; see :class:`NeuronCoverageTransformer`.
     random_state : int, RandomState instance or None, default=None
         For the paper's classifier, or for copies and folds.
+    kinds : str, default=None
+        Of "recommended": which fakes it is trained on, in words; said with every score. See
+        :class:`ExpertStack`.
 
     Returns
     -------
@@ -116,7 +120,7 @@ def make_fakespotter(
         return Pipeline([("align", aligner), *features, ("classifier", classifier)])
     if classifier is None:
         linear = LogisticRegression(C=C, max_iter=1000)
-        classifier = ExpertStack([("linear", linear)], random_state=random_state)
+        classifier = ExpertStack([("linear", linear)], random_state=random_state, kinds=kinds)
     learner = Pipeline([*features, ("classifier", classifier)])
     augmented = AugmentedClassifier(learner, random_state=random_state)
     return Pipeline([("align", aligner), ("classifier", augmented)])

@@ -17,7 +17,9 @@ from skfakespotter.detectors._store import list_detectors, load_detector
 from skfakespotter.detectors._training import layer_shares
 from skfakespotter.detectors._verdicts import judge
 from skfakespotter.evaluation import positive_label
+from skfakespotter.experts import ExpertStack
 from skfakespotter.faces import Cropping, FaceAligner
+from skfakespotter.perturbations import AugmentedClassifier
 
 SUSPICIOUS = 5  # times the promised rate: below it, light changes may turn a verdict
 
@@ -129,6 +131,7 @@ class FittedPipeline:
             )
             self._rest = pipeline[1:]
         self._fake = list(pipeline.classes_).index(positive_label(pipeline.classes_))
+        self._knows = _knowledge(pipeline, self._fake)
 
     def judge(self, faces: Sequence[CroppedFace], fpr: float) -> list[list[Judgment]]:
         """Judge faces.
@@ -150,9 +153,22 @@ class FittedPipeline:
 
     def _judgment(self, fake):
         known = "the fakes it was trained on"
-        reason = "not calibrated: nobody knows how many photographs score so high"
         verdict = f"resembles {known}" if fake >= 0.5 else f"no trace of {known}"
+        reason = f"{self._knows}; nobody has measured how many photographs score so high"
         return Judgment(self.names[0], fake, None, f"{verdict} (P = {fake:.3f})", reason)
+
+
+def _knowledge(pipeline: Any, fake: int) -> str:
+    """Say what a pipeline was trained on, as far as it tells."""
+    if isinstance(pipeline, AugmentedClassifier):
+        return _knowledge(pipeline.estimator_, fake)
+    if isinstance(pipeline, Pipeline):
+        return _knowledge(pipeline.steps[-1][1], fake)
+    if not isinstance(pipeline, ExpertStack):
+        return "trained on pictures that it does not name"
+    counts = pipeline.class_counts_
+    kinds = f"fakes of {pipeline.kinds}" if pipeline.kinds else "fakes that it does not name"
+    return f"trained on {counts[fake]:,} {kinds} and {counts[1 - fake]:,} photographs only"
 
 
 def make_panel(

@@ -11,6 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from skfakespotter import (
     FaceAligner,
     ImageError,
+    JPEGCompression,
     evaluate_detector,
     make_fakespotter,
     score_pictures,
@@ -124,7 +125,19 @@ def test_a_fitted_pipeline_is_a_detector_too(folder, face_picture):
     assert rows[0].score == pytest.approx(probability, abs=1e-6)
     assert rows[0].p is None
     assert kind_of(rows[0].verdict) in ("resembles", "no trace")
-    assert "not calibrated" in rows[0].reason
+    assert "nobody has measured" in rows[0].reason
+
+
+def test_a_pipeline_says_what_it_was_trained_on(face_picture):
+    rng = np.random.default_rng(0)
+    X = [np.clip(face_picture + rng.normal(0, 1 + 9 * (i % 2), face_picture.shape), 0, 255)
+         .astype(np.uint8) for i in range(12)]  # fmt: skip
+    pipeline = make_fakespotter(
+        "toy_image", preset="recommended", kinds="noise", device="cpu", random_state=0
+    ).set_params(classifier__attacks={"jpeg": [JPEGCompression(90)]})
+    pipeline.set_params(classifier__estimator__classifier__cv=2).fit(X, np.arange(12) % 2)
+    (row,) = score_pictures([face_picture], pipeline)
+    assert row.reason.startswith("trained on 12 fakes of noise and 12 photographs only;")
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
