@@ -24,8 +24,6 @@ from skfakespotter import (
     make_fakespotter,
 )
 
-EPSILONS = (0, 1, 2, 4, 8)
-
 
 def main():
     """Train, attack, save."""
@@ -34,6 +32,7 @@ def main():
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
     parser.add_argument("--n", type=int, default=150, help="training faces of each class")
     parser.add_argument("--test", type=int, default=30, help="attacked faces of each class")
+    parser.add_argument("--epsilon", type=float, nargs="+", default=[1, 2, 4, 8], help="levels")
     options = parser.parse_args()
     data = load_folders(options.data / "stylegan", groups="stem")
     order = np.random.default_rng(0).permutation(len(data.data))
@@ -51,7 +50,7 @@ def main():
     }
     rows = []
     for through, known in detectors.items():
-        for epsilon in EPSILONS:
+        for epsilon in (0, *options.epsilon):
             start = perf_counter()
             attacked = AdversarialAttack(known, epsilon).transform(X_test) if epsilon else X_test
             seconds = (perf_counter() - start) / len(X_test)
@@ -61,14 +60,22 @@ def main():
                 auc, missed = report["AUC"], report["FNR"].value
                 box = "white box" if through == name else "transfer"
                 rows.append(
-                    [name, box, epsilon, f"{auc.value:.3f}", f"{missed:.2f}", f"{seconds:.2f}"]
+                    [
+                        name,
+                        box,
+                        f"{epsilon:g}",
+                        f"{auc.value:.3f}",
+                        f"{missed:.2f}",
+                        f"{seconds:.2f}",
+                    ]
                 )
                 print(*rows[-1], flush=True)
     save_table(
         options.out,
         "adversarial",
         "An attacker who knows the detector",
-        f"python benchmarks/adversarial.py --data FOLDER --n {options.n} --test {options.test}",
+        f"python benchmarks/adversarial.py --data FOLDER --n {options.n} --test {options.test} "
+        f"--epsilon {' '.join(f'{epsilon:g}' for epsilon in options.epsilon)}",
         ["detector", "attack", "epsilon (of 255)", "AUC", "fakes that pass", "seconds a picture"],
         rows,
         ["Faces of FFHQ and StyleGAN, aligned; ten steps of projected gradient descent."],

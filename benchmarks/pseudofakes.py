@@ -51,9 +51,10 @@ def main():
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
     parser.add_argument("--n", type=int, default=150, help="photographs to train on")
+    parser.add_argument("--pairs", nargs="+", default=PAIRS, choices=PAIRS)
     options = parser.parse_args()
     rows = []
-    for pair in PAIRS:
+    for pair in options.pairs:
         data = load_folders(options.data / pair, groups="stem")
         order = np.random.default_rng(0).permutation(len(data.data))
         sides = [order[data.target[order] == label] for label in (0, 1)]
@@ -77,7 +78,8 @@ def main():
         options.out,
         "pseudofakes",
         "Learning without fakes",
-        f"python benchmarks/pseudofakes.py --data FOLDER --n {options.n}",
+        f"python benchmarks/pseudofakes.py --data FOLDER --n {options.n} "
+        f"--pairs {' '.join(options.pairs)}",
         ["pair", "detector", "trained on photographs and", "AUC", "low", "high"],
         rows,
     )
