@@ -208,7 +208,7 @@ def open_cache(cache: Any) -> CoverageCache | None:
     Parameters
     ----------
     cache : None, bool, "memory", path or CoverageCache
-        None and False: no cache; True: in the user's cache folder; "memory": one cache
+        None, False and an empty str: no cache; True: in the user's cache folder; "memory": one cache
         shared by everything in this process; a path: in that folder.
 
     Returns
@@ -220,16 +220,13 @@ def open_cache(cache: Any) -> CoverageCache | None:
     ------
     TypeError
         When ``cache`` is none of these.
-    ValueError
-        For an empty path.
-
     Examples
     --------
     >>> from skfakespotter.cache import open_cache
     >>> open_cache("memory") is open_cache("memory")
     True
     """
-    if cache is None or cache is False:
+    if cache is None or cache is False or (isinstance(cache, str) and not cache):
         return None
     if isinstance(cache, CoverageCache):
         return cache
@@ -239,8 +236,6 @@ def open_cache(cache: Any) -> CoverageCache | None:
         )
     if isinstance(cache, str) and cache == "memory":
         return _reopen(None, MEMORY_BYTES, shared=True)
-    if isinstance(cache, str) and not cache.strip():
-        raise ValueError(f"cache is {cache!r}: expected the path of a folder.")
     folder = user_cache_folder() if cache is True else Path(cache).expanduser().absolute()
     return _reopen(folder, DISK_BYTES)
 

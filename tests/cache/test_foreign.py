@@ -236,10 +236,10 @@ def test_nobody_without_a_home(monkeypatch):
     assert str(user_cache_folder()) == "/somewhere/skfakespotter"
 
 
-@pytest.mark.parametrize("cache", ["", "  "])
-def test_an_empty_path_is_refused(X, cache):
-    with pytest.raises(ValueError, match=r"cache is ' *': expected the path of a folder"):
-        coverage(cache).fit(X)
+def test_an_empty_path_is_no_cache(X, expected, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.testing.assert_array_equal(coverage("").fit_transform(X), expected)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.skipif(not hasattr(os, "setuid") or os.getuid() != 0, reason="needs to become another")
