@@ -6,37 +6,32 @@ FOLDER holds one subfolder per pair, each with ``real/`` and ``fake/``. Prints t
 saves one table.
 """
 
-import argparse
-from pathlib import Path
-
+from options import make_parser
 from pairs import PAIRS
+from table import save_table
 
 from skfakespotter import audit, load_folders
 
 
-def main():
+def main(arguments=None):
     """Audit, print, save."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
-    options = parser.parse_args()
-    lines = ["| pair | verdict | finding | severity | AUC of it alone |", "|---|---|---|---|---|"]
-    for pair in PAIRS:
+    options = make_parser(__doc__, data="one subfolder per pair").parse_args(arguments)
+    rows = []
+    for pair, facts in PAIRS.items():
         pictures = load_folders(options.data / pair)
         # the same name in both folders is the same photograph only in the paired sets
-        groups = pictures.groups if PAIRS[pair].paired else None
+        groups = pictures.groups if facts.paired else None
         report = audit(pictures.data, pictures.target, groups)
-        print(pair, report, sep="\n", end="\n\n")
+        print(pair, report, sep="\n", end="\n\n", flush=True)
         verdict = "leaks" if report.leaks else "no leak found"
-        for finding in report.findings:
-            if finding.severity in ("leak", "warning"):
-                auc = "" if finding.auc is None else f"{finding.auc:.2f}"
-                lines.append(
-                    f"| {pair} | {verdict} | {finding.name} | {finding.severity} | {auc} |"
-                )
-    text = "# Audit\n\n`python benchmarks/audit.py --data FOLDER`\n\n" + "\n".join(lines) + "\n"
-    options.out.mkdir(parents=True, exist_ok=True)
-    (options.out / "audit.md").write_text(text)
+        rows += [
+            [pair, verdict, finding.name, finding.severity, f"{finding.auc:.2f}"]
+            for finding in report.findings
+            if finding.severity in ("leak", "warning")
+        ]
+    header = ["pair", "verdict", "finding", "severity", "AUC of it alone"]
+    command = "python benchmarks/audit.py --data FOLDER"
+    save_table(options.out, "audit", "Audit", command, header, rows)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What a grid search costs with and without the store: pictures through the network.
+"""What a grid search costs with and without the cache: pictures through the network.
 
     python benchmarks/cache.py --data FOLDER [--per-class 100] [--out FOLDER]
 
@@ -7,7 +7,6 @@ process, so that nothing is warm but what is meant to be; the pictures are count
 on the network in every process that runs it.
 """
 
-import argparse
 import os
 import subprocess
 import sys
@@ -17,57 +16,42 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from counting import BACKBONE, LOG, read_count
+from options import HERE, make_parser
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 from table import save_table
 
-from skfakespotter import FaceAligner, NeuronCoverageTransformer, load_folders
-from skfakespotter.backbones.dlib import dlib_backbone
-from skfakespotter.cache import CoverageCache
+from skfakespotter import CoverageCache, FaceAligner, NeuronCoverageTransformer, load_folders
 
-HERE = Path(__file__).resolve().parent
 GRID = {"svc__C": [0.1, 1, 10, 100, 1000], "svc__gamma": [1e-4, 1e-3, 1e-2, 1e-1]}
+HEADER = ["cache", "n_jobs", "pictures through the network", "per picture", "seconds", "score"]
 CLAIMED = 0.0005  # share of a layer's neurons by which counts may differ
 
 
-def counted_dlib(weights=None):
-    """Build dlib's network with a hook that counts the pictures in a file."""
-    backbone = dlib_backbone(weights)
-    backbone.module.register_forward_pre_hook(_count)
-    return backbone
-
-
-def _count(module, inputs):
-    if log := os.environ.get("FORWARD_LOG"):
-        with open(log, "a") as file:  # appending one short line is atomic
-            file.write(f"{len(inputs[0])}\n")
-
-
 def search(chips, cache, n_jobs):
-    """Run the search of one row; print its score."""
-    X, y = chips["X"], chips["y"]
-    model = make_pipeline(
-        NeuronCoverageTransformer("cache:counted_dlib", device="cpu", cache=cache),
-        StandardScaler(),
-        SVC(),
-    )
-    found = GridSearchCV(model, GRID, cv=5, n_jobs=n_jobs).fit(X, y)
+    """Run the search of one row in this process; print its score."""
+    chips = np.load(chips)
+    coverage = NeuronCoverageTransformer(BACKBONE, device="cpu", cache=cache or None)
+    model = make_pipeline(coverage, StandardScaler(), SVC())
+    found = GridSearchCV(model, GRID, cv=5, n_jobs=int(n_jobs)).fit(chips["X"], chips["y"])
     print(f"{found.best_score_:.6f}")
 
 
 def run(chips, cache, n_jobs, folder):
     """Run a search in a fresh process: seconds, pictures through the network, score."""
     log = folder / "forward.log"
-    log.write_text("")
-    environment = {**os.environ, "PYTHONPATH": str(HERE), "FORWARD_LOG": str(log)}
-    command = [sys.executable, __file__, "--run", str(chips), cache or "", str(n_jobs)]
+    read_count(log)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE), *sys.path]), LOG: log}
+    code = "import sys, cache; cache.search(*sys.argv[1:])"
+    command = [sys.executable, "-c", code, str(chips), cache or "", str(n_jobs)]
     start = time.perf_counter()
     output = subprocess.run(
         command, env=environment, check=True, capture_output=True, text=True
     ).stdout
-    return time.perf_counter() - start, sum(map(int, log.read_text().split())), output.strip()
+    return time.perf_counter() - start, read_count(log), output.strip()
 
 
 def differences(X, y, store):
@@ -83,18 +67,11 @@ def differences(X, y, store):
     return int(largest), float(share)
 
 
-def main():
+def main(arguments=None):
     """Align, search, compare, save."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path)
+    parser = make_parser(__doc__, data="real/ and fake/")
     parser.add_argument("--per-class", type=int, default=100)
-    parser.add_argument("--out", type=Path, default=HERE / "results")
-    parser.add_argument("--run", nargs=3, help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.run:
-        chips, cache, n_jobs = options.run
-        search(np.load(chips), cache or None, int(n_jobs))
-        return
+    options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
         measure(options, Path(folder))
 
@@ -104,14 +81,14 @@ def measure(options, folder):
     X, y = align(options.data, options.per_class)
     chips = folder / "chips.npz"
     np.savez(chips, X=X, y=y)
-    table = [["cache", "n_jobs", "pictures through the network", "per picture", "seconds", "score"]]
+    rows = []
     plan = [("off", None, 1), ("memory", "memory", 1)]
     plan += [("folder, cold", str(folder / "one"), 1), ("folder, warm", str(folder / "one"), 1)]
     plan += [("folder, cold", str(folder / "two"), 2), ("folder, warm", str(folder / "two"), 2)]
     for name, cache, n_jobs in plan:
         seconds, pictures, score = run(chips, cache, n_jobs, folder)
         row = [name, n_jobs, pictures, f"{pictures / len(X):.2f}", f"{seconds:.1f}", score]
-        table.append(row)
+        rows.append(row)
         print(*row, sep="\t", flush=True)
     for kind in ("one", "two"):
         entry = CoverageCache(folder / kind).info()[0]
@@ -124,19 +101,17 @@ def measure(options, folder):
         f"{len(X)} aligned faces, GridSearchCV(cv=5) over 20 candidates of an SVC, torch "
         f"{torch.__version__}, {os.cpu_count()} CPU cores, {torch.get_num_threads()} threads.",
         f"On disk: {per_picture:,} bytes per picture.",
-        f"Counts with and without the store differ by at most {largest} neurons, {share:.4%} of a "
+        f"Counts with and without the cache differ by at most {largest} neurons, {share:.4%} of a "
         f"layer (claimed: at most {CLAIMED:.2%}).",
     ]
-    header, *rows = table
-    title, command = (
-        "A search with and without the store",
-        "python benchmarks/cache.py --data FOLDER",
+    command = "python benchmarks/cache.py --data FOLDER"
+    save_table(
+        options.out, "cache", "A search with and without the cache", command, HEADER, rows, notes
     )
-    save_table(options.out, "cache", title, command, header, rows, notes)
 
 
 def align(data, per_class):
-    """Give so many aligned faces of each class, evenly spaced, and their labels."""
+    """Return so many aligned faces of each class, evenly spaced, and their labels."""
     pictures = load_folders(data)
     aligner, chips, labels = FaceAligner(n_jobs=-1), [], []
     for label in (0, 1):

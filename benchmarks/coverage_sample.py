@@ -6,12 +6,12 @@ FOLDER holds one subfolder per pair, each with ``real/`` and ``fake/``. Pictures
 face is found are left out and counted. The table holds counts and labels, no picture.
 """
 
-import argparse
 import hashlib
 import json
 from pathlib import Path
 
 import numpy as np
+from options import make_parser
 from pairs import PAIRS
 
 from skfakespotter import FaceAligner, NeuronCoverageTransformer, load_folders
@@ -21,9 +21,7 @@ PER_CLASS = {"train": 40, "test": 12}  # pictures whose channels are kept, of ea
 
 def main():
     """Align, count, split and save."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--out", type=Path, default="skfakespotter/data")
+    parser = make_parser(__doc__, data="one subfolder per pair", out=Path("skfakespotter/data"))
     options = parser.parse_args()
     faces, columns, missing = align_pairs(options.data)
     train = columns["split"] == 0
@@ -57,7 +55,7 @@ def main():
 
 
 def align_pairs(data):
-    """Give all faces, one row of columns per face, and how many pictures had none."""
+    """Return all faces, one row of columns per face, and how many pictures had none."""
     faces, columns, missing = [], {"target": [], "pair": [], "groups": [], "split": []}, {}
     for number, (pair, (_, _, paired, source)) in enumerate(PAIRS.items()):
         pictures = load_folders(data / pair)

@@ -6,13 +6,14 @@ Every run is a fresh process that reads JPEGs, a hundred generated ones over and
 that of the resident memory of the whole process, with torch and the network in it.
 """
 
-import argparse
+import os
 import resource
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
+from options import HERE, make_parser
 from table import save_table
 
 STEPS = {
@@ -27,15 +28,10 @@ WIDTHS = {"transform, per layer": 30, "transform, per channel": 3_680}
 
 def main(arguments=None):
     """Measure every step with every number of pictures."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = make_parser(__doc__)
     parser.add_argument("--pictures", type=int, nargs=2, default=[1_000, 10_000])
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
-    parser.add_argument("--run", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
-    if options.run:
-        run(*options.run)
-        return
     few, many = options.pictures
     rows = []
     with tempfile.TemporaryDirectory() as folder:
@@ -68,9 +64,12 @@ def make(folder):
 
 
 def peak(step, folder, n_pictures):
-    """Run a step in a fresh process; give its peak in MiB."""
-    command = [sys.executable, __file__, "--run", step, folder, str(n_pictures)]
-    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    """Run a step in a fresh process; return its peak in MiB."""
+    code = "import sys, memory; memory.run(*sys.argv[1:])"
+    command = [sys.executable, "-c", code, step, folder, str(n_pictures)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE), *sys.path])}
+    done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+    return float(done.stdout)
 
 
 def run(step, folder, n_pictures):

@@ -11,118 +11,86 @@ by photograph where edits of it are in the pair; thresholds, scaling and a suppo
 machine (RBF, C=10) from the training folds alone. Pictures without a face are left out.
 """
 
-import argparse
-import csv
-import sys
 import time
 from functools import partial
-from pathlib import Path
 
 import numpy as np
-from joblib import Parallel, delayed
-from pairs import PAIRS, describe_pair
-from report.pictures import list_pictures
+from options import RESULTS, find_recipes, make_parser
+from pairs import PAIRS, describe_pair, list_pictures
 from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import SVC
+from table import format_table, write_csv, write_page
 
-from skfakespotter import NeuronCoverageTransformer, load_backbone
-from skfakespotter.cache import CoverageCache
-from skfakespotter.evaluation import within_pair
-from skfakespotter.evaluation._bootstrap import number_groups, resample
-from skfakespotter.evaluation._figures import FIGURES, weighted_figures
-from skfakespotter.faces._detectors import find_faces
-from skfakespotter.faces._templates import crop_face
-from skfakespotter.images import load_image
+from skfakespotter import CoverageCache, FaceAligner, NeuronCoverageTransformer, load_backbone
+from skfakespotter.evaluation import compare
 
 RECIPE = "recipes.mobilefacenet:mobilefacenet"
 UNIONS = ("union", "balanced union")
-CHUNK = 48  # pictures of one parallel task
-STORE_BYTES = 6 * 10**9  # of one pair's records; the largest pair needs a part of it
-COLUMNS = ["pair", "granularity", "network", "n", "n_missing", "auc", "low", "high"]
-COLUMNS += ["fold_auc", "gain", "gain_low", "gain_high"]
+CACHE_BYTES = 6 * 10**9  # of one pair's records; the largest pair needs a part of it
+COLUMNS = ("pair", "granularity", "network", "n", "n_missing", "auc", "low", "high")
+COLUMNS += ("gain", "gain_low", "gain_high")
 
 
 def main(arguments=None):
     """Cut, watch, cross-validate and write the tables."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True)
+    parser = make_parser(__doc__, data="faces/ and weights/", out=RESULTS / "networks")
     parser.add_argument("--pairs", nargs="+", default=list(PAIRS))
     parser.add_argument("--limit", type=int, help="pictures of a pair, both classes together")
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/networks"))
     parser.add_argument("--n-jobs", type=int, default=2)
     options = parser.parse_args(arguments)
     start, rows = time.perf_counter(), []
-    networks = load_networks(options.data / "weights" / "mobilefacenet_casia.ckpt")
+    find_recipes()
+    weights = options.data / "weights" / "mobilefacenet_casia.ckpt"
+    networks = {
+        "dlib": load_backbone("dlib"),
+        "mobilefacenet": load_backbone(RECIPE, weights=weights),
+    }
     for pair in options.pairs:
         rows += measure_pair(options.data / "faces", pair, networks, options)
         print(f"{pair}: {time.perf_counter() - start:.0f} s since the start", flush=True)
     write(rows, options, time.perf_counter() - start)
 
 
-def load_networks(weights):
-    """Load dlib's network, and MobileFaceNet through the extension point for any module."""
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "examples"))
-    return {"dlib": load_backbone("dlib"), "mobilefacenet": load_backbone(RECIPE, weights=weights)}
-
-
 def measure_pair(data, pair, networks, options):
-    """Give the rows of one pair."""
-    pictures = list_pictures(data, pair, options.limit)
-    templates = [network.template for network in networks.values()]
-    found, chips = cut_faces(pictures.paths, templates, options.n_jobs)
-    y, groups = pictures.y[found], pictures.groups[found]
-    chips, store = dict(zip(networks, chips, strict=True)), CoverageCache(max_bytes=STORE_BYTES)
-    rows, X = [], np.arange(len(y))
+    """Return the rows of one pair."""
+    paths, y, groups = list_pictures(data, pair, options.limit)
+    aligner = FaceAligner(n_jobs=options.n_jobs)
+    found = np.array([r.status == "found" for r in aligner.locate(paths.tolist())])
+    paths, y, groups = paths[found].tolist(), y[found], groups[found]
+    faces = {
+        name: aligner.set_params(template=network.template).transform(paths)
+        for name, network in networks.items()
+    }
+    cache, rows = CoverageCache(max_bytes=CACHE_BYTES), []
     for granularity in ("layer", "channel"):
-        results = {}
+        detectors = {}
         for name in [*networks, *UNIONS]:
-            chosen = networks if name in UNIONS else [name]
             branches = [
-                (n, branch(networks[n], chips[n], granularity, store, balance=name != UNIONS[0]))
-                for n in chosen
+                (n, branch(networks[n], faces[n], granularity, cache, balance=name != UNIONS[0]))
+                for n in (networks if name in UNIONS else [name])
             ]
-            results[name] = within_pair(make_detector(branches), X, y, groups=groups)
-        for name, result in results.items():
-            figure = result.report()["AUC"]
-            gain = gain_over(results, name, networks) if name in UNIONS else [""] * 3
-            facts = [pair, granularity, name, len(y), int(np.sum(~found))]
-            row = [*facts, *figure, result.fold_auc.mean(), *gain]
+            detectors[name] = make_detector(branches)
+        result = compare(detectors, np.arange(len(y)), y, groups=groups)
+        better = max(networks, key=lambda name: result.reports[name]["AUC"].value)
+        for name, report in result.reports.items():
+            gain = ["", "", ""] if name in networks else gain_over(result, name, better)
+            row = [pair, granularity, name, len(y), int(np.sum(~found)), *report["AUC"], *gain]
             rows.append(dict(zip(COLUMNS, row, strict=True)))
-            print(f"{pair} {granularity} {name}: AUC {figure.value:.4f}", flush=True)
     return rows
 
 
-def cut_faces(paths, templates, n_jobs):
-    """Find each face once and cut it for every template.
-
-    Returns
-    -------
-    found : ndarray of shape (n,), bool
-        Where there is a face.
-    chips : list of ndarray, uint8
-        One array a template, a row for each face found.
-    """
-    starts = range(0, len(paths), CHUNK)
-    chunks = Parallel(n_jobs)(
-        delayed(_cut_chunk)(paths[start : start + CHUNK], templates) for start in starts
-    )
-    cut = [crops for chunk in chunks for crops in chunk]
-    chips = zip(*(crops for crops in cut if crops), strict=True)
-    return np.array([bool(crops) for crops in cut]), [np.stack(of_one) for of_one in chips]
+def gain_over(result, union, network):
+    """Return the difference of a union to a network, with its interval."""
+    for row in result.differences:
+        if {row.a, row.b} == {union, network}:
+            low, high = (row.low, row.high) if row.a == union else (-row.high, -row.low)
+            return row.difference if row.a == union else -row.difference, low, high
+    raise KeyError((union, network))
 
 
-def _cut_chunk(paths, templates):
-    images = [load_image(path) for path in paths]
-    faces = [find_faces(image) for image in images]
-    return [
-        [crop_face(image, found[0], template=template) for template in templates if found]
-        for image, found in zip(images, faces, strict=True)
-    ]
-
-
-def branch(backbone, faces, granularity, store, *, balance):
+def branch(backbone, faces, granularity, cache, *, balance):
     """Watch one network on the faces cut for it.
 
     Parameters
@@ -133,7 +101,7 @@ def branch(backbone, faces, granularity, store, *, balance):
         All faces of the pair.
     granularity : {"layer", "channel"}
         Of the coverage.
-    store : CoverageCache
+    cache : CoverageCache
         So that folds need no further passes.
     balance : bool
         Divide the scaled vectors by the square root of their length.
@@ -144,7 +112,7 @@ def branch(backbone, faces, granularity, store, *, balance):
         It takes positions in the faces, so that branches with different faces share one X.
     """
     take = FunctionTransformer(lambda rows: faces[rows])
-    coverage = NeuronCoverageTransformer(backbone, granularity=granularity, cache=store)
+    coverage = NeuronCoverageTransformer(backbone, granularity=granularity, cache=cache)
     share = FunctionTransformer(_equal_say if balance else None)
     steps = [("coverage", coverage), ("scale", StandardScaler()), ("share", share)]
     return Pipeline([("faces", take), *steps])
@@ -161,89 +129,40 @@ def _equal_say(X):
     return X / np.sqrt(X.shape[1])
 
 
-def gain_over(results, union, networks, n_bootstraps=1000):
-    """Compare a union with the better of the networks, on the same resamples.
-
-    Parameters
-    ----------
-    results : dict of str to WithinPairResult
-        By name, on the same pictures.
-    union : str
-        Which union.
-    networks : iterable of str
-        The networks alone.
-    n_bootstraps : int, default=1000
-        Resamples of whole groups. "Better" is decided once, on all pictures: deciding it
-        anew in every resample would favour the networks.
-
-    Returns
-    -------
-    (float, float, float)
-        Difference of the AUC, and the ends of its 95 % interval.
-    """
-    better = max(networks, key=lambda name: _auc(results[name], None)[0])
-    fake = results[union].y_true == 1
-    group = number_groups(results[union].groups, len(fake))
-    gains = [
-        _auc(results[union], weights) - _auc(results[better], weights)
-        for weights in [None, *(drawn for drawn, _ in resample(fake, group, n_bootstraps))]
-    ]
-    low, high = np.quantile(np.concatenate(gains[1:]), [0.025, 0.975])
-    return gains[0][0], low, high
-
-
-def _auc(result, weights):
-    """AUC of all scores together, once for each row of weights."""
-    if weights is None:
-        weights = np.ones((1, len(result.scores)))
-    fake = result.y_true == 1
-    figures = weighted_figures(fake, result.scores, result.threshold, weights)
-    return figures[:, FIGURES.index("AUC")]
-
-
 def write(rows, options, seconds):
     """Write the rows as CSV and as Markdown, one line a pair."""
     options.out.mkdir(parents=True, exist_ok=True)
-    with open(options.out / "networks.csv", "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        for row in rows:
-            kept = {k: f"{v:.5f}" if isinstance(v, float) else v for k, v in row.items()}
-            writer.writerow(kept)
+    digits = [
+        [f"{value:.5f}" if isinstance(value, float) else value for value in row.values()]
+        for row in rows
+    ]
+    write_csv(options.out / "networks.csv", COLUMNS, digits)
     limit = f" --limit {options.limit}" if options.limit else ""
-    lines = [
-        "# Two networks and their union",
-        "",
-        f"`python benchmarks/networks.py --data FOLDER{limit}`, {seconds / 60:.1f} minutes.",
-        "",
+    parts = [
+        f"{seconds / 60:.1f} minutes.",
         " ".join(__doc__.strip().split("\n\n")[2].splitlines()),
-        "",
-        "AUC of the scores of all five folds together, in brackets 95 % bootstrap intervals by",
-        "photograph. Gain: the union minus the better of the two networks alone, its interval from",
-        "the same resamples for both. The mean AUC of the folds is in `networks.csv`.",
+        "AUC of the scores of all five folds together, in brackets 95 % bootstrap intervals by "
+        "photograph. Gain: the union minus the better of the two networks alone (which one is "
+        "decided once, on all pictures), its interval from the same resamples for both.",
     ]
     for granularity in ("layer", "channel"):
-        lines += ["", f"## Coverage per {granularity}", "", *_table(rows, granularity)]
-    text = "\n".join(lines) + "\n"
-    (options.out / "README.md").write_text(text, encoding="utf-8")
+        parts += [f"## Coverage per {granularity}", tabulate(rows, granularity)]
+    command = f"python benchmarks/networks.py --data FOLDER{limit}"
+    write_page(options.out / "README.md", "Two networks and their union", command, *parts)
 
 
-def _table(rows, granularity):
-    chosen = [row for row in rows if row["granularity"] == granularity]
-    names = list(dict.fromkeys(row["network"] for row in chosen))
-    heads = [head for name in names for head in [name, *["gain"] * (name in UNIONS)]]
-    yield f"| pair | kind of fake | faces (left out) | {' | '.join(heads)} |"
-    yield "|---" * (len(heads) + 3) + "|"
-    for pair in dict.fromkeys(row["pair"] for row in chosen):
-        of_pair = [row for row in chosen if row["pair"] == pair]
-        faces = f"{of_pair[0]['n']} ({of_pair[0]['n_missing']})"
-        cells = [pair, describe_pair(pair).kind, faces]
-        for row in of_pair:
-            cells.append(f"{row['auc']:.3f} [{row['low']:.3f}, {row['high']:.3f}]")
-            if row["network"] in UNIONS:
-                ends = f"[{row['gain_low']:+.3f}, {row['gain_high']:+.3f}]"
-                cells.append(f"{row['gain']:+.3f} {ends}")
-        yield f"| {' | '.join(cells)} |"
+def tabulate(rows, granularity):
+    """Format the rows of a granularity, one line a pair."""
+    lines = {}
+    for row in (row for row in rows if row["granularity"] == granularity):
+        start = [row["pair"], describe_pair(row["pair"]).kind, f"{row['n']} ({row['n_missing']})"]
+        cells = lines.setdefault(row["pair"], start)
+        cells.append(f"{row['auc']:.3f} [{row['low']:.3f}, {row['high']:.3f}]")
+        if row["network"] in UNIONS:
+            ends = f"[{row['gain_low']:+.3f}, {row['gain_high']:+.3f}]"
+            cells.append(f"{row['gain']:+.3f} {ends}")
+    header = ["pair", "kind of fake", "faces (left out)", "dlib", "mobilefacenet"]
+    return format_table([*header, "union", "gain", "balanced union", "gain"], lines.values())
 
 
 if __name__ == "__main__":

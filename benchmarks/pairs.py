@@ -2,6 +2,10 @@
 
 from typing import NamedTuple
 
+import numpy as np
+
+from skfakespotter import load_folders
+
 
 class Pair(NamedTuple):
     """What is known of a folder with ``real/`` and ``fake/``."""
@@ -24,5 +28,35 @@ PAIRS = {
 
 
 def describe_pair(name):
-    """Give the facts of a pair; of a folder unknown here, that its pictures stand alone."""
+    """Return the facts of a pair; of a folder unknown here, that its pictures stand alone."""
     return PAIRS.get(name, Pair("other", name, False, name))
+
+
+def list_pictures(data, pair, limit=None):
+    """List the pictures of a pair, at most ``limit`` of both classes together.
+
+    Parameters
+    ----------
+    data : path
+        Folder with one subfolder per pair.
+    pair : str
+        Name of the subfolder.
+    limit : int, default=None
+        Takes the first ``limit // 2`` of each class.
+
+    Returns
+    -------
+    paths : ndarray of shape (n,), str
+        Files.
+    y : ndarray of shape (n,)
+        1 for fake.
+    groups : ndarray of shape (n,), str
+        Photographs of a paired set are groups; elsewhere each picture is its own.
+    """
+    bunch, facts = load_folders(data / pair), describe_pair(pair)
+    y = bunch.target
+    prefix = np.where(facts.paired, "photo", np.where(y == 1, "fake", "real"))
+    groups = [f"{facts.source}/{p}/{s}" for p, s in zip(prefix, bunch.groups, strict=True)]
+    half = None if limit is None else limit // 2
+    rows = np.concatenate([np.flatnonzero(y == label)[:half] for label in (0, 1)])
+    return np.array(bunch.data)[rows], y[rows], np.array(groups)[rows]

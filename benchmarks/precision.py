@@ -6,10 +6,8 @@ FOLDER holds ``real/`` and ``fake/``. Thresholds are fitted in each precision, a
 StandardScaler and a support vector machine (C=10) are scored on the counts.
 """
 
-import argparse
-from pathlib import Path
-
 import numpy as np
+from options import make_parser
 from sklearn.model_selection import StratifiedGroupKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -21,9 +19,7 @@ from skfakespotter import FaceAligner, NeuronCoverageTransformer, load_folders
 
 def main(arguments=None):
     """Count in every precision, compare, cross-validate and save."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
+    parser = make_parser(__doc__, data="real/ and fake/")
     options = parser.parse_args(arguments)
     data = load_folders(options.data)
     faces = FaceAligner(n_jobs=-1, on_missing="center").transform(data.data)

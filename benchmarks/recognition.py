@@ -8,19 +8,15 @@ photograph and its edit is compared with those of different people. "center" is 
 centre. The points are compared with ArcFace's after the best similarity.
 """
 
-import argparse
-import sys
-from pathlib import Path
-
 import numpy as np
-import torch
+from options import find_recipes, make_parser
 from sklearn.metrics import roc_auc_score
 from table import save_table
 
 from skfakespotter import FaceAligner, load_backbone
-from skfakespotter.faces._detectors import find_faces
-from skfakespotter.faces._templates import TEMPLATES, five_points, similarity
-from skfakespotter.images import find_images, fit_to, load_image
+from skfakespotter.baselines import FaceEmbedding
+from skfakespotter.faces import TEMPLATES, find_faces, five_points, similarity
+from skfakespotter.images import find_images, load_image
 
 POINTS = (
     "eye on the left",
@@ -33,12 +29,10 @@ POINTS = (
 
 def main(arguments=None):
     """Compare every template, print a table and save it."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True)
+    parser = make_parser(__doc__, data="faces/ and weights/")
     parser.add_argument("--pictures", type=int, default=40)
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
     options = parser.parse_args(arguments)
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "examples"))
+    find_recipes()
     weights = options.data / "weights" / "mobilefacenet_casia.ckpt"
     backbone = load_backbone("recipes.mobilefacenet:mobilefacenet", weights=weights)
     folder = options.data / "faces" / "stgan_eyeglasses"
@@ -58,7 +52,7 @@ def main(arguments=None):
 
 
 def compare(backbone, template, photos, edits):
-    """Give the row of a template."""
+    """Return the row of a template."""
     first, second = (describe(backbone, template, paths) for paths in (photos, edits))
     cosines, same = first @ second.T, np.eye(len(first), dtype=bool)
     distance = (cosines[same].mean() - cosines[~same].mean()) / cosines[~same].std()
@@ -66,21 +60,16 @@ def compare(backbone, template, photos, edits):
 
 
 def describe(backbone, template, paths):
-    """Give descriptors of unit length."""
-    size = backbone.input_size
-    if template == "center":
-        faces = np.stack([fit_to(load_image(path), size) for path in paths])
-    else:
-        aligned = FaceAligner(template=template, on_missing="center").transform(paths)
-        faces = np.stack([fit_to(face, size) for face in aligned])
-    with torch.inference_mode():
-        x = backbone.preprocess(torch.from_numpy(faces).permute(0, 3, 1, 2))
-        found = backbone.module(x).numpy()
+    """Return descriptors of unit length; whole pictures are fitted by their center."""
+    faces = paths
+    if template != "center":
+        faces = FaceAligner(template=template, on_missing="center").transform(paths)
+    found = FaceEmbedding(backbone).transform(faces)
     return found / np.linalg.norm(found, axis=1, keepdims=True)
 
 
 def residuals(paths):
-    """Give the mean distance of each point from its place in the template, in pixels."""
+    """Return the mean distance of each point from its place in the template, in pixels."""
     target, distances = np.array(TEMPLATES["arcface"].points), []
     for path in paths:
         image = load_image(path)

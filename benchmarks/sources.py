@@ -6,11 +6,10 @@ FOLDER holds the pairs; the ``real/`` halves of pairs from different sources are
 the cheap-cue baseline, as real and fake are elsewhere.
 """
 
-import argparse
 from itertools import combinations
-from pathlib import Path
 
 import numpy as np
+from options import make_parser
 from pairs import describe_pair
 from sklearn.model_selection import StratifiedKFold, cross_val_score
 from table import save_table
@@ -23,10 +22,8 @@ SETS = "stylegan", "stylegan2", "pggan", "faceswap"
 
 def main(arguments=None):
     """Compare every two sources, print a table and save it."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True)
+    parser = make_parser(__doc__, data="one subfolder per pair")
     parser.add_argument("--limit", type=int, default=400)
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
     options = parser.parse_args(arguments)
     rows = []
     for one, two in combinations(SETS, 2):

@@ -12,20 +12,17 @@ activation to numpy and counts there. "torchextractor" is a library that capture
 ``--curves`` measures how the speed depends on pictures, batch size, threads and layers.
 """
 
-import argparse
 import copy
-import sys
-import time
 import warnings
-from pathlib import Path
 
 import numpy as np
 import torch
+from options import find_recipes, make_parser
 from table import save_table
+from timing import time_in_turns, with_thresholds_of
 
 from skfakespotter import NeuronCoverageTransformer, load_backbone
-from skfakespotter._device import resolve_device
-from skfakespotter.backbones import monitored_layers
+from skfakespotter.backbones import monitored_layers, place
 
 BATCH_SIZE = 64
 EAGER, COMPILED = "plain forward pass", "plain forward pass, compiled"
@@ -37,37 +34,25 @@ PEERS = {"compiled": COMPILED, "bfloat16": HALF, "best batches": BEST}
 
 def main(arguments=None):
     """Time every way of counting, print a table and save it."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = make_parser(__doc__, rounds=8)
     parser.add_argument("--backbone", default="dlib")
     parser.add_argument("--weights", help="file, or 'random'")
     parser.add_argument("--pictures", type=int, default=512)
-    parser.add_argument("--rounds", type=int, default=8)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--curves", action="store_true")
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
     options = parser.parse_args(arguments)
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "examples"))  # the recipes
+    find_recipes()
     backbone = load_backbone(options.backbone, weights=options.weights)
-    device = resolve_device(options.device)
+    auto = "cuda" if torch.cuda.is_available() else "cpu"
+    device = torch.device(auto if options.device == "auto" else options.device)
     bench = Bench(backbone, device, options.pictures)
     if options.curves:
         write_curves(measure_curves(bench, options.rounds), options)
         return
-    seconds = in_turns(bench.ways(), options.rounds, device)
+    ways = bench.ways()
+    seconds = time_in_turns({name: run for name, (run, _) in ways.items()}, options.rounds, device)
+    seconds = {name: s / ways[name][1] for name, s in seconds.items()}
     report(seconds, bench, options)
-
-
-def in_turns(ways, rounds, device):
-    """Give the best seconds of each way; a way has a function and its share of the pictures."""
-    seconds = dict.fromkeys(ways, np.inf)
-    for _ in range(rounds + 1):  # the first round warms up, and compiles
-        for name, (run, share) in ways.items():
-            synchronize(device)
-            start = time.perf_counter()
-            run()
-            synchronize(device)
-            seconds[name] = min(seconds[name], (time.perf_counter() - start) / share)
-    return seconds
 
 
 class Bench:
@@ -77,9 +62,8 @@ class Bench:
         self.backbone, self.device = backbone, device
         shape = (n_pictures, *backbone.input_size, 3)
         self.pictures = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-        folded = backbone.folded_on(device)
-        self.network = backbone.on(device) if folded is None else folded.module
-        self.best_batch = backbone.best_batch(device)
+        self.placed = place(backbone, device, (3, *backbone.input_size))
+        self.network, self.best_batch = self.placed.module, self.placed.best_batch
         self.compiled = torch.compile(copy.deepcopy(self.network))
         self.fitted = self.coverage(compile=False).fit(self.pictures[:BATCH_SIZE])
         self.thresholds = dict(
@@ -137,15 +121,10 @@ class Bench:
         network = self.network if network is None else network
         with torch.inference_mode(), half:
             for start in range(0, len(self.pictures), batch_size):
-                network(self.input(self.pictures[start : start + batch_size]))
-
-    def input(self, batch):
-        """Give a batch as the network takes it."""
-        pixels = torch.from_numpy(batch).permute(0, 3, 1, 2).to(self.device)
-        return self.backbone.preprocess(pixels)
+                network(self.placed.input(self.pictures[start : start + batch_size]))
 
     def transform(self, **options):
-        """Give a function that counts all pictures."""
+        """Return a function that counts all pictures."""
         coverage = self.coverage(**{"compile": False, **options})
         coverage.fit(self.pictures[:BATCH_SIZE])
         return lambda: coverage.transform(self.pictures)
@@ -159,7 +138,7 @@ class Bench:
             )
             for name, layer in monitored_layers(original).items()
         ]
-        x = self.input(pictures).contiguous()
+        x = self.placed.input(pictures).contiguous()
         with torch.no_grad():
             original.to(self.device)(x)
         for handle in handles:
@@ -167,7 +146,7 @@ class Bench:
         return count(activations, self.thresholds)
 
     def torchextractor(self):
-        """Give a function that captures all layers of a batch by the library; None without it."""
+        """Return a function that captures all layers of a batch by the library; None without it."""
         try:
             import torchextractor
         except ImportError:
@@ -177,7 +156,7 @@ class Bench:
 
         def extract():
             with torch.no_grad():
-                _, maps = extractor(self.input(self.pictures[:BATCH_SIZE]).contiguous())
+                _, maps = extractor(self.placed.input(self.pictures[:BATCH_SIZE]).contiguous())
             return count({name: m.cpu().numpy() for name, m in maps.items()}, self.thresholds)
 
         return extract
@@ -185,9 +164,8 @@ class Bench:
     def flipped(self, **options):
         """Count neurons a picture that another way of computing puts on the other side."""
         first = self.pictures[:BATCH_SIZE]
-        other = self.coverage(granularity="channel", **options).fit(first)
         exact = self.coverage(granularity="channel", compile=False).fit(first)
-        other.thresholds_ = exact.thresholds_
+        other = with_thresholds_of(exact, **options)
         return np.abs(other.transform(first) - exact.transform(first)).sum() / len(first)
 
     def literal_difference(self):
@@ -206,12 +184,6 @@ def count(activations, thresholds):
         ],
         axis=1,
     )
-
-
-def synchronize(device):
-    """Wait for a GPU, so that seconds are seconds."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 def report(seconds, bench, options):
@@ -266,10 +238,10 @@ def measure_curves(bench, rounds):
         ).fit(few)
         torch.set_num_threads(value if what == "threads" else threads)
         ways = {
-            "plain": (lambda n=batch_size: bench.plain(batch_size=n), 1),
-            "ours": (lambda c=coverage: c.transform(bench.pictures), 1),
+            "plain": lambda n=batch_size: bench.plain(batch_size=n),
+            "ours": lambda c=coverage: c.transform(bench.pictures),
         }
-        seconds = in_turns(ways, rounds, bench.device)
+        seconds = time_in_turns(ways, rounds, bench.device)
         torch.set_num_threads(threads)
         plain, ours = (n_pictures / seconds[name] for name in ("plain", "ours"))
         rows.append((what, value, f"{plain:.0f}", f"{ours:.0f}", f"{ours / plain:.2f}"))

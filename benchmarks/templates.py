@@ -9,32 +9,27 @@ machine (C=10); "center" takes no alignment but the centre of the picture. Pictu
 no face is found are taken by their centre in every column.
 """
 
-import argparse
-import csv
-import sys
 from pathlib import Path
 
 import numpy as np
+from options import RESULTS, find_recipes, make_parser
 from sklearn.model_selection import StratifiedGroupKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
+from table import format_table, write_csv, write_page
 
 from skfakespotter import FaceAligner, NeuronCoverageTransformer, load_backbone, load_folders
-from skfakespotter._prefetch import iter_images
-from skfakespotter.faces._templates import TEMPLATES
-from skfakespotter.images import fit_to
+from skfakespotter.faces import TEMPLATES
 
 MOBILEFACENET = "recipes.mobilefacenet:mobilefacenet"
 
 
 def main(arguments=None):
     """Align, count, cross-validate and write the tables."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True)
+    parser = make_parser(__doc__, data="real/ and fake/", out=RESULTS / "templates")
     parser.add_argument("--weights", type=Path, help="MobileFaceNet's file")
     parser.add_argument("--limit", type=int, help="pictures of each class")
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/templates"))
     options = parser.parse_args(arguments)
     paths, labels, groups = pictures(options.data, options.limit)
     rows = []
@@ -58,7 +53,7 @@ def pictures(folder, limit):
 def networks(weights):
     """Load dlib's network, and MobileFaceNet where its weights are."""
     found = [load_backbone("dlib")]
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "examples"))
+    find_recipes()
     try:
         found.append(load_backbone(MOBILEFACENET, weights=weights))
     except FileNotFoundError as error:
@@ -67,10 +62,9 @@ def networks(weights):
 
 
 def measure(network, template, paths, labels, groups):
-    """AUC of each fold."""
-    if template == "center":
-        faces = np.stack(list(iter_images(paths, lambda image: fit_to(image, network.input_size))))
-    else:
+    """Return the AUC of each fold; whole pictures are fitted to the network by their center."""
+    faces = paths
+    if template != "center":
         height = network.input_size[0]  # at the network's own resolution
         faces = FaceAligner(template=template, size=height, on_missing="center").transform(paths)
     coverage = NeuronCoverageTransformer(network, granularity="channel").fit_transform(faces)
@@ -81,23 +75,21 @@ def measure(network, template, paths, labels, groups):
 
 def write(rows, folder, data):
     """Write the rows as CSV, and as a Markdown table with one line a network."""
-    folder.mkdir(parents=True, exist_ok=True)
     header = ["network", "template", "trained_with_it", "n_pictures", "auc", "auc_std"]
-    with open(folder / f"{data}.csv", "w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([header, *rows])
-    templates = [*TEMPLATES, "center"]
-    lines = [
+    folder.mkdir(parents=True, exist_ok=True)
+    write_csv(folder / f"{data}.csv", header, rows)
+    lines = {}
+    for name, _, own, _, mean, std in rows:
+        cell = f"{mean:.3f} ± {std:.3f}"
+        lines.setdefault(name, [name]).append(f"**{cell}**" if own else cell)
+    write_page(
+        folder / f"{data}.md",
+        f"Templates on {data}",
+        "python benchmarks/templates.py --data FOLDER",
+        format_table(["network", *TEMPLATES, "center"], lines.values()),
         f"AUC on {data} ({rows[0][3]} pictures, 5 folds, mean and standard deviation); in bold "
-        "the template that the network was trained with.\n",
-        "| network | " + " | ".join(templates) + " |",
-        "|---" * (len(templates) + 1) + "|",
-    ]
-    for name in dict.fromkeys(row[0] for row in rows):
-        cells = [f"{mean:.3f} ± {std:.3f}" for n, _, _, _, mean, std in rows if n == name]
-        own = [row[2] for row in rows if row[0] == name]
-        cells = [f"**{cell}**" if mine else cell for cell, mine in zip(cells, own, strict=True)]
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    (folder / f"{data}.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        "the template that the network was trained with.",
+    )
 
 
 if __name__ == "__main__":

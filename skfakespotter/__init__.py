@@ -40,6 +40,7 @@ _HOMES = {
     "LogSpectrum": "baselines",
     "MessengerChain": "perturbations",
     "NeuronCoverageTransformer": "transformer",
+    "NeuronMonitor": "coverage",
     "PseudoFakes": "perturbations",
     "RandomCrop": "perturbations",
     "Resize": "perturbations",

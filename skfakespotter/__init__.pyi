@@ -13,6 +13,7 @@ from skfakespotter.baselines import SpectrumCNNClassifier as SpectrumCNNClassifi
 from skfakespotter.baselines import make_baseline as make_baseline
 from skfakespotter.cache import CoverageCache as CoverageCache
 from skfakespotter.classifier import FakeSpotterClassifier as FakeSpotterClassifier
+from skfakespotter.coverage import NeuronMonitor as NeuronMonitor
 from skfakespotter.datasets import load_coverage_sample as load_coverage_sample
 from skfakespotter.datasets import load_folders as load_folders
 from skfakespotter.datasets import make_pictures as make_pictures

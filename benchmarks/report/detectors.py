@@ -1,17 +1,20 @@
-"""Detectors: the methods of the tables, each a block of features and a classifier."""
+"""Detectors: the methods of the tables, each a Pipeline made by the package."""
 
-import numpy as np
-from joblib import Parallel, delayed
-from sklearn.base import clone
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics.pairwise import rbf_kernel
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from skfakespotter import FakeSpotterClassifier
-from skfakespotter.evaluation._scoring import fake_response, fit_and_score
+from skfakespotter import (
+    AugmentedClassifier,
+    GaussianBlur,
+    GaussianNoise,
+    JPEGCompression,
+    Resize,
+    load_backbone,
+    make_baseline,
+    make_fakespotter,
+)
 
 LAYER_FSC = "coverage per layer + FakeSpotterClassifier"
 LAYER_SVC = "coverage per layer + SVC"
@@ -23,26 +26,18 @@ AUGMENTED_LR = "coverage per channel + LogisticRegression, trained with perturbe
 EMBEDDING_SVC = "embedding + SVC"
 MEANS_SVC = "mean activations + SVC"
 MEANS_LR = "mean activations + LogisticRegression"
+RANDOM_SVC = "random weights, coverage per channel + SVC"
 
 FEW = 1000  # training pictures up to which the wide net is trained in full
-SHORT_EPOCHS = 15  # beyond
-
-
-def fast_rbf(A, B):
-    """Give the RBF kernel with gamma = 1 / n_features, by one matrix product.
-
-    ``SVC(kernel=fast_rbf)`` is ``SVC(gamma="auto")``, ten times faster on wide features.
-    """
-    return rbf_kernel(A, B, gamma=1 / A.shape[1])
-
-
+SHORT_EPOCHS = 15  # beyond: 40 epochs of thousands of columns cost minutes a fold
 CLASSIFIERS = {
-    "FakeSpotterClassifier": FakeSpotterClassifier(random_state=0, device="cpu"),
-    "SVC": SVC(C=10, kernel=fast_rbf),
+    "FakeSpotterClassifier": None,  # make_fakespotter's own
+    # gamma = 1 / n_features, by one matrix product: ten times faster than libsvm's own kernel
+    "SVC": SVC(C=10, kernel=rbf_kernel),
     "LogisticRegression": LogisticRegression(C=0.02, max_iter=2000),
     "RandomForest": RandomForestClassifier(200, random_state=0),
 }
-# method: (block of features, classifier)
+# method: (features, classifier); features are a granularity or the name of a baseline
 METHODS = {
     LAYER_FSC: ("layer", "FakeSpotterClassifier"),
     LAYER_SVC: ("layer", "SVC"),
@@ -55,10 +50,10 @@ METHODS = {
     AUGMENTED_SVC: ("augmented", "SVC"),
     AUGMENTED_LR: ("augmented", "LogisticRegression"),
     EMBEDDING_SVC: ("embedding", "SVC"),
-    MEANS_SVC: ("means", "SVC"),
-    MEANS_LR: ("means", "LogisticRegression"),
-    "global threshold 0, per channel + SVC": ("global", "SVC"),
-    "random weights, coverage per channel + SVC": ("random", "SVC"),
+    MEANS_SVC: ("mean-activations", "SVC"),
+    MEANS_LR: ("mean-activations", "LogisticRegression"),
+    "global threshold 0, per channel + SVC": ("global-threshold", "SVC"),
+    RANDOM_SVC: ("random-weights", "SVC"),
 }
 RIVALS = ("cheap-cues", "spectrum-linear", "cooccurrence", "saturation", "spectrum-cnn")
 ATTACKED = (
@@ -72,98 +67,89 @@ ATTACKED = (
     MEANS_SVC,
     MEANS_LR,
 )
+# Between the levels of paper_attacks, so that no tested perturbation was trained on.
+HELD_OUT_LEVELS = {
+    "jpeg": [JPEGCompression(q) for q in (80, 60, 40, 20)],
+    "blur": [GaussianBlur(s) for s in (0.6, 0.9, 1.5, 3.0)],
+    "resize": [Resize(s) for s in (0.82, 0.67, 0.55, 0.42)],
+    "noise": [GaussianNoise(v, random_state=1) for v in (0.0007, 0.0015, 0.003, 0.007)],
+}
 
 
-def make_classifier(name, n_train=0, n_features=0):
-    """Give an unfitted classifier behind a StandardScaler.
-
-    On more than 1,000 vectors of more than 1,000 numbers the paper's net is trained for
-    15 epochs instead of 40: it costs minutes a fold.
-    """
-    classifier = clone(CLASSIFIERS[name])
-    if name == "FakeSpotterClassifier" and n_train > FEW and n_features > 1000:
-        classifier.set_params(max_epochs=SHORT_EPOCHS)
-    return make_pipeline(StandardScaler(), classifier)
+def is_attacked(method, bench):
+    """Say whether a method is scored under attack, and its clean scores come from there."""
+    return method in ATTACKED or method in bench.rivals
 
 
-def out_of_fold(classifier, features, y, folds, n_jobs=2):
-    """Score every picture by the detector of the fold in which it is held out.
+def is_candidate(method):
+    """Say whether a method may be recommended: coverage, by whatever classifier."""
+    return METHODS.get(method, ("",))[0] in ("layer", "channel", "augmented")
+
+
+def make_detector(method, backbone="dlib", *, align=False, cache=None, n_train=0, **coverage):
+    """Make the unfitted detector of a method.
 
     Parameters
     ----------
-    classifier : str or estimator
-        Key of ``CLASSIFIERS``, or a classifier of feature vectors.
-    features : callable
-        ``features(fold)`` gives the vectors (n, n_features) counted for that fold.
-        There may be more rows than labels: row n + i is a perturbed copy of picture i,
-        which is trained on where picture i is, and never tested.
-    y : ndarray of shape (n,)
-        Labels.
-    folds : list of (ndarray, ndarray)
-        Training and test positions.
-    n_jobs : int, default=2
-        Processes.
+    method : str
+        One of ``METHODS`` or ``RIVALS``.
+    backbone : str, default="dlib"
+        The network.
+    align : FaceAligner or False, default=False
+        False when faces come that are aligned already.
+    cache : CoverageCache, default=None
+        Of the coverage.
+    n_train : int, default=0
+        Training pictures; of more than 1,000 the paper's net is trained for 15 epochs on
+        coverage per channel.
+    **coverage
+        Other parameters of the NeuronCoverageTransformer.
 
     Returns
     -------
-    scores : ndarray of shape (n,)
-        Larger is more fake.
-    threshold : float
-        0.5 for probabilities, else 0.
+    estimator
+        A classifier of pictures.
     """
-    done = Parallel(n_jobs)(
-        delayed(_score_fold)(classifier, features(number), y, *fold)
-        for number, fold in enumerate(folds)
+    if method in RIVALS:
+        return make_baseline(method, random_state=0)
+    features, classifier = METHODS[method]
+    if features in ("layer", "channel", "augmented"):
+        detector = make_fakespotter(
+            backbone,
+            granularity="layer" if features == "layer" else "channel",
+            align=align,
+            classifier=CLASSIFIERS[classifier],
+            device="cpu",
+            cache=cache,
+            random_state=0,
+        ).set_params(**{f"coverage__{name}": value for name, value in coverage.items()})
+        if method == CHANNEL_FSC and n_train > FEW:
+            detector.set_params(classifier__max_epochs=SHORT_EPOCHS)
+        if features != "augmented":
+            return detector
+        return AugmentedClassifier(detector, attacks=HELD_OUT_LEVELS, random_state=0)
+    network = (
+        load_backbone(backbone, weights="random") if features == "random-weights" else backbone
     )
-    scores = np.empty(len(y))
-    for (_, test), (fold_scores, _) in zip(folds, done, strict=True):
-        scores[test] = fold_scores
-    return scores, done[0][1]
-
-
-def _score_fold(classifier, X, y, train, test):
-    train, labels = with_copies(train, y, len(X))
-    if isinstance(classifier, str):
-        classifier = make_classifier(classifier, len(train), X.shape[1])
-    (scores,), threshold = fit_and_score(
-        classifier, as_numbers(X), labels, [(train, test)], positive=1
+    detector = make_baseline(features, random_state=0).set_params(
+        align=align or "passthrough",
+        classifier=CLASSIFIERS[classifier],
+        features__backbone=network,
+        features__device="cpu",
     )
-    return scores, threshold
+    if "cache" in detector["features"].get_params():
+        detector.set_params(features__cache=cache)
+    return detector
 
 
-def with_copies(train, y, n_rows):
-    """Add the perturbed copies of the training pictures, and label them, where there are any."""
-    n_copies = n_rows // len(y) - 1
-    rows = np.concatenate([train + len(y) * k for k in range(1 + n_copies)])
-    return rows, np.tile(y, 1 + n_copies)
+def split_stateless(detector):
+    """Split a Pipeline into the step that describes pictures and the rest, if it learns nothing.
 
-
-def as_numbers(X):
-    """Give features as floating-point numbers."""
-    return np.asarray(X, dtype=np.float64)
-
-
-def score_with(fitted, X):
-    """Say how fake each vector is: P(fake), or the decision value where there is no such."""
-    method = "predict_proba" if hasattr(fitted, "predict_proba") else "decision_function"
-    return fake_response(fitted, method, as_numbers(X), 1)
-
-
-def fit_folds(classifier, features, y, folds, n_jobs=2):
-    """Fit the detector of every fold, as :func:`out_of_fold` does.
-
-    Returns
-    -------
-    list of Pipeline
-        One a fold.
+    So its features are computed once for all folds; otherwise the first part is None.
     """
-    return Parallel(n_jobs)(
-        delayed(_fit)(classifier, features(number), y, train)
-        for number, (train, _) in enumerate(folds)
-    )
-
-
-def _fit(classifier, X, y, train):
-    train, labels = with_copies(train, y, len(X))
-    model = make_classifier(classifier, len(train), X.shape[1])
-    return model.fit(as_numbers(X)[train], labels[train])
+    if "features" not in getattr(detector, "named_steps", {}):
+        return None, detector
+    features, place = detector["features"], list(detector.named_steps).index("features")
+    if features.__sklearn_tags__().requires_fit:
+        return None, detector
+    return features, detector[place + 1 :]

@@ -1,10 +1,11 @@
 """Drawing: the report's figures, through the displays of the package and of scikit-learn."""
 
+import matplotlib
 import numpy as np
+from matplotlib import pyplot
 from sklearn.metrics import PrecisionRecallDisplay
 
-from skfakespotter._style import STYLES, make_axes
-from skfakespotter.evaluation import RobustnessDisplay, ScoreMatrixDisplay, TrainingSizeDisplay
+from skfakespotter import RobustnessDisplay, TrainingSizeDisplay
 
 from .detectors import (
     AUGMENTED_SVC,
@@ -13,6 +14,7 @@ from .detectors import (
     LAYER_FSC,
     MEANS_SVC,
 )
+from .stages import CURVE_METHODS, MATRIX_METHODS
 
 SHORT = {
     LAYER_FSC: "the paper's: per layer + FakeSpotterClassifier",
@@ -30,52 +32,41 @@ FIGURE_4 = {
 
 
 def draw_all(summary, out):
-    """Draw every figure into a folder; give the names of the files."""
-    import matplotlib
-
+    """Draw every figure into a folder; return the names of the files."""
     matplotlib.use("Agg")
     files = {"figure3.png": draw_precision_recall(summary)}
     for kind in summary.kinds:
         files[f"figure4_{kind.replace(' ', '_')}.png"] = draw_attacks(summary, kind)
     if len(summary.pairs) > 1:
-        for method, name in ((CHANNEL_SVC, "channel"), (EMBEDDING_SVC, "embedding")):
-            files[f"matrix_{name}.png"] = draw_matrix(summary, method)
+        for method, name in zip(MATRIX_METHODS, ("channel", "embedding"), strict=True):
+            files[f"matrix_{name}.png"] = summary.matrix(method).plot().figure_
     files["learning_curves.png"] = draw_curves(summary)
     for name, figure in files.items():
-        save(figure, out / name)
+        figure.savefig(out / name, dpi=110, metadata={"Software": None})
+        pyplot.close(figure)
     return list(files)
 
 
-def save(figure, path):
-    """Write a figure and forget it."""
-    from matplotlib import pyplot
-
-    figure.savefig(path, dpi=110, metadata={"Software": None})
-    pyplot.close(figure)
-
-
-def panels(n, n_columns=4, size=3.3):
-    """Make a grid of at least n axes and give n of them."""
+def make_panels(n, n_columns=4, size=3.3):
+    """Make a grid of at least n axes and return n of them."""
     n_columns = min(n, n_columns)
     n_rows = -(-n // n_columns)
-    shape = {"n_rows": n_rows, "n_columns": n_columns, "squeeze": False}
-    axes = make_axes((size * n_columns, size * n_rows + 0.4), **shape).ravel()
+    shape = {"figsize": (size * n_columns, size * n_rows + 0.4), "squeeze": False}
+    axes = pyplot.subplots(n_rows, n_columns, layout="constrained", **shape)[1].ravel()
     for spare in axes[n:]:
         spare.remove()
     return axes[:n]
 
 
 def draw_precision_recall(summary):
-    """Figure 3: precision against recall, a panel a pair."""
-    axes = panels(len(summary.pairs))
+    """Draw Figure 3: precision against recall, a panel a pair."""
+    axes = make_panels(len(summary.pairs))
     for ax, pair in zip(axes, summary.pairs, strict=True):
-        y = summary.bench.sets[pair].y
-        for (method, name), (colour, _) in zip(SHORT.items(), STYLES, strict=False):
+        y = summary.faces(pair).y
+        for number, (method, name) in enumerate(SHORT.items()):
+            curve = {"color": f"C{number}", "linewidth": 1.3}
             scores, _ = summary.scores(pair, method)
-            curve = {"color": colour, "linewidth": 1.3}
-            display = PrecisionRecallDisplay.from_predictions(
-                y, scores, ax=ax, name=name, curve_kwargs=curve
-            )
+            display = PrecisionRecallDisplay.from_predictions(y, scores, ax=ax, curve_kwargs=curve)
             display.line_.set_label(name)
         ax.axhline(y.mean(), color="0.5", linestyle=":", linewidth=1, label="guessing")
         ax.set(title=pair, xlabel="recall", ylabel="precision", aspect="auto")
@@ -90,42 +81,32 @@ def draw_precision_recall(summary):
 
 
 def draw_attacks(summary, kind):
-    """Figure 4: AUC against the intensity of each attack, mean over the pairs of a kind.
+    """Draw Figure 4: AUC against the intensity of each attack, mean over the pairs of a kind.
 
     Intervals stand in ``figure4.csv``: the bands of five detectors would hide each other.
     """
-    axes = None
-    for method, name in FIGURE_4.items():
-        values = np.mean([summary.attacked(p)[method] for p in summary.kinds[kind]], axis=0)
+    axes, pairs = None, summary.kinds[kind]
+    for method, name in (FIGURE_4 | {rival: rival for rival in summary.bench.rivals}).items():
         display = RobustnessDisplay(
             attack=[attack for attack, _ in summary.settings],
             intensity=[intensity for _, intensity in summary.settings],
-            score=values[1:, 0],
-            clean_score=values[0, 0],
+            score=np.mean([summary.attacked(pair, method)[0][:, 0] for pair in pairs], axis=0),
+            clean_score=np.mean([summary.attacked(pair, method)[1][0] for pair in pairs]),
             scoring="roc_auc",
         )
         axes = display.plot(axes, name=name).axes_
     return axes[0].figure
 
 
-def draw_matrix(summary, method):
-    """Draw AUC by training pair (rows) and test pair (columns)."""
-    cells = summary.cross(method)
-    matrix = [[cells[a, b][0] for b in summary.pairs] for a in summary.pairs]
-    return ScoreMatrixDisplay(matrix, summary.pairs).plot().figure_
-
-
 def draw_curves(summary):
     """Draw AUC against the number of training pictures, a panel a pair."""
-    pairs = [pair for pair in summary.pairs if summary.work.has(f"curves/{pair}")]
-    axes = panels(len(pairs), size=4.4)
-    for ax, pair in zip(axes, pairs, strict=True):
-        kept = summary.work.load(f"curves/{pair}")
-        for method, auc, (colour, marker) in zip(
-            kept["methods"], kept["auc"], STYLES, strict=False
-        ):
-            display = TrainingSizeDisplay(kept["sizes"], auc)
-            display.plot(ax, name=str(method), color=colour, marker=marker)
+    axes = make_panels(len(summary.bench.headline), size=4.4)
+    for ax, pair in zip(axes, summary.bench.headline, strict=True):
+        for number, (method, marker) in enumerate(zip(CURVE_METHODS, "osD", strict=True)):
+            result = summary.learning_curve(pair, method)
+            scores = result.scores.reshape(len(result.train_sizes), -1)
+            display = TrainingSizeDisplay(result.train_sizes, scores)
+            display.plot(ax, name=method, color=f"C{number}", marker=marker)
         ax.set_title(pair)
         ax.legend(loc="lower right", fontsize="small")
     return axes[0].figure

@@ -81,7 +81,8 @@ def score_under_attacks(
     scorers = {name: check_scoring(d, scoring=scoring) for name, d in folds[0][0].items()}
     fake = (y == pos_label).astype(int)
     attacked = _choose(fake, n_attacked, random_state)
-    some = [(fitted, rows[np.isin(rows, attacked)]) for fitted, rows in folds]
+    parts = [(fitted, np.intersect1d(rows, attacked)) for fitted, rows in folds]
+    some = [(fitted, rows) for fitted, rows in parts if len(rows)]
     options = X, pos_label, batch_size
     items = [Responses(folds, *options, CLEAN, None)] + [
         Responses(some, *options, (name, intensity), attack)

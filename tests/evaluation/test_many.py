@@ -65,6 +65,14 @@ def test_only_the_chosen_pictures_are_attacked(pictures, curves):
         assert curve.clean_score == pytest.approx(roc_auc_score(y[rows], curve.scores[CLEAN][rows]))
 
 
+def test_a_fold_without_an_attacked_picture(pictures):
+    X, y, _ = pictures
+    detector = make_detectors()["lr"]
+    curve = robustness_cross_val(detector, X, y, cv=5, attacks=ATTACKS, n_attacked=4)
+    assert np.isfinite(curve.scores["blur", 1.0][curve.attacked]).all()
+    assert np.isfinite(curve.scores[CLEAN]).all()
+
+
 @pytest.mark.parametrize("name", CLASSIFIERS)
 def test_resamples_of_the_auc_are_those_of_scikit_learns_scorer(pictures, curves, name):
     X, y, groups = pictures

@@ -5,7 +5,7 @@ import os
 import time
 from pathlib import Path
 
-import numpy as np
+import joblib
 from tqdm import tqdm
 
 
@@ -19,7 +19,7 @@ class Work:
     """
 
     def __init__(self, folder):
-        self.folder = Path(folder)
+        self.folder = Path(folder).absolute()
         self.folder.mkdir(parents=True, exist_ok=True)
 
     def claim(self, **options):
@@ -42,30 +42,24 @@ class Work:
         """Say whether a result is there."""
         return self._file(name).exists()
 
-    def save(self, name, **arrays):
-        """Keep arrays under a name; the file appears whole or not at all."""
+    def save(self, name, result):
+        """Keep a result under a name; the file appears whole or not at all."""
         file = self._file(name)
         file.parent.mkdir(parents=True, exist_ok=True)
         unfinished = file.with_name(f".{os.getpid()}-{file.name}")
-        np.savez(unfinished, **arrays)
+        joblib.dump(result, unfinished)
         unfinished.rename(file)
+        return result
 
-    def load(self, name):
-        """Give the arrays kept under a name."""
-        with np.load(self._file(name)) as stored:
-            return dict(stored)
+    def load(self, name, *, mapped=False):
+        """Load a result; ``mapped`` leaves its arrays on disk, where processes share them."""
+        return joblib.load(self._file(name), mmap_mode="r" if mapped else None)
 
-    def save_big(self, name, array):
-        """Keep one array that :meth:`big` maps into memory."""
-        file = self._file(name, ".npy")
-        file.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = file.with_name(f".{os.getpid()}-{file.name}")
-        np.save(unfinished, array)
-        unfinished.rename(file)
-
-    def big(self, name):
-        """Map an array kept by :meth:`save_big`; processes share its pages."""
-        return np.load(self._file(name, ".npy"), mmap_mode="r")
+    def once(self, name, compute):
+        """Load a result as mapped arrays, or compute and keep it first."""
+        if not self.has(name):
+            self.save(name, compute())
+        return self.load(name, mapped=True)
 
     def took(self, name, seconds):
         """Note how long a stage took."""
@@ -73,13 +67,13 @@ class Work:
             file.write(f"{name};{seconds:.2f}\n")
 
     def seconds(self):
-        """Give the seconds of each stage, of its last run."""
+        """Return the seconds of each stage, of its last run."""
         file = self.folder / "seconds.csv"
         lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
         return {name: float(took) for name, took in (line.split(";") for line in lines)}
 
-    def _file(self, name, suffix=".npz"):
-        return self.folder / f"{name}{suffix}"
+    def _file(self, name):
+        return self.folder / f"{name}.joblib"
 
 
 def run_stages(work, stages):
@@ -90,7 +84,7 @@ def run_stages(work, stages):
     work : Work
         Where results lie.
     stages : list of (str, float, callable)
-        Name of the result, expected cost (any one unit), and what makes and saves it.
+        Name of the result, expected cost (any one unit), and what computes it.
     """
     left = [stage for stage in stages if not work.has(stage[0])]
     bar = tqdm(
@@ -102,6 +96,6 @@ def run_stages(work, stages):
         for name, cost, compute in left:
             bar.set_description_str(name)
             start = time.perf_counter()
-            compute()
+            work.save(name, compute())
             work.took(name, time.perf_counter() - start)
             bar.update(round(cost))
