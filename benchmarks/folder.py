@@ -4,41 +4,32 @@
 
 FOLDER holds portraits; their aligned faces are written to a temporary folder as JPEGs of their
 own. Stages: decoding alone, decoding with finding and cropping the face, and counting neurons
-per channel. Overlapped, the pictures are made ahead in threads, or processes where faces are
-found, while the network computes.
+per channel. Overlapped, the pictures are made ahead in processes while the network computes.
 
 Two settings. "a core each": the network computes on one thread, the pictures are made by one
-thread or process, so the stages do not take each other's cores, as on a machine with a GPU. "all
+process, so the stages do not take each other's cores, as on a machine with a GPU. "all
 cores": both use all cores and so share them; then no overlap can come nearer than the work of
 both together, which is the last column's bound.
 """
 
-import argparse
 import os
 import tempfile
-import time
-from functools import partial
-from pathlib import Path
 
-import numpy as np
 import torch
+from joblib import Parallel, delayed
+from options import make_parser
 from PIL import Image
 from table import save_table
+from timing import best
 
-from skfakespotter import FaceAligner, NeuronCoverageTransformer, batches
-from skfakespotter._prefetch import iter_batches
-from skfakespotter.images import find_images
-
-SIZE = (150, 150)
+from skfakespotter import FaceAligner, NeuronCoverageTransformer
+from skfakespotter.images import find_images, load_image
 
 
 def main(arguments=None):
     """Time each stage and both overlapped, print a table and save it."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True)
+    parser = make_parser(__doc__, data="portraits", rounds=3)
     parser.add_argument("--pictures", type=int, default=1280)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
     options = parser.parse_args(arguments)
     records = FaceAligner(n_jobs=-1).locate(find_images(options.data))
     found = [record.path for record in records if record.status == "found"][: options.pictures]
@@ -68,38 +59,26 @@ def main(arguments=None):
 
 
 def measure(setting, n_cores, portraits, faces, chips, rounds):
-    """Give a row for aligned faces and one for portraits."""
+    """Yield a row for aligned faces and one for portraits."""
     torch.set_num_threads(n_cores)
-    coverage = NeuronCoverageTransformer(granularity="channel", compile=False).fit(chips[:64])
-    lazy = FaceAligner(lazy=True).transform(portraits)
+    coverage = NeuronCoverageTransformer(
+        granularity="channel", compile=False, prefetch=n_cores
+    ).fit(chips[:64])
     counting = len(chips) / best(lambda: coverage.transform(chips), rounds)
-    decode = batches.iter_images
-    batches.iter_images = partial(decode, n_threads=n_cores)
-    try:
-        for kind, X in (("aligned faces", faces), ("portraits", lazy)):
-            making = len(X) / best(lambda X=X: exhaust(iter_batches(X, 64, SIZE)), rounds)
-            both = len(X) / best(lambda X=X: coverage.transform(X), rounds)
-            slowest, bound = min(making, counting), 1 / (1 / making + 1 / counting)
-            shares = f"{both / slowest:.2f}", f"{both / bound:.2f}" if n_cores > 1 else ""
-            yield [setting, kind, *(f"{rate:.0f}" for rate in (making, counting, both)), *shares]
-    finally:
-        batches.iter_images = decode
-
-
-def best(run, rounds):
-    """Give the best seconds of so many rounds, after one to warm up."""
-    seconds = []
-    for _ in range(rounds + 1):
-        start = time.perf_counter()
-        run()
-        seconds.append(time.perf_counter() - start)
-    return np.min(seconds[1:])
-
-
-def exhaust(batches):
-    """Take all batches and keep none."""
-    for _ in batches:
-        pass
+    align, decode = FaceAligner(n_jobs=n_cores), Parallel(n_cores)
+    ways = {
+        "aligned faces": (faces, lambda: decode(map(delayed(load_image), faces))),
+        "portraits": (
+            FaceAligner(lazy=True).transform(portraits),
+            lambda: align.transform(portraits),
+        ),
+    }
+    for kind, (X, make) in ways.items():
+        making = len(X) / best(make, rounds)
+        both = len(X) / best(lambda X=X: coverage.transform(X), rounds)
+        slowest, bound = min(making, counting), 1 / (1 / making + 1 / counting)
+        shares = f"{both / slowest:.2f}", f"{both / bound:.2f}" if n_cores > 1 else ""
+        yield [setting, kind, *(f"{rate:.0f}" for rate in (making, counting, both)), *shares]
 
 
 if __name__ == "__main__":
