@@ -13,6 +13,7 @@ import copy
 import json
 import os
 import resource
+import sys
 import tempfile
 import warnings
 from contextlib import contextmanager
@@ -232,6 +233,8 @@ def measure_waits(bench):
         f"Calls of {', '.join(f'`{name}*`' for name in WAITS)} in a profile of torch; the network "
         f"has {n_layers} layers, so that a wait a layer would show as {n_layers} or more a batch."
     )
+    if not bench.on_gpu:
+        text += " On a CPU nothing waits, and `fit_transform` looks values up in a single pass."
     header = ["step", "batches", "waits and copies a batch", "a wait a layer"]
     return text, [*header, "bytes to the device a picture", "bytes back a picture"], rows
 
@@ -343,7 +346,8 @@ def main(arguments=None):
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
     parts.append(f"Peak memory of the process on the host: {peak:,.0f} MiB.")
     file = options.out / ("gpu.md" if on_gpu else "gpu_on_cpu.md")
-    write_page(file, "On the device", "python benchmarks/gpu.py", *filter(None, parts))
+    given = " ".join(["python benchmarks/gpu.py", *(arguments or sys.argv[1:])])
+    write_page(file, "On the device", given, *filter(None, parts))
 
 
 if __name__ == "__main__":
