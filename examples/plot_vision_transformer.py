@@ -96,7 +96,7 @@ for name, options in choices.items():
 # what is gained by all tokens and all blocks here comes from seeing more of the picture.
 
 figure, ax = plt.subplots(figsize=(7, 3), layout="constrained")
-for row, (name, values) in enumerate(reversed(scores.items())):
+for row, values in enumerate(reversed(scores.values())):
     ax.plot(values, np.full(len(values), row), "o", color="0.7")
     ax.plot(values.mean(), row, "D", color="tab:blue")
 ax.axvline(0.5, color="0.4", linestyle=":", label="guessing")

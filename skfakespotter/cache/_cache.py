@@ -208,8 +208,8 @@ def open_cache(cache: Any) -> CoverageCache | None:
     Parameters
     ----------
     cache : None, bool, "memory", path or CoverageCache
-        None, False and an empty str: no cache; True: in the user's cache folder; "memory": one cache
-        shared by everything in this process; a path: in that folder.
+        None, False and an empty str: no cache; True: in the user's cache folder; "memory":
+        one cache shared by everything in this process; a path: in that folder.
 
     Returns
     -------
@@ -220,6 +220,7 @@ def open_cache(cache: Any) -> CoverageCache | None:
     ------
     TypeError
         When ``cache`` is none of these.
+
     Examples
     --------
     >>> from skfakespotter.cache import open_cache
