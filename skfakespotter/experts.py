@@ -16,6 +16,7 @@ from sklearn.preprocessing import LabelEncoder
 from sklearn.utils import _safe_indexing, column_or_1d, get_tags
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.metaestimators import _BaseComposition
+from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 
@@ -138,10 +139,12 @@ class ExpertStack(ClassifierMixin, MetaEstimatorMixin, _BaseComposition):
         self._validate_params()
         self._check_experts()
         check_consistent_length(X, y, groups)
+        check_classification_targets(y)
         encoder = LabelEncoder().fit(column_or_1d(y))
         self.classes_, target = encoder.classes_, encoder.transform(y)
         if len(self.classes_) != 2:
             raise ValueError(
+                "Only binary classification is supported. "
                 f"y holds {len(self.classes_)} classes, {self.classes_.tolist()[:5]}: expected two."
             )
         self.class_counts_ = np.bincount(target)
