@@ -270,7 +270,7 @@ def test_without_data(estimator, name):
 
 
 # a stack has the tags of its experts, and scikit-learn's Pipelines claim to take tables
-DECLARING = [one for one in OF_PICTURES if not isinstance(one, ExpertStack)]
+DECLARING = [one for one in [*OF_PICTURES, *OF_PHOTOGRAPHS] if not isinstance(one, ExpertStack)]
 
 
 @pytest.mark.parametrize("estimator", DECLARING, ids=lambda e: type(e).__name__)
