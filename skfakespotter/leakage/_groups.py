@@ -43,10 +43,10 @@ def join_duplicates(X: Pictures, groups: ArrayLike | None = None) -> tuple[NDArr
     >>> join_duplicates([*X, X[1]], ["a", "b", "c", "d"])
     (array(['a', 'b', 'c', 'b'], dtype='<U1'), 2)
     """
-    X = check_images(X)
-    check_consistent_length(X, groups)
-    groups = np.arange(len(X)) if groups is None else column_or_1d(groups)
-    hashes = np.array(list(iter_images(X, lambda image: perceptual_hash(luminance(image)))))
+    pictures = check_images(X)
+    check_consistent_length(pictures, groups)
+    groups = np.arange(len(pictures)) if groups is None else column_or_1d(groups)
+    hashes = np.array(list(iter_images(pictures, lambda image: perceptual_hash(luminance(image)))))
     nearest, distance = nearest_hashes(hashes, lambda i: groups[i, None] != groups)
     joined, copies = groups.copy(), np.flatnonzero(distance <= MAX_DISTANCE)
     for i in copies:
