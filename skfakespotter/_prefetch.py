@@ -11,21 +11,50 @@ from concurrent.futures import BrokenExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from itertools import islice
-from typing import Any
+from typing import Any, Protocol
 
 import joblib
 import numpy as np
 from joblib.externals.loky import ProcessPoolExecutor
 from numpy.typing import NDArray
 
+from skfakespotter._pillow import PillowSettings, WithSettings
 from skfakespotter.images import ImageError, MissingFaceError, fit_to, load_image, path_of
 
 CHUNK = 8  # pictures that a process makes at a time
+GROUP = 32  # pictures whose faces are found at a time
 IDLE = 30  # seconds after which a worker without work ends
 MOST_THREADS = 8
 
 _POOLS: dict[int, ProcessPoolExecutor] = {}
 _HERE = threading.local()
+if hasattr(os, "register_at_fork"):  # a child has none of its parent's workers
+    os.register_at_fork(after_in_child=_POOLS.clear)
+
+
+class MadeTogether(Protocol):
+    """A picture, such as a face, that is better made together with others.
+
+    Attributes
+    ----------
+    picture : picture
+        What to decode first.
+    made_together : bool
+        Whether it pays.
+    may_be_missing : bool
+        Whether a MissingFaceError leaves it out; any other error ends the run.
+    """
+
+    picture: Any
+    made_together: bool
+    may_be_missing: bool
+
+    @staticmethod
+    def make_together(
+        pictures: Sequence[Any], images: Sequence[NDArray[np.uint8]], device: Any
+    ) -> list[NDArray[np.uint8] | ImageError]:
+        """Return the pixels, or what is wrong, of each picture, whose file is decoded."""
+        ...
 
 
 def iter_images(
@@ -135,13 +164,18 @@ def iter_batches(
             here = positions[start : start + batch_size]
             yield here, X[start : start + batch_size] if whole else X[here]
         return
-    make = partial(_load_numbered, size=tuple(size), crop=crop)
+    where, ahead = positions.tolist(), 2 * batch_size
+    fit = partial(fit_to, size=tuple(size), crop=crop)
     # the consumer takes a whole batch at once, and computes while the next one is made
-    made = _iter_made(make, X, positions.tolist(), None, 2 * batch_size, prefetch)
-    found = (one for one in made if one is not None)
+    if all(getattr(X[i], "made_together", False) for i in where) and not process_count(prefetch):
+        made = _iter_made_together(X, where, fit, ahead, device)
+    else:
+        make = partial(_load, prepare=fit, draft_side=max(size))
+        made = _iter_made(make, X, where, None, ahead, prefetch)
+    found = (one for one in zip(where, made, strict=True) if one[1] is not None)
     while batch := list(islice(found, batch_size)):
-        where, images = zip(*batch, strict=True)
-        yield np.array(where), np.stack(images)
+        places, images = zip(*batch, strict=True)
+        yield np.array(places), np.stack(images)
 
 
 def _iter_made(make, X, positions, n_threads, ahead, prefetch):
@@ -151,7 +185,8 @@ def _iter_made(make, X, positions, n_threads, ahead, prefetch):
         depth = 3 * n_processes if ahead is None else -(-ahead // CHUNK)
         chunks = (positions[s : s + CHUNK] for s in range(0, len(positions), CHUNK))
         tasks = ((make, [X[i] for i in chunk], chunk) for chunk in chunks)
-        for made in in_processes(_make_chunk, tasks, n_processes, depth):
+        work = WithSettings(PillowSettings.here(), _make_chunk)
+        for made in in_processes(work, tasks, n_processes, depth):
             yield from made
         return
     if len(positions) == 1:  # a thread would cost more than it saves
@@ -166,22 +201,62 @@ def _iter_made(make, X, positions, n_threads, ahead, prefetch):
         pool.shutdown(wait=True, cancel_futures=True)
 
 
+def _iter_made_together(X, positions, fit, ahead, device):
+    """Yield pictures that are made in groups, as faces on a GPU are; see :class:`MadeTogether`.
+
+    Files are decoded in threads, groups are made in one more thread, ahead of the consumer.
+    """
+    decoded = _iter_made(_decode, X, positions, None, ahead, None)
+    numbered = zip(positions, decoded, strict=True)
+    groups = iter(lambda: list(islice(numbered, GROUP)), [])
+    make = partial(_make_group, X, fit=fit, device=device)
+    if len(positions) <= GROUP:  # a thread would cost more than it saves
+        for group in groups:
+            yield from make(group)
+        return
+    pool = ThreadPoolExecutor(1, thread_name_prefix="decode-group")
+    try:
+        for made in work_ahead(partial(pool.submit, make), groups, 2):
+            yield from made
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+        decoded.close()
+
+
+def _decode(picture, index):
+    try:
+        return load_image(picture.picture)
+    except ImageError as error:
+        raise error.at(index, path_of(picture.picture)) from error
+
+
+def _make_group(X, group, fit, device):
+    positions, images = zip(*group, strict=True)
+    pictures = [X[i] for i in positions]
+    made = type(pictures[0]).make_together(pictures, images, device)
+    return [_settled(*one, fit) for one in zip(pictures, positions, made, strict=True)]
+
+
+def _settled(picture, index, made, fit):
+    """Return fitted pixels, None for what may be left out, or raise the error at its place."""
+    if not isinstance(made, ImageError):
+        return fit(made)
+    if isinstance(made, MissingFaceError) and picture.may_be_missing:
+        return None
+    raise made.at(index, path_of(picture.picture))
+
+
 def _load(picture, index, prepare, draft_side):
+    """Return a picture; None where it shows no face and may be left out."""
     try:
         image = load_image(picture, draft_side=draft_side)
         return image if prepare is None else prepare(image)
-    except ImageError as error:
-        raise error.at(index, path_of(picture)) from error
-
-
-def _load_numbered(picture, index, size, crop):
-    """Return a picture of the right size with its position; None where it may be left out."""
-    try:
-        return index, _load(picture, index, partial(fit_to, size=size, crop=crop), max(size))
-    except MissingFaceError:
+    except MissingFaceError as error:
         if getattr(picture, "may_be_missing", False):
             return None
-        raise
+        raise error.at(index) from error
+    except ImageError as error:
+        raise error.at(index, path_of(picture)) from error
 
 
 def _make_chunk(make, pictures, positions):

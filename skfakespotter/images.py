@@ -18,6 +18,8 @@ from io import BytesIO, TextIOBase
 import numpy as np
 from PIL import Image, ImageOps
 
+from skfakespotter._pillow import readable_formats
+
 MIN_SIDE = 16  # pixels; anything smaller holds no face, and enlarging it would invent one
 SUFFIXES = {".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".jp2", ".png"}
 SUFFIXES |= {".ppm", ".pgm", ".tif", ".tiff", ".webp", ".avif"}
@@ -393,7 +395,7 @@ def _looked_at(picture):
 def _open(picture, draft_side):
     try:
         source = BytesIO(picture) if isinstance(picture, bytes) else os.fspath(picture)
-        with Image.open(source) as opened:
+        with Image.open(source, formats=readable_formats()) as opened:
             if draft_side and min(opened.size) >= 4 * draft_side:
                 opened.draft("RGB", (2 * draft_side, 2 * draft_side))
             return _decode(opened)

@@ -1,16 +1,23 @@
 """FaceAligner: find, align and crop the face in every picture."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
-from numbers import Real
+from numbers import Integral, Real
+from typing import Any, ClassVar
 
-import joblib
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils._param_validation import Interval, StrOptions
 
+from skfakespotter._parallel import parallel_map
 from skfakespotter._progress import track
-from skfakespotter.faces._detectors import find_faces, load_dlib
+from skfakespotter._typing import Device, Pictures
+from skfakespotter.faces._detectors import DETECTORS, check_detector, find_all
+from skfakespotter.faces._face import Face, with_sharpness
 from skfakespotter.faces._lazy import Cropping, LazyFace
-from skfakespotter.faces._templates import TEMPLATES, crop_size
+from skfakespotter.faces._templates import TEMPLATES
 from skfakespotter.images import MIN_SIDE, ImageError, check_images, load_image, path_of
 
 CHUNK = 16  # pictures per parallel task
@@ -28,15 +35,9 @@ class FaceRecord:
         File, when the picture is one.
     status : {"found", "missing", "unreadable"}
         Whether the picture has a face, has none, or cannot be read.
-    box : (float, float, float, float) or None
-        Left, top, right, bottom of the face, in pixels of the picture.
-    landmarks : tuple of 5 (float, float), or None
-        Outer and inner corner of the eye on the picture's right, the same on its left,
-        base of the nose: x, y in pixels.
-    score : float or None
-        The detector's confidence; its threshold is 0.
-    n_faces : int
-        Faces found in the picture.
+    faces : tuple of Face
+        All of them, main face first. Any of them can be cropped by
+        :func:`skfakespotter.faces.crop_face`; :class:`FaceAligner` takes the first.
     reason : str or None
         Why the picture cannot be read.
     """
@@ -44,28 +45,46 @@ class FaceRecord:
     index: int
     path: str | None
     status: str
-    box: tuple | None = None
-    landmarks: tuple | None = None
-    score: float | None = None
-    n_faces: int = 0
+    faces: tuple[Face, ...] = ()
     reason: str | None = None
+
+    @property
+    def n_faces(self) -> int:
+        """Faces found in the picture."""
+        return len(self.faces)
+
+    @property
+    def box(self) -> tuple[float, float, float, float] | None:
+        """Left, top, right, bottom of the main face in pixels; None without a face."""
+        return self.faces[0].box if self.faces else None
+
+    @property
+    def landmarks(self) -> tuple[tuple[float, float], ...] | None:
+        """Five points of the main face; see :class:`Face`."""
+        return self.faces[0].landmarks if self.faces else None
+
+    @property
+    def score(self) -> float | None:
+        """The face detector's confidence in the main face; see :class:`Face`."""
+        return self.faces[0].score if self.faces else None
 
 
 # Pictures do not fit into a table, whatever set_output asks for: hence no automatic wrapping.
 class FaceAligner(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
     """Find the face in every picture, turn it upright and crop it.
 
-    dlib's HOG detector finds the face, its five-point predictor the corners of the eyes
-    and the base of the nose, and the picture is rotated, scaled and cropped so that these
-    lie where the network was trained to see them. The detector is given the cheapest
-    scale first: pictures longer than 640 px are reduced, and only where no face is
-    found the picture is searched at its own size, then enlarged. Of several faces the main
-    one is taken, by area times confidence.
+    A face detector finds the face and five landmarks, and the picture is rotated, scaled and
+    cropped so that these lie where the network was trained to see them. The picture is
+    searched small first, and larger only where no face is found for sure. Of several faces
+    the main one is taken, by area times confidence; :meth:`locate` returns them all.
 
     Parameters
     ----------
-    detector : {"dlib"}, default="dlib"
-        The detector; it needs the extra ``faces``.
+    detector : {"centerface", "dlib"} or path, default="centerface"
+        The face detector. "centerface": a small network, in batches, on any device; its
+        weights come with the extra ``faces``. "dlib": histograms of gradients, one picture at a
+        time on the CPU; upright frontal faces alone. A path: another file of CenterFace's
+        weights (``.onnx``). docs/faces.md compares them.
     template : {"dlib", "arcface", "sphereface", "vggface2"}, default="dlib"
         Where the face lies in the crop; take the one that the network was trained with
         (``Backbone.template``), see :func:`skfakespotter.faces.crop_face`.
@@ -82,6 +101,9 @@ class FaceAligner(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         Let ``transform`` return a list of :class:`LazyFace`, whose faces are found and
         cropped when a later step needs their pixels. So memory holds a few batches and not all
         faces, and they are found while the network computes.
+    device : str or torch.device, default="auto"
+        Where CenterFace runs: "auto" takes a GPU where there is one. With ``lazy=True`` it is
+        the device of the later step.
     n_jobs : int, default=None
         Processes that work side by side, through joblib. None: one, or what
         :func:`joblib.parallel_config` says. With ``lazy=True`` nothing is found here; see
@@ -94,20 +116,27 @@ class FaceAligner(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
     ImageError
         For a picture that cannot be read, or that has no face with ``on_missing="raise"``.
     ImportError
-        When the extra ``faces`` is not installed.
+        When the detector's extra is not installed.
 
     Notes
     -----
     A Pipeline cannot drop rows. Drop pictures without a face, or report them, before it::
 
-        records = FaceAligner(n_jobs=-1).locate(paths)
+        records = FaceAligner().locate(paths)
         usable = [path for path, r in zip(paths, records) if r.status == "found"]
+
+    To score every face of a picture, crop them and pass them to the steps after the aligner::
+
+        crops = [crop_face(image, face) for face in find_faces(image)]
+        detector[1:].predict_proba(crops)
 
     References
     ----------
-    D. King, "Max-Margin Object Detection", arXiv:1502.00046 (the detector).
+    Y. Xu et al., "CenterFace: Joint Face Detection and Alignment Using Face as Point",
+    arXiv:1911.03599.
+    D. King, "Max-Margin Object Detection", arXiv:1502.00046 (dlib's detector).
     V. Kazemi and J. Sullivan, "One Millisecond Face Alignment with an Ensemble of
-    Regression Trees", CVPR 2014 (the landmarks).
+    Regression Trees", CVPR 2014 (dlib's landmarks).
 
     Examples
     --------
@@ -117,17 +146,30 @@ class FaceAligner(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
     (1, 150, 150, 3)
     """
 
+    _parameter_constraints: ClassVar[dict] = {
+        "detector": [str],
+        "template": [StrOptions(set(TEMPLATES))],
+        "size": [None, Interval(Integral, MIN_SIDE, None, closed="left")],
+        "padding": [Interval(Real, 0, 5, closed="both")],
+        "on_missing": [StrOptions({"raise", "center", "nan"})],
+        "lazy": ["boolean"],
+        "device": "no_validation",  # torch knows which there are
+        "n_jobs": [None, Integral],
+        "verbose": ["verbose"],
+    }
+
     def __init__(
         self,
-        detector="dlib",
+        detector: str = "centerface",
         *,
-        template="dlib",
-        size=None,
-        padding=0.25,
-        on_missing="raise",
-        lazy=False,
-        n_jobs=None,
-        verbose=0,
+        template: str = "dlib",
+        size: int | None = None,
+        padding: float = 0.25,
+        on_missing: str = "raise",
+        lazy: bool = False,
+        device: Device = "auto",
+        n_jobs: int | None = None,
+        verbose: int = 0,
     ):
         self.detector = detector
         self.template = template
@@ -135,10 +177,11 @@ class FaceAligner(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         self.padding = padding
         self.on_missing = on_missing
         self.lazy = lazy
+        self.device = device
         self.n_jobs = n_jobs
         self.verbose = verbose
 
-    def fit(self, X=None, y=None):
+    def fit(self, X: Any = None, y: Any = None) -> FaceAligner:
         """Do nothing but check the parameters; there is nothing to learn.
 
         Parameters
@@ -151,10 +194,10 @@ class FaceAligner(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         self : FaceAligner
             Unchanged.
         """
-        self._check_options()
+        self._check()
         return self
 
-    def transform(self, X):
+    def transform(self, X: Pictures) -> NDArray[np.uint8] | list[LazyFace]:
         """Align the faces.
 
         Parameters
@@ -167,19 +210,19 @@ class FaceAligner(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         ndarray of shape (n, height, width, 3), uint8
             One face per picture, RGB. With ``lazy=True`` a list of LazyFace.
         """
-        self._check_options()
+        self._check()
         X = check_images(X)
+        cropping = self.cropping
         if self.lazy:
-            cropping = self.cropping
             return [LazyFace(picture, cropping) for picture in X]
-        aligned = np.empty((len(X), *crop_size(self.template, self.size), 3), np.uint8)
+        aligned = np.empty((len(X), *cropping.crop_size, 3), np.uint8)
         filled = 0
-        for chips in self._map(_align_chunk, X, "faces", self.cropping):
+        for chips in self._map(_align_chunk, X, cropping):
             aligned[filled : filled + len(chips)] = chips
             filled += len(chips)
         return aligned
 
-    def locate(self, X):
+    def locate(self, X: Pictures) -> list[FaceRecord]:
         """Find the faces without cropping them; never fails because of one picture.
 
         Parameters
@@ -192,12 +235,11 @@ class FaceAligner(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         list of FaceRecord
             One per picture, in order.
         """
-        self._check_options()
-        X = check_images(X)
-        chunks = self._map(_locate_chunk, X, "faces")
+        self._check()
+        chunks = self._map(_locate_chunk, check_images(X), self.detector)
         return [record for records in chunks for record in records]
 
-    def get_feature_names_out(self, input_features=None):
+    def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
         """Name the output, so that a Pipeline can name what its later steps make of it.
 
         Parameters
@@ -212,7 +254,7 @@ class FaceAligner(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         """
         return np.array(["face"], dtype=object)
 
-    def set_output(self, *, transform=None):
+    def set_output(self, *, transform: Any = None) -> FaceAligner:
         """Change nothing: pictures stay arrays, so that a Pipeline's tables begin after them.
 
         Parameters
@@ -235,60 +277,53 @@ class FaceAligner(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         tags.transformer_tags.preserves_dtype = []
         return tags
 
-    def _check_options(self):
-        if self.detector != "dlib":
-            raise ValueError(f"detector is {self.detector!r}: expected 'dlib'.")
-        if self.on_missing not in ("raise", "center", "nan"):
+    @property
+    def cropping(self) -> Cropping:
+        """How faces are found and cropped: what a model fitted on the crops depends on."""
+        return Cropping(self.detector, self.template, self.size, self.padding, self.on_missing)
+
+    def _check(self):
+        self._validate_params()
+        if self.detector not in DETECTORS and not self.detector.endswith(".onnx"):
             raise ValueError(
-                f"on_missing is {self.on_missing!r}: expected 'raise', 'center' or 'nan'."
+                f"The 'detector' parameter of FaceAligner must be one of {set(DETECTORS)} or the "
+                f"path of an .onnx file. Got {self.detector!r} instead."
             )
         if self.on_missing == "nan" and not self.lazy:
             raise ValueError("on_missing is 'nan': expected lazy=True with it, or 'raise'.")
-        if self.template not in TEMPLATES:
-            raise ValueError(f"template is {self.template!r}: expected one of {list(TEMPLATES)}.")
-        if self.size is not None and (
-            not isinstance(self.size, (int, np.integer)) or self.size < MIN_SIDE
-        ):
-            raise ValueError(
-                f"size is {self.size!r}: expected None or an int of at least {MIN_SIDE}."
-            )
-        if not isinstance(self.lazy, (bool, np.bool_)):
-            raise ValueError(f"lazy is {self.lazy!r}: expected a bool.")
-        if not isinstance(self.padding, Real) or not 0 <= self.padding <= 5:
-            raise ValueError(f"padding is {self.padding!r}: expected a number from 0 to 5.")
-        load_dlib()  # fails early, and outside the workers, when the extra is missing
+        check_detector(self.detector)  # early, and outside the workers
 
-    @property
-    def cropping(self) -> Cropping:
-        """How faces are found and cropped."""
-        return Cropping(self.detector, self.template, self.size, self.padding, self.on_missing)
-
-    def _map(self, function, X, task, *options):
+    def _map(self, function, X, *options):
         """Apply a function to chunks of the pictures, in order, in parallel."""
+        from skfakespotter._device import resolve_device  # which imports torch
+
+        device = "cpu" if self.detector == "dlib" else str(resolve_device(self.device))
         starts = range(0, len(X), CHUNK)
-        parallel = joblib.Parallel(self.n_jobs, return_as="generator")
-        done = parallel(
-            joblib.delayed(function)(X[start : start + CHUNK], start, *options) for start in starts
-        )
-        return track(done, len(X), task, self.verbose)
+        tasks = ((X[start : start + CHUNK], start, device, *options) for start in starts)
+        done = parallel_map(function, tasks, n_jobs=self.n_jobs)
+        return track(done, len(X), "faces", self.verbose)
 
 
-def _align_chunk(pictures, start, cropping):
-    faces = [LazyFace(picture, cropping) for picture in pictures]
-    return [load_image(face, index=i) for i, face in enumerate(faces, start)]
+def _align_chunk(pictures, start, device, cropping):
+    images = [load_image(picture, index=i) for i, picture in enumerate(pictures, start)]
+    made = cropping.crop(images, device)
+    for index, (picture, one) in enumerate(zip(pictures, made, strict=True), start):
+        if isinstance(one, ImageError):
+            raise one.at(index, path_of(picture))
+    return made
 
 
-def _locate_chunk(pictures, start):
-    return [_locate(picture, index) for index, picture in enumerate(pictures, start)]
-
-
-def _locate(picture, index):
-    path = path_of(picture)
-    try:
-        found = find_faces(load_image(picture, index=index))
-    except ImageError as error:
-        return FaceRecord(index, path, "unreadable", reason=error.reason)
-    if not found:
-        return FaceRecord(index, path, "missing")
-    face = found[0]
-    return FaceRecord(index, path, "found", face.box, face.landmarks, face.score, len(found))
+def _locate_chunk(pictures, start, device, detector):
+    images, records = {}, {}
+    for index, picture in enumerate(pictures, start):
+        try:
+            images[index] = load_image(picture)
+        except ImageError as error:
+            reason = error.reason
+            records[index] = FaceRecord(index, path_of(picture), "unreadable", reason=reason)
+    found = find_all(list(images.values()), detector, device=device, every=True)
+    for (index, image), faces in zip(images.items(), found, strict=True):
+        faces = tuple(with_sharpness(image, face) for face in faces)
+        status = "found" if faces else "missing"
+        records[index] = FaceRecord(index, path_of(pictures[index - start]), status, faces)
+    return [records[index] for index in sorted(records)]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from skfakespotter.faces._detectors import find_faces
+from skfakespotter.faces._detectors import find_all
 from skfakespotter.faces._templates import crop_face, crop_size
 from skfakespotter.images import ImageError, MissingFaceError, fit_to, load_image, path_of
 
@@ -21,40 +23,55 @@ class Cropping:
     ----------
     detector, template, size, padding, on_missing
         See :class:`skfakespotter.FaceAligner`.
+
+    Examples
+    --------
+    >>> from skfakespotter import FaceAligner
+    >>> FaceAligner("dlib", padding=0.5).cropping.crop_size
+    (150, 150)
     """
 
-    detector: str = "dlib"
+    detector: str = "centerface"
     template: str = "dlib"
     size: int | None = None
     padding: float = 0.25
     on_missing: str = "raise"
 
-    def crop(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Find the main face of a picture and crop it.
+    @property
+    def crop_size(self) -> tuple[int, int]:
+        """Height and width of a crop in pixels."""
+        return crop_size(self.template, self.size)
+
+    def crop(
+        self, images: Sequence[NDArray[np.uint8]], device: Any = "cpu"
+    ) -> list[NDArray[np.uint8] | ImageError]:
+        """Find the main face of each picture and crop it.
 
         Parameters
         ----------
-        image : ndarray of shape (h, w, 3), uint8
-            RGB.
+        images : sequence of ndarray of shape (h, w, 3), uint8
+            RGB; sizes may differ.
+        device : str or torch.device, default="cpu"
+            Where a face detector that can use it runs.
 
         Returns
         -------
-        ndarray of shape (h', w', 3), uint8
-            RGB.
-
-        Raises
-        ------
-        MissingFaceError
-            When there is no face, unless ``on_missing="center"``.
-        ImageError
-            When there is no face and the center is shorter than 16 pixels.
+        list of (ndarray of shape (h', w', 3), uint8, or ImageError)
+            RGB; an error for a picture that shows no face, unless ``on_missing="center"``.
         """
-        if found := find_faces(image):
+        found = find_all(images, self.detector, device=device)
+        return [self._crop(*one) for one in zip(images, found, strict=True)]
+
+    def _crop(self, image, faces):
+        if faces:
             options = {"template": self.template, "size": self.size, "padding": self.padding}
-            return crop_face(image, found[0], **options)
+            return crop_face(image, faces[0], **options)
         if self.on_missing == "center":
-            return fit_to(image, crop_size(self.template, self.size))
-        raise MissingFaceError(
+            try:
+                return fit_to(image, self.crop_size)
+            except ImageError as error:
+                return error
+        return MissingFaceError(
             "has no face that the face detector finds; drop it (FaceAligner.locate tells which), "
             "or pass on_missing='center'"
         )
@@ -89,9 +106,40 @@ class LazyFace:
         """Whether a batch goes on without this picture where it shows no face."""
         return self.cropping.on_missing == "nan"
 
+    @property
+    def made_together(self) -> bool:
+        """Whether the face detector takes several pictures at a time."""
+        return self.cropping.detector != "dlib"
+
+    @staticmethod
+    def make_together(
+        faces: Sequence[LazyFace], images: Sequence[NDArray[np.uint8]], device: Any
+    ) -> list[NDArray[np.uint8] | ImageError]:
+        """Crop several faces, whose files are decoded already.
+
+        Parameters
+        ----------
+        faces : sequence of LazyFace
+            What to crop.
+        images : sequence of ndarray of shape (h, w, 3), uint8
+            Their pictures, RGB.
+        device : str, torch.device or None
+            Where a face detector that can use it runs; None: the CPU.
+
+        Returns
+        -------
+        list of (ndarray of shape (h', w', 3), uint8, or ImageError)
+            As of :meth:`Cropping.crop`.
+        """
+        made: list[NDArray[np.uint8] | ImageError] = []
+        pairs = zip(faces, images, strict=True)
+        for cropping, members in groupby(pairs, key=lambda pair: pair[0].cropping):
+            made += cropping.crop([image for _, image in members], device or "cpu")
+        return made
+
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         """Find and crop the face: (h, w, 3), uint8, RGB."""
-        try:
-            return np.asarray(self.cropping.crop(load_image(self.picture)), dtype)
-        except ImageError as error:
-            raise error.at(error.index, path_of(self.picture)) from error
+        (made,) = self.cropping.crop([load_image(self.picture)])
+        if isinstance(made, ImageError):
+            raise made.at(None, path_of(self.picture))
+        return np.asarray(made, dtype)

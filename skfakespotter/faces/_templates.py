@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from skfakespotter.faces._detectors import landmarks, load_dlib
+from skfakespotter.faces._dlib import landmarks, load_dlib
 
 # The five points of a face are the centres of the eye on the picture's left and of the one on
 # its right, the tip of the nose, and the left and right corner of the mouth. Among the 68
@@ -58,6 +58,16 @@ TEMPLATES = {
         Template("vggface2", 256, 256),
     )
 }
+# Mean places of CenterFace's points in dlib's own crops of 150 pixels with a padding of 0.25
+# (benchmarks/detection.py): so its faces lie where dlib would put them.
+_DLIB_CENTERS = (
+    (46.35, 48.91),
+    (101.73, 48.43),
+    (72.89, 76.40),
+    (50.53, 101.79),
+    (96.43, 101.52),
+)
+_DLIB_SIDE, _DLIB_PADDING = 150, 0.25
 VGGFACE2_SIDE = 1.3  # the face box is enlarged by this factor
 
 
@@ -101,7 +111,10 @@ def crop_face(image, face, *, template="dlib", size=None, padding=0.25):
     height, width = crop_size(template, size)
     image = np.ascontiguousarray(image)  # all that dlib takes
     if template == "dlib":
-        return _dlib_chip(image, face, height, padding)
+        if face.scheme == "eye corners":
+            return _dlib_chip(image, face, height, padding)
+        target = _dlib_centers(height, padding)
+        return warp(image, similarity(face.landmarks, target), (height, width))
     if template == "vggface2":
         return warp(image, _box_transform(face.box, height), (height, width))
     reference = TEMPLATES[template]
@@ -150,6 +163,8 @@ def five_points(image, face):
     ndarray of shape (5, 2)
         x, y in pixels. An eye's centre is the mean of its outline.
     """
+    if face.scheme == "centers":
+        return np.array(face.landmarks)
     points = np.array(landmarks(image, face.box, 68))
     eyes = [points[eye].mean(0) for eye in _EYES]
     return np.stack([*eyes, points[_NOSE_TIP], *points[list(_MOUTH_CORNERS)]])
@@ -232,6 +247,12 @@ def _dlib_chip(image, face, size, padding):
     points = dlib.points([dlib.point(round(x), round(y)) for x, y in face.landmarks])
     box = dlib.rectangle(*(round(edge) for edge in face.box))
     return dlib.get_face_chip(image, dlib.full_object_detection(box, points), size, padding)
+
+
+def _dlib_centers(size, padding):
+    """Place CenterFace's points in a crop of another size or padding."""
+    unit = (np.add(_DLIB_CENTERS, 0.5) / _DLIB_SIDE) * (1 + 2 * _DLIB_PADDING) - _DLIB_PADDING
+    return (unit + padding) / (1 + 2 * padding) * size - 0.5
 
 
 def _box_transform(box, size):
