@@ -47,12 +47,11 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     options.work.mkdir(parents=True, exist_ok=True)
-    found = {
-        pair: search(options.data / pair, options.work / f"{pair}.npz", pair)
-        for pair in options.pairs
-    }
+    found, scores = {}, {}
+    for pair in options.pairs:
+        found[pair] = search(options.data / pair, options.work / f"{pair}.npz")
+        scores[pair] = score(options.work, pair, found[pair])
     save_faces(found, options.out)
-    scores = {pair: score(options.work, pair, found[pair]) for pair in options.pairs}
     save_scores(scores, options.out)
 
 
@@ -117,7 +116,7 @@ def score(work, pair, found):
     both = found["found"].all(1)
     y, groups = found["fake"][both].astype(int), found["groups"][both]
     for number, name in enumerate(CROPS):
-        for granularity in ("layer", "channel"):
+        for granularity in ("channel", "layer"):
             known = json.loads(file.read_text()) if file.exists() else {}
             key = f"{pair}/{name}/{granularity}"
             if key not in known:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any, ClassVar
@@ -147,7 +148,7 @@ class FaceAligner(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
     """
 
     _parameter_constraints: ClassVar[dict] = {
-        "detector": [str],
+        "detector": [str, os.PathLike],
         "template": [StrOptions(set(TEMPLATES))],
         "size": [None, Interval(Integral, MIN_SIDE, None, closed="left")],
         "padding": [Interval(Real, 0, 5, closed="both")],
@@ -160,7 +161,7 @@ class FaceAligner(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
 
     def __init__(
         self,
-        detector: str = "centerface",
+        detector: str | os.PathLike[str] = "centerface",
         *,
         template: str = "dlib",
         size: int | None = None,
@@ -236,7 +237,7 @@ class FaceAligner(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
             One per picture, in order.
         """
         self._check()
-        chunks = self._map(_locate_chunk, check_images(X), self.detector)
+        chunks = self._map(_locate_chunk, check_images(X), os.fspath(self.detector))
         return [record for records in chunks for record in records]
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
@@ -280,18 +281,21 @@ class FaceAligner(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
     @property
     def cropping(self) -> Cropping:
         """How faces are found and cropped: what a model fitted on the crops depends on."""
-        return Cropping(self.detector, self.template, self.size, self.padding, self.on_missing)
+        return Cropping(
+            os.fspath(self.detector), self.template, self.size, self.padding, self.on_missing
+        )
 
     def _check(self):
         self._validate_params()
-        if self.detector not in DETECTORS and not self.detector.endswith(".onnx"):
+        detector = os.fspath(self.detector)
+        if detector not in DETECTORS and not detector.endswith(".onnx"):
             raise ValueError(
                 f"The 'detector' parameter of FaceAligner must be one of {set(DETECTORS)} or the "
                 f"path of an .onnx file. Got {self.detector!r} instead."
             )
         if self.on_missing == "nan" and not self.lazy:
             raise ValueError("on_missing is 'nan': expected lazy=True with it, or 'raise'.")
-        check_detector(self.detector)  # early, and outside the workers
+        check_detector(detector)  # early, and outside the workers
 
     def _map(self, function, X, *options):
         """Apply a function to chunks of the pictures, in order, in parallel."""

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skfakespotter.faces._centerface import find_centerface, placed_network, weights_path
+from skfakespotter.faces._centerface import find_centerface
+from skfakespotter.faces._centerface_network import placed_network, weights_path
 from skfakespotter.faces._dlib import find_dlib, load_dlib
 from skfakespotter.faces._face import Face, with_sharpness
 from skfakespotter.images import load_image

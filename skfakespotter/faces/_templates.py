@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
 
 from skfakespotter.faces._dlib import landmarks, load_dlib
+from skfakespotter.faces._geometry import similarity, warp
 
 # The five points of a face are the centres of the eye on the picture's left and of the one on
 # its right, the tip of the nose, and the left and right corner of the mouth. Among the 68
@@ -113,7 +113,7 @@ def crop_face(image, face, *, template="dlib", size=None, padding=0.25):
     if template == "dlib":
         if face.scheme == "eye corners":
             return _dlib_chip(image, face, height, padding)
-        target = _dlib_centers(height, padding)
+        target = dlib_centers(height, padding)
         return warp(image, similarity(face.landmarks, target), (height, width))
     if template == "vggface2":
         return warp(image, _box_transform(face.box, height), (height, width))
@@ -170,78 +170,6 @@ def five_points(image, face):
     return np.stack([*eyes, points[_NOSE_TIP], *points[list(_MOUTH_CORNERS)]])
 
 
-def similarity(source, target):
-    r"""Find the rotation, scale and shift that takes points nearest to others.
-
-    It minimises :math:`\sum_i \|s R x_i + t - y_i\|^2` (Umeyama, equations 40 to 42).
-
-    Parameters
-    ----------
-    source, target : array-like of shape (n, 2)
-        Points x and y, in order.
-
-    Returns
-    -------
-    ndarray of shape (2, 3)
-        ``[s R | t]``, to be applied to the column (x, y, 1).
-
-    References
-    ----------
-    S. Umeyama, "Least-Squares Estimation of Transformation Parameters Between Two Point
-    Patterns", PAMI 13(4), 1991.
-
-    Examples
-    --------
-    >>> from skfakespotter.faces._templates import similarity
-    >>> found = similarity([[0, 0], [1, 0], [0, 1]], [[5, 5], [7, 5], [5, 7]])
-    >>> found.round(6) + 0.0  # without a minus before zeros
-    array([[2., 0., 5.],
-           [0., 2., 5.]])
-    """
-    source, target = np.asarray(source, float), np.asarray(target, float)
-    centre, goal = source.mean(0), target.mean(0)
-    covariance = (target - goal).T @ (source - centre) / len(source)
-    u, singular, vt = np.linalg.svd(covariance)
-    signs = np.array([1.0, np.sign(np.linalg.det(u @ vt))])  # a mirror image is no rotation
-    linear = (u * signs) @ vt * (singular @ signs / source.var(0).sum())
-    return np.column_stack([linear, goal - linear @ centre])
-
-
-def warp(image, matrix, size):
-    """Apply an affine map to a picture.
-
-    Parameters
-    ----------
-    image : ndarray of shape (h, w, 3), uint8
-        RGB.
-    matrix : ndarray of shape (2, 3)
-        From pixels (x, y, 1) of the picture to those of the result; pixel centres lie on
-        whole numbers.
-    size : (int, int)
-        Height and width of the result.
-
-    Returns
-    -------
-    ndarray of shape (size[0], size[1], 3), uint8
-        Bicubic; reduced by averaging beforehand where it becomes smaller than a half.
-    """
-    picture = Image.fromarray(image)
-    # Pillow wants the inverse map, with pixel centres at halves
-    whole = np.vstack([matrix, [0.0, 0.0, 1.0]])
-    inverse = _shift(0.5) @ np.linalg.inv(whole) @ _shift(-0.5)
-    factor = round(np.sqrt(np.linalg.det(inverse[:2, :2])) - 0.499)  # whole, rounded down
-    if factor > 1:
-        picture = picture.reduce(factor)
-        inverse = np.diag([1 / factor, 1 / factor, 1.0]) @ inverse
-    warped = picture.transform(
-        (size[1], size[0]),
-        Image.Transform.AFFINE,
-        tuple(inverse[:2].ravel()),
-        Image.Resampling.BICUBIC,
-    )
-    return np.asarray(warped)
-
-
 def _dlib_chip(image, face, size, padding):
     dlib = load_dlib()
     points = dlib.points([dlib.point(round(x), round(y)) for x, y in face.landmarks])
@@ -249,8 +177,21 @@ def _dlib_chip(image, face, size, padding):
     return dlib.get_face_chip(image, dlib.full_object_detection(box, points), size, padding)
 
 
-def _dlib_centers(size, padding):
-    """Place CenterFace's points in a crop of another size or padding."""
+def dlib_centers(size: int, padding: float) -> NDArray[np.float64]:
+    """Return where CenterFace's points lie in a crop of the template "dlib".
+
+    Parameters
+    ----------
+    size : int
+        Side of the crop in pixels.
+    padding : float
+        Room around the face, as a fraction of its size.
+
+    Returns
+    -------
+    ndarray of shape (5, 2)
+        x, y in pixels, the center of the upper left pixel being (0, 0).
+    """
     unit = (np.add(_DLIB_CENTERS, 0.5) / _DLIB_SIDE) * (1 + 2 * _DLIB_PADDING) - _DLIB_PADDING
     return (unit + padding) / (1 + 2 * padding) * size - 0.5
 
@@ -261,7 +202,3 @@ def _box_transform(box, size):
     scale = size / (VGGFACE2_SIDE * max(right - left, bottom - top))
     centre = np.array([left + right, top + bottom]) / 2
     return np.column_stack([np.eye(2) * scale, (size - 1) / 2 - scale * centre])
-
-
-def _shift(distance):
-    return np.array([[1.0, 0.0, distance], [0.0, 1.0, distance], [0.0, 0.0, 1.0]])

@@ -353,7 +353,7 @@ def _cut_patch(image: NDArray, rng: np.random.RandomState, multiple: int) -> NDA
 
 def _place_face(image: NDArray) -> tuple[NDArray, NDArray]:
     """Return the center (row, column) and the radii of the inner face."""
-    found = find_faces(image)
+    found = find_faces(image, "dlib")  # whose landmarks are the corners of the eyes
     if not found:
         raise ImageError("holds no face to blend")
     points = np.asarray(found[0].landmarks, dtype=np.float64)

@@ -305,8 +305,8 @@ def _follow(path, reading, problems, sink):
 
     frames = note(_frames(path, reading, problems))
     if reading.smoothing is None:
-        return seen, follow(frames, keep_crop)
-    tracks = follow(frames, keep_points)
+        return seen, follow(frames, keep_crop, detector=cropping.detector)
+    tracks = follow(frames, keep_points, detector=cropping.detector)
     wanted = _steady(tracks, points, reading)
     for frame in _frames(path, reading, []):
         for track, steady in wanted.get(frame.index, ()):

@@ -12,6 +12,7 @@ from skfakespotter.faces import (
     Cropping,
     Face,
     crop_size,
+    dlib_centers,
     five_points,
     similarity,
     warp,
@@ -117,7 +118,11 @@ def steady_crop(
         RGB; black where the crop reaches beyond the picture.
     """
     size = crop_size(cropping.template, cropping.size)
-    matrix = similarity(points, _targets(cropping.template, size, cropping.padding))
+    if cropping.template == "dlib" and cropping.detector != "dlib":  # CenterFace's points
+        targets = dlib_centers(size[0], cropping.padding)
+    else:
+        targets = _targets(cropping.template, size, cropping.padding)
+    matrix = similarity(points, targets)
     return warp(image, matrix, size)
 
 

