@@ -45,8 +45,11 @@ from skfakespotter.experts import ExpertStack as ExpertStack
 from skfakespotter.explanation import Explanation as Explanation
 from skfakespotter.explanation import ExplanationDisplay as ExplanationDisplay
 from skfakespotter.explanation import explain as explain
+from skfakespotter.faces import Face as Face
 from skfakespotter.faces import FaceAligner as FaceAligner
 from skfakespotter.faces import FaceRecord as FaceRecord
+from skfakespotter.faces import crop_face as crop_face
+from skfakespotter.faces import find_faces as find_faces
 from skfakespotter.images import ImageError as ImageError
 from skfakespotter.leakage import AuditReport as AuditReport
 from skfakespotter.leakage import audit as audit

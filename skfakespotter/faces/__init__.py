@@ -3,14 +3,14 @@
 from skfakespotter.faces._aligner import FaceAligner, FaceRecord
 from skfakespotter.faces._detectors import find_faces
 from skfakespotter.faces._face import Face
+from skfakespotter.faces._geometry import similarity, warp
 from skfakespotter.faces._lazy import Cropping, LazyFace
 from skfakespotter.faces._templates import (
     TEMPLATES,
     crop_face,
     crop_size,
+    dlib_centers,
     five_points,
-    similarity,
-    warp,
 )
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "LazyFace",
     "crop_face",
     "crop_size",
+    "dlib_centers",
     "find_faces",
     "five_points",
     "similarity",

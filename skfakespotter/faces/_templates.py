@@ -1,13 +1,17 @@
 """Alignment: each template shows a face as one family of networks was trained to see it."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from skfakespotter.faces._dlib import landmarks, load_dlib
+from skfakespotter.faces._face import Box, Face
 from skfakespotter.faces._geometry import similarity, warp
 
-# The five points of a face are the centres of the eye on the picture's left and of the one on
+# The five points of a face are the centers of the eye on the picture's left and of the one on
 # its right, the tip of the nose, and the left and right corner of the mouth. Among the 68
 # landmarks of the iBUG scheme an eye is six points; the others are one point each.
 _EYES, _NOSE_TIP, _MOUTH_CORNERS = (slice(36, 42), slice(42, 48)), 30, (48, 54)
@@ -24,14 +28,14 @@ class Template:
     height, width : int
         Of the crop in pixels.
     points : tuple of 5 (float, float), or None
-        Where the eye centres, nose tip and mouth corners lie: x, y in pixels, the centre of
+        Where the eye centers, nose tip and mouth corners lie: x, y in pixels, the center of
         the upper left pixel being (0, 0). None: another rule, see ``crop_face``.
     """
 
     name: str
     height: int
     width: int
-    points: tuple | None = None
+    points: tuple[tuple[float, float], ...] | None = None
 
 
 _ARCFACE = (
@@ -53,7 +57,7 @@ TEMPLATES = {
     for template in (
         Template("dlib", 150, 150),
         Template("arcface", 112, 112, _ARCFACE),
-        # published for MATLAB, which calls the centre of the upper left pixel (1, 1)
+        # published for MATLAB, which calls the center of the upper left pixel (1, 1)
         Template("sphereface", 112, 96, tuple((x - 1, y - 1) for x, y in _SPHEREFACE)),
         Template("vggface2", 256, 256),
     )
@@ -71,7 +75,14 @@ _DLIB_SIDE, _DLIB_PADDING = 150, 0.25
 VGGFACE2_SIDE = 1.3  # the face box is enlarged by this factor
 
 
-def crop_face(image, face, *, template="dlib", size=None, padding=0.25):
+def crop_face(
+    image: NDArray[np.uint8],
+    face: Face,
+    *,
+    template: str = "dlib",
+    size: int | None = None,
+    padding: float = 0.25,
+) -> NDArray[np.uint8]:
     """Cut one face out of a picture, in the place where a network expects it.
 
     Parameters
@@ -81,7 +92,8 @@ def crop_face(image, face, *, template="dlib", size=None, padding=0.25):
     face : Face
         From :func:`skfakespotter.faces.find_faces`.
     template : {"dlib", "arcface", "sphereface", "vggface2"}, default="dlib"
-        Where the face lies. "dlib": upright, by dlib's own function. "arcface": 112x112,
+        Where the face lies. "dlib": upright, by dlib's own function, or (CenterFace) the five
+        points where they lie on average in dlib's crops. "arcface": 112x112,
         and "sphereface": 112 high and 96 wide, five points at published places, as nearly as
         a rotation, scale and shift allows. "vggface2": the square about the face box,
         enlarged by 1.3, not rotated, 256x256.
@@ -103,8 +115,7 @@ def crop_face(image, face, *, template="dlib", size=None, padding=0.25):
     Examples
     --------
     >>> from skimage.data import astronaut
-    >>> from skfakespotter.faces._templates import crop_face
-    >>> from skfakespotter.faces._detectors import find_faces
+    >>> from skfakespotter.faces import crop_face, find_faces
     >>> crop_face(astronaut(), find_faces(astronaut())[0], template="sphereface").shape
     (112, 96, 3)
     """
@@ -118,13 +129,13 @@ def crop_face(image, face, *, template="dlib", size=None, padding=0.25):
     if template == "vggface2":
         return warp(image, _box_transform(face.box, height), (height, width))
     reference = TEMPLATES[template]
-    # pixel centres lie on whole numbers, so a change of size is about the corner (-0.5, -0.5)
+    # pixel centers lie on whole numbers, so a change of size is about the corner (-0.5, -0.5)
     target = (np.add(reference.points, 0.5) * (height / reference.height)) - 0.5
     return warp(image, similarity(five_points(image, face), target), (height, width))
 
 
-def crop_size(template, size=None):
-    """Give the height and width of a crop in pixels.
+def crop_size(template: str, size: int | None = None) -> tuple[int, int]:
+    """Return the height and width of a crop in pixels.
 
     Parameters
     ----------
@@ -148,8 +159,8 @@ def crop_size(template, size=None):
     return (height, width) if size is None else (int(size), round(size * width / height))
 
 
-def five_points(image, face):
-    """Find the eye centres, the nose tip and the mouth corners of a face.
+def five_points(image: NDArray[np.uint8], face: Face) -> NDArray[np.float64]:
+    """Find the eye centers, the nose tip and the mouth corners of a face.
 
     Parameters
     ----------
@@ -161,7 +172,7 @@ def five_points(image, face):
     Returns
     -------
     ndarray of shape (5, 2)
-        x, y in pixels. An eye's centre is the mean of its outline.
+        x, y in pixels. An eye's center is the mean of its outline.
     """
     if face.scheme == "centers":
         return np.array(face.landmarks)
@@ -196,9 +207,9 @@ def dlib_centers(size: int, padding: float) -> NDArray[np.float64]:
     return (unit + padding) / (1 + 2 * padding) * size - 0.5
 
 
-def _box_transform(box, size):
+def _box_transform(box: Box, size: int) -> NDArray[np.float64]:
     """Map the square about the box, enlarged, to ``size`` pixels."""
     left, top, right, bottom = box
     scale = size / (VGGFACE2_SIDE * max(right - left, bottom - top))
-    centre = np.array([left + right, top + bottom]) / 2
-    return np.column_stack([np.eye(2) * scale, (size - 1) / 2 - scale * centre])
+    center = np.array([left + right, top + bottom]) / 2
+    return np.column_stack([np.eye(2) * scale, (size - 1) / 2 - scale * center])
