@@ -123,7 +123,7 @@ def score(work, pair, found):
                 coverage = NeuronCoverageTransformer(granularity=granularity, cache=work / "cache")
                 model = make_pipeline(coverage, StandardScaler(), SVC(C=10))
                 result = within_pair(model, crops[:, number], y, groups=groups)
-                file.write_text(json.dumps({**known, key: float(result.report().auc)}))
+                file.write_text(json.dumps({**known, key: float(result.fold_auc.mean())}))
     known = json.loads(file.read_text())
     return {key: value for key, value in known.items() if key.startswith(f"{pair}/")}
 

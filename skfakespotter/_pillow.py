@@ -110,8 +110,8 @@ def readable_suffixes() -> frozenset[str]:
     >>> {".jpg", ".jfif", ".mpo", ".webp"} <= readable_suffixes()
     True
     """
-    formats = set(readable_formats())
     known = Image.registered_extensions()
+    formats = {*FORMATS, *_foreign_formats()}
     return frozenset(suffix for suffix, name in known.items() if name in formats)
 
 

@@ -19,6 +19,7 @@ from joblib.externals.loky import ProcessPoolExecutor
 from numpy.typing import NDArray
 
 from skfakespotter._pillow import PillowSettings, WithSettings
+from skfakespotter._typing import Pictures
 from skfakespotter.images import ImageError, MissingFaceError, fit_to, load_image, path_of
 
 CHUNK = 8  # pictures that a process makes at a time
@@ -58,7 +59,7 @@ class MadeTogether(Protocol):
 
 
 def iter_images(
-    X: Sequence,
+    X: Pictures,
     prepare: Callable | None = None,
     *,
     draft_side: int | None = None,
@@ -108,7 +109,7 @@ def iter_images(
 
 
 def iter_batches(
-    X: Sequence,
+    X: Pictures,
     positions: NDArray[np.integer],
     batch_size: int,
     size: tuple[int, int],
@@ -165,7 +166,7 @@ def iter_batches(
             yield here, X[start : start + batch_size] if whole else X[here]
         return
     where, ahead = positions.tolist(), 2 * batch_size
-    fit = partial(fit_to, size=tuple(size), crop=crop)
+    fit = partial(fit_to, size=(size[0], size[1]), crop=crop)
     # the consumer takes a whole batch at once, and computes while the next one is made
     if all(getattr(X[i], "made_together", False) for i in where) and not process_count(prefetch):
         made = _iter_made_together(X, where, fit, ahead, device)

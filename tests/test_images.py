@@ -1,5 +1,7 @@
 """Pictures: every accepted kind by hand-computed pixels, every refusal, order and bounds."""
 
+import os
+import struct
 import tempfile
 import threading
 import time
@@ -121,6 +123,36 @@ def test_colour_key_of_an_rgb_png_is_transparent(tmp_path):
     )
 
 
+@pytest.mark.parametrize("scale", [1, 1 / 255])
+@pytest.mark.parametrize("shape", [(5, 20, 24), (5, 20, 24, 1)])
+def test_gray_stacks(scale, shape):
+    stack = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    given = stack if scale == 1 else (stack * scale).astype(np.float32)
+    loaded = np.stack(list(iter_images(check_images(given))))
+    np.testing.assert_array_equal(loaded, np.repeat(stack.reshape(5, 20, 24, 1), 3, axis=3))
+
+
+@pytest.mark.parametrize("values", [(0, 255), (0, 256), (0, 65535)])
+def test_32_bit_pixels_of_8_or_16_bits(values):
+    """Up to 255 they are 8-bit values; scaled as 16-bit ones the picture would be black."""
+    picture = Image.fromarray(np.array([values] * 2, np.int32))
+    assert picture.mode == "I"
+    brightest = {255: 255, 256: 1, 65535: 255}[values[1]]
+    assert load_image(picture)[0, :, 0].tolist() == [0, brightest]
+
+
+@pytest.mark.parametrize(("channels", "dtype"), [(4, np.uint8), (3, np.uint16), (4, np.uint16)])
+def test_arrays_of_the_networks_own_size_are_converted_too(channels, dtype):
+    pixels = noise(32, 32)
+    factor = 257 if dtype == np.uint16 else 1
+    stack = np.full((2, 32, 32, channels), 255 * factor, dtype)
+    stack[..., :3] = pixels.astype(dtype) * factor
+    for X in (stack, list(stack)):
+        ((_, batch),) = iter_batches(check_images(X), range(2), 8, (32, 32))
+        assert batch.dtype == np.uint8
+        np.testing.assert_array_equal(batch, [pixels, pixels])
+
+
 def test_floating_point_pixels_are_refused():
     with pytest.raises(ImageError, match=r"X\[4\].*floating-point pixels"):
         load_image(Image.new("F", (20, 20)), index=4)
@@ -220,6 +252,9 @@ def inputs():
         "array": stack,
         "uint16 array": stack.astype(np.uint16) * 257,
         "RGBA array": opaque,
+        "array, channels first": np.ascontiguousarray(stack.transpose(0, 3, 1, 2)),
+        "float array": (stack / 255).astype(np.float32),
+        "column of objects": objects[:, None],
         "object array": objects,
         "Series of arrays": pd.Series(pictures, index=[7, 7, 2]),
         "PIL": [Image.fromarray(p) for p in pictures],
@@ -351,11 +386,14 @@ def test_wrong_kinds_of_input(X, message):
         (np.array([], dtype=object), "X holds no pictures"),
         (np.zeros((0, 20, 20, 3), np.uint8), r"X holds no pictures: shape \(0, 20, 20, 3\)"),
         (torch.zeros(0, 3, 20, 20), "X holds no pictures"),
-        (np.zeros((2, 20, 20, 3)), r"shape \(2, 20, 20, 3\) and type float64: expected a list"),
+        (np.full((2, 20, 20, 3), 2.0), r"floating-point array: expected values in \[0, 1\]"),
+        (np.full((2, 20, 20), np.nan), r"floating-point array: expected values in \[0, 1\]"),
+        (np.zeros((3, 64, 64), np.uint8), r"a single picture\? pass \[X\]"),
+        (np.zeros((2, 20, 20, 2), np.uint8), r"array of shape \(2, 20, 20, 2\)"),
         (np.zeros((2, 20, 20, 3), np.int64), "type int64: expected"),
         (np.zeros((20, 20, 3), np.uint8), r"a single picture\? pass \[X\]"),
         (np.zeros((20, 20), np.uint8), r"a single picture\? pass \[X\]"),
-        (np.zeros((2, 3, 20, 20), np.uint8), r"array of shape \(2, 3, 20, 20\)"),
+        (np.zeros((2, 5, 20, 20), np.uint8), r"array of shape \(2, 5, 20, 20\)"),
         (torch.zeros(3, 20, 20), r"tensor of shape \(3, 20, 20\): expected \(n, 3, h, w\)"),
         (torch.zeros(2, 20, 20, 3), r"expected \(n, 3, h, w\)"),
         (torch.full((1, 3, 20, 20), 2.0), r"floating-point tensor: expected values in \[0, 1\]"),
@@ -538,6 +576,105 @@ def test_draft_decodes_at_a_fraction(tmp_path, height, width, draft_side, diviso
     side = draft_side or 160
     difference = fit_to(full, (side, side)).astype(int) - fit_to(draft, (side, side))
     assert np.abs(difference).max() <= 4
+
+
+def test_arrays_obey_the_limit_of_pixels_without_being_copied():
+    huge = np.broadcast_to(np.uint8(0), (40_000, 40_000, 3))
+    with pytest.raises(ImageError, match="has 40000x40000 pixels, over the limit"):
+        load_image(huge)
+
+
+def test_a_format_that_starts_a_program_is_not_opened(tmp_path, monkeypatch):
+    """Pillow gives EPS to Ghostscript, whatever the file is called."""
+    from PIL import EpsImagePlugin
+
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *a, **k: pytest.fail("started"))
+    path = tmp_path / "holiday.jpg"
+    path.write_bytes(
+        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 200 200\n%%EndComments\nshowpage\n%%EOF\n"
+    )
+    for picture in (path, path.read_bytes()):
+        with pytest.raises(ImageError, match="cannot identify image file"):
+            load_image(picture)
+
+
+@pytest.mark.timeout(20)
+def test_pipes_devices_and_giants_are_refused_by_name(tmp_path):
+    os.mkfifo(tmp_path / "pipe.jpg")
+    with open(tmp_path / "giant.jpg", "wb") as giant:
+        giant.truncate(40 << 30)  # without taking any room
+    for path, reason in {
+        tmp_path / "pipe.jpg": "is a pipe, a socket or a device",
+        "/dev/zero": "is a pipe, a socket or a device",
+        tmp_path / "giant.jpg": "is a file of 40.0 GiB; expected at most 1 GiB",
+        "a\0b.jpg": "null",
+        "a" * 5000: "cannot be read",
+    }.items():
+        with pytest.raises(ImageError, match=reason) as caught:
+            load_image(path, index=3)
+        assert (caught.value.index, caught.value.path) == (3, str(path))
+
+
+def test_a_jpeg_of_thousands_of_scans_is_refused(tmp_path):
+    path = tmp_path / "scans.jpg"
+    Image.fromarray(smooth(64, 64)).save(path, progressive=True)
+    assert load_image(path).shape == (64, 64, 3)
+    data = path.read_bytes()
+    scan = data[data.rindex(b"\xff\xda") : -2]
+    path.write_bytes(data[:-2] + 200 * scan + data[-2:])
+    with pytest.raises(ImageError, match=r"is a JPEG of 2\d\d scans; expected at most 100"):
+        load_image(path)
+
+
+class Surprise:
+    def __array__(self, dtype=None, copy=None):
+        raise KeyError("surprise")
+
+
+def test_a_picture_that_cannot_be_looked_at_is_named():
+    with pytest.raises(ImageError, match=r"X\[1\]: cannot be looked at \(KeyError: 'surprise'\)"):
+        list(iter_images([noise(), Surprise()]))
+
+
+def with_exif(jpeg, entries, tail=b""):
+    """A JPEG with EXIF of its own: entries are (tag, type, count, value)."""
+    fields = [struct.pack("<HHL", *entry[:3]) + entry[3] for entry in entries]
+    body = struct.pack("<H", len(fields)) + b"".join(fields) + b"\0\0\0\0" + tail
+    exif = b"Exif\0\0II*\0" + struct.pack("<L", 8) + body
+    return jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + jpeg[2:]
+
+
+@pytest.mark.filterwarnings("ignore:.*:UserWarning:PIL")
+@pytest.mark.parametrize(
+    ("entry", "tail"),
+    [
+        ((282, 3, 2, struct.pack("<HH", 72, 72)), b""),  # a resolution of two shorts
+        ((0x9286, 3, 2, struct.pack("<HH", 1, 2)), b""),  # a comment of shorts
+        ((0x9204, 10, 1, struct.pack("<L", 38)), struct.pack("<ll", -1, 0)),  # -1 / 0
+        ((0x8769, 4, 1, struct.pack("<L", 99_999)), b""),  # further fields beyond the end
+    ],
+)
+def test_exif_that_cannot_be_written_back_still_turns_the_picture(entry, tail):
+    buffer = BytesIO()
+    Image.fromarray(smooth(32, 48)).save(buffer, "JPEG")
+    plain = load_image(buffer.getvalue())
+    turn = (0x0112, 3, 1, struct.pack("<HH", 6, 0))
+    turned = load_image(with_exif(buffer.getvalue(), [turn, entry], tail))
+    np.testing.assert_array_equal(turned, np.rot90(plain, -1))
+
+
+@pytest.mark.filterwarnings("ignore:.*:UserWarning:PIL")
+def test_damaged_exif_is_no_fault_of_the_pixels():
+    buffer, rng = BytesIO(), np.random.default_rng(0)
+    Image.fromarray(smooth(16, 24)).save(buffer, "JPEG")
+    turn = (0x0112, 3, 1, struct.pack("<HH", 6, 0))
+    maker = (0x010F, 2, 6, struct.pack("<L", 38))
+    whole = with_exif(buffer.getvalue(), [turn, maker], b"maker\0")
+    for _ in range(300):
+        damaged = bytearray(whole)
+        for place in rng.integers(12, 70, rng.integers(1, 4)):
+            damaged[place] = rng.integers(256)
+        assert sorted(load_image(bytes(damaged)).shape) == [3, 16, 24]
 
 
 def test_draft_leaves_other_formats_alone(png):
@@ -726,13 +863,49 @@ def test_inputs_are_not_changed():
 # ---- folders ---------------------------------------------------------------------------
 
 
+def touch(folder, *names):
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"")
+
+
+def names_in(folder):
+    return [path.relative_to(folder).as_posix() for path in find_images(folder)]
+
+
 def test_find_images_sorted_and_without_the_rest(tmp_path):
-    (tmp_path / "b").mkdir()
-    for name in ("b/2.JPG", "1.png", "b/.hidden.jpg", "notes.txt", "3.webp"):
-        (tmp_path / name).write_bytes(b"")
-    found = find_images(tmp_path)
-    assert [p.relative_to(tmp_path).as_posix() for p in found] == ["1.png", "3.webp", "b/2.JPG"]
-    assert find_images(str(tmp_path)) == found
+    touch(tmp_path, "b/2.JPG", "1.png", "notes.txt", "3.webp", "b/Thumbs.db")
+    touch(tmp_path, "c.jfif", "d.JPE", "e.mpo", "f.tiff", "video.jpg/0001.png")
+    expected = ["1.png", "3.webp", "b/2.JPG", "c.jfif", "d.JPE", "e.mpo", "f.tiff"]
+    assert names_in(tmp_path) == [*expected, "video.jpg/0001.png"]  # a folder is no picture
+    assert find_images(str(tmp_path)) == find_images(tmp_path)
+
+
+def test_what_find_images_leaves_out_is_counted(tmp_path):
+    touch(tmp_path, "a.jpg", ".b.jpg", ".thumbnails/a.jpg", "c/.ipynb_checkpoints/d/a.png")
+    touch(tmp_path, "e.heic", "f.HEIC", "g.nef", ".DS_Store", ".thumbnails/e.heic")
+    with pytest.warns(UserWarning, match=r"left out in '.*': 2 \.heic, 1 \.nef, 3 hidden\. "):
+        assert names_in(tmp_path) == ["a.jpg"]
+    (tmp_path / "a.jpg").unlink()
+    with pytest.raises(ValueError, match=r"no pictures in '.*' \(left out: 2 \.heic, 1 \.nef, 3"):
+        find_images(tmp_path)
+
+
+def test_a_registered_plugin_makes_its_suffix_a_picture(tmp_path, monkeypatch):
+    monkeypatch.setattr(Image, "OPEN", dict(Image.OPEN))
+    monkeypatch.setattr(Image, "EXTENSION", dict(Image.registered_extensions()))
+    monkeypatch.setattr(Image, "ID", list(Image.ID))
+    Image.register_open("OWN", lambda file, name: Image.new("RGB", (9, 9)), lambda head: True)
+    Image.register_extension("OWN", ".heic")
+    touch(tmp_path, "a.heic")
+    assert names_in(tmp_path) == ["a.heic"]
+
+
+def test_find_images_follows_links_once(tmp_path):
+    touch(tmp_path, "elsewhere/a.jpg", "data/b.jpg")
+    (tmp_path / "data" / "linked").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "back").symlink_to(tmp_path / "data")  # a circle
+    assert names_in(tmp_path / "data") == ["b.jpg", "linked/a.jpg"]
 
 
 def test_find_images_empty_or_missing_folder(tmp_path):

@@ -71,7 +71,7 @@ class FaceRecord:
 
 
 # Pictures do not fit into a table, whatever set_output asks for: hence no automatic wrapping.
-class FaceAligner(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
+class FaceAligner(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # type: ignore
     """Find the face in every picture, turn it upright and crop it.
 
     A face detector finds the face and five landmarks, and the picture is rotated, scaled and

@@ -120,12 +120,8 @@ def run(network: torch.nn.Module, batch: NDArray[np.uint8]) -> list[list[Face]]:
 
     parameter = next(network.parameters())
     with torch.inference_mode():
-        x = (
-            torch.from_numpy(np.require(batch, requirements=["C", "W"]))
-            .to(parameter.device)
-            .permute(0, 3, 1, 2)
-            .to(parameter.dtype)
-        )
+        pixels = torch.from_numpy(np.require(batch, requirements=["C", "W"]))
+        x = pixels.to(parameter.device).permute(0, 3, 1, 2).to(parameter.dtype)
         heat, size, offset, points = network(x)
         highest = torch.nn.functional.max_pool2d(heat, 3, stride=1, padding=1)
         where = torch.nonzero((heat == highest)[:, 0] & (heat[:, 0] >= THRESHOLD))
@@ -134,13 +130,15 @@ def run(network: torch.nn.Module, batch: NDArray[np.uint8]) -> list[list[Face]]:
         rows = torch.cat([where.to(maps.dtype), maps], dim=1).cpu().numpy().astype(np.float64)
     faces: list[list[Face]] = [[] for _ in batch]
     for values in rows:
-        faces[int(values[0])].append(_face(*values[1:6], values[6:8], values[8:]))
+        faces[int(values[0])].append(
+            _face(values[1:3], values[3], values[4:6], values[6:8], values[8:])
+        )
     return [suppress(found, MOST_OVERLAP, lambda face: face.score) for found in faces]
 
 
-def _face(row, column, score, log_height, log_width, offset, points):
-    height, width = STRIDE * np.exp([log_height, log_width])
-    middle_y, middle_x = STRIDE * (np.array([row, column]) + offset + 0.5)
+def _face(cell, score, log_size, offset, points):
+    height, width = STRIDE * np.exp(log_size)
+    middle_y, middle_x = STRIDE * (cell + offset + 0.5)
     left, top = middle_x - width / 2, middle_y - height / 2
     landmarks = np.column_stack([points[1::2] * width + left, points[0::2] * height + top])
     return Face(

@@ -119,8 +119,8 @@ def with_sharpness(image: NDArray[np.uint8], face: Face) -> Face:
     gray = Image.fromarray(image[top:bottom, left:right]).convert("L")
     scale = SHARPNESS_SIDE / max(gray.size)
     if scale < 1:
-        size = tuple(max(3, round(side * scale)) for side in gray.size)
-        gray = gray.resize(size, Image.Resampling.BOX)
+        width, height = (max(3, round(side * scale)) for side in gray.size)
+        gray = gray.resize((width, height), Image.Resampling.BOX)
     pixels = np.asarray(gray, float)
     around = pixels[:-2, 1:-1] + pixels[2:, 1:-1] + pixels[1:-1, :-2] + pixels[1:-1, 2:]
     return replace(face, sharpness=round(float((around - 4 * pixels[1:-1, 1:-1]).std()), 2))

@@ -130,7 +130,7 @@ def crop_face(
         return warp(image, _box_transform(face.box, height), (height, width))
     reference = TEMPLATES[template]
     # pixel centers lie on whole numbers, so a change of size is about the corner (-0.5, -0.5)
-    target = (np.add(reference.points, 0.5) * (height / reference.height)) - 0.5
+    target = (np.add(reference.points or (), 0.5) * (height / reference.height)) - 0.5
     return warp(image, similarity(five_points(image, face), target), (height, width))
 
 
