@@ -672,7 +672,7 @@ def test_damaged_exif_is_no_fault_of_the_pixels():
     whole = with_exif(buffer.getvalue(), [turn, maker], b"maker\0")
     for _ in range(300):
         damaged = bytearray(whole)
-        for place in rng.integers(12, 70, rng.integers(1, 4)):
+        for place in rng.integers(20, 56, rng.integers(1, 4)):  # of the EXIF alone
             damaged[place] = rng.integers(256)
         assert sorted(load_image(bytes(damaged)).shape) == [3, 16, 24]
 

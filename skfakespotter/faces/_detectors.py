@@ -59,7 +59,7 @@ def find_faces(image: Any, detector: str = "centerface", *, device: Any = "cpu")
     >>> from skfakespotter.faces import find_faces
     >>> (face,) = find_faces(astronaut())
     >>> [round(edge, -1) for edge in face.box]
-    [180.0, 70.0, 270.0, 180.0]
+    [180.0, 60.0, 270.0, 180.0]
     """
     image = load_image(image)
     (faces,) = find_all([image], detector, device=device, every=True)

@@ -45,7 +45,7 @@ class Face:
     >>> points = ((30, 50), (70, 50), (62, 70), (35, 90), (65, 90))
     >>> face = Face((10, 20, 90, 120), points, 0.9, "centers")
     >>> face.width, face.roll, round(face.yaw)
-    (80, 0.0, 30)
+    (80, 0.0, 27)
     """
 
     box: Box

@@ -7,6 +7,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
+from pathlib import Path
 
 from PIL import Image
 
@@ -42,7 +43,7 @@ def open_picture(
     """
     try:
         source = BytesIO(picture) if isinstance(picture, bytes) else _regular_file(picture)
-        with Image.open(source, formats=readable_formats()) as opened:
+        with _opened(source) as opened:
             _check_scans(opened)
             if draft_side and min(opened.size) >= 4 * draft_side:
                 opened.draft("RGB", (2 * draft_side, 2 * draft_side))
@@ -53,6 +54,24 @@ def open_picture(
         raise ImageError("no such file") from error
     except Exception as error:  # Pillow's plugins raise many types on broken files
         raise ImageError(f"cannot be read as a picture ({error})") from error
+
+
+def _opened(source):
+    try:
+        return Image.open(source, formats=readable_formats())
+    except Exception:
+        data = _without_exif(source)
+        if data is None:
+            raise
+        return Image.open(BytesIO(data), formats=readable_formats())
+
+
+def _without_exif(source):
+    """Return the bytes of a JPEG with its EXIF unnamed: Pillow refuses some that is damaged."""
+    data = source.getvalue() if isinstance(source, BytesIO) else Path(source).read_bytes()
+    if not data.startswith(b"\xff\xd8\xff") or b"Exif\0\0" not in data:
+        return None
+    return data.replace(b"Exif\0\0", b"None\0\0")
 
 
 def _regular_file(path):
