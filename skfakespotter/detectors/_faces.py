@@ -93,5 +93,5 @@ def read_faces(picture: Picture, cropping: Cropping) -> list[CroppedFace]:
         For a picture that cannot be read.
     """
     image = load_image(picture)
-    found = find_faces(image)
+    found = find_faces(image, cropping.detector)
     return [CroppedFace(image, face, cropping) for face in found]

@@ -10,7 +10,7 @@ from typing import Any
 
 from skfakespotter._typing import Path as PathLike
 from skfakespotter._typing import Pictures
-from skfakespotter.images import SUFFIXES, ImageError, check_images, find_images, is_path
+from skfakespotter.images import ImageError, check_images, find_images, is_path, readable_suffixes
 
 CLIPS = {".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".3gp"}
 EVERY = 1.0  # seconds between the frames of a clip that are looked at
@@ -118,5 +118,5 @@ def _unfolded(item: Any) -> list[Any]:
     if not (is_path(item) and Path(item).is_dir()):
         return [item]
     files = sorted(path for path in Path(item).rglob("*") if not path.name.startswith("."))
-    known = [path for path in files if path.suffix.lower() in SUFFIXES | CLIPS]
+    known = [path for path in files if path.suffix.lower() in readable_suffixes() | CLIPS]
     return known or list(find_images(item))  # which says what is expected there

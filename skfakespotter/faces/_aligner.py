@@ -16,7 +16,7 @@ from skfakespotter._parallel import parallel_map
 from skfakespotter._progress import track
 from skfakespotter._typing import Device, Pictures
 from skfakespotter.faces._detectors import DETECTORS, check_detector, find_all
-from skfakespotter.faces._face import Face, with_sharpness
+from skfakespotter.faces._face import DEFAULT_DETECTOR, Face, with_sharpness
 from skfakespotter.faces._lazy import Cropping, LazyFace
 from skfakespotter.faces._templates import TEMPLATES
 from skfakespotter.images import MIN_SIDE, ImageError, check_images, load_image, path_of
@@ -71,7 +71,7 @@ class FaceRecord:
 
 
 # Pictures do not fit into a table, whatever set_output asks for: hence no automatic wrapping.
-class FaceAligner(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # type: ignore
+class FaceAligner(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # type: ignore[call-arg]
     """Find the face in every picture, turn it upright and crop it.
 
     A face detector finds the face and five landmarks, and the picture is rotated, scaled and
@@ -81,9 +81,9 @@ class FaceAligner(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None): 
 
     Parameters
     ----------
-    detector : {"centerface", "dlib"} or path, default="centerface"
+    detector : {"centerface", "dlib"} or path, default="dlib"
         The face detector. "centerface": a small network, in batches, on any device; its
-        weights come with the extra ``faces``. "dlib": histograms of gradients, one picture at a
+        weights come with the extra ``centerface``. "dlib": histograms of gradients, one at a
         time on the CPU; upright frontal faces alone. A path: another file of CenterFace's
         weights (``.onnx``). docs/faces.md compares them.
     template : {"dlib", "arcface", "sphereface", "vggface2"}, default="dlib"
@@ -161,7 +161,7 @@ class FaceAligner(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None): 
 
     def __init__(
         self,
-        detector: str | os.PathLike[str] = "centerface",
+        detector: str | os.PathLike[str] = DEFAULT_DETECTOR,
         *,
         template: str = "dlib",
         size: int | None = None,

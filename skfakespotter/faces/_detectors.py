@@ -11,20 +11,20 @@ from numpy.typing import NDArray
 from skfakespotter.faces._centerface import find_centerface
 from skfakespotter.faces._centerface_network import placed_network, weights_path
 from skfakespotter.faces._dlib import find_dlib, load_dlib
-from skfakespotter.faces._face import Face, with_sharpness
+from skfakespotter.faces._face import DEFAULT_DETECTOR, Face, with_sharpness
 from skfakespotter.images import load_image
 
 DETECTORS = ("centerface", "dlib")
 
 
-def find_faces(image: Any, detector: str = "centerface", *, device: Any = "cpu") -> list[Face]:
+def find_faces(image: Any, detector: str = DEFAULT_DETECTOR, *, device: Any = "cpu") -> list[Face]:
     """Find all faces of one picture.
 
     Parameters
     ----------
     image : picture
         A path, PIL image, uint8 array (h, w, 3), ...; see :mod:`skfakespotter.images`.
-    detector : {"centerface", "dlib"} or path, default="centerface"
+    detector : {"centerface", "dlib"} or path, default="dlib"
         The face detector: "centerface", a small network that works in batches and on any
         device; "dlib", histograms of gradients and a support vector machine, upright frontal
         faces alone; or the path of another file of CenterFace's weights (``.onnx``).
@@ -57,7 +57,7 @@ def find_faces(image: Any, detector: str = "centerface", *, device: Any = "cpu")
     --------
     >>> from skimage.data import astronaut
     >>> from skfakespotter.faces import find_faces
-    >>> (face,) = find_faces(astronaut())
+    >>> (face,) = find_faces(astronaut(), "centerface")
     >>> [round(edge, -1) for edge in face.box]
     [180.0, 60.0, 270.0, 180.0]
     """

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skfakespotter.faces._detectors import find_all
+from skfakespotter.faces._face import DEFAULT_DETECTOR
 from skfakespotter.faces._templates import crop_face, crop_size
 from skfakespotter.images import ImageError, MissingFaceError, fit_to, load_image, path_of
 
@@ -27,11 +28,11 @@ class Cropping:
     Examples
     --------
     >>> from skfakespotter import FaceAligner
-    >>> FaceAligner("dlib", padding=0.5).cropping.crop_size
+    >>> FaceAligner(padding=0.5).cropping.crop_size
     (150, 150)
     """
 
-    detector: str = "centerface"
+    detector: str = DEFAULT_DETECTOR
     template: str = "dlib"
     size: int | None = None
     padding: float = 0.25

@@ -8,6 +8,7 @@ DataFrame; sizes may differ), as one array ``(n, h, w, 3)``, or as a torch tenso
 when its pixels are needed.
 """
 
+from skfakespotter._pillow import readable_suffixes
 from skfakespotter.images._errors import ImageError, MissingFaceError
 from skfakespotter.images._folders import find_images
 from skfakespotter.images._inputs import check_images, is_path, path_of
@@ -24,4 +25,5 @@ __all__ = [
     "is_path",
     "load_image",
     "path_of",
+    "readable_suffixes",
 ]

@@ -160,7 +160,7 @@ def follow(
     frames: Iterable[Frame],
     keep: Callable[[Frame, Face], Any],
     *,
-    detector: str = "centerface",
+    detector: str = "dlib",
     max_gap: int = 2,
     min_overlap: float = 0.2,
     cut: float = CUT,
@@ -173,7 +173,7 @@ def follow(
         As for :func:`follow_faces`.
     keep : callable
         From a frame and a face to what ``Track.chips`` gets.
-    detector : str, default="centerface"
+    detector : str, default="dlib"
         See :func:`skfakespotter.faces.find_faces`.
 
     Returns

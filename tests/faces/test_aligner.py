@@ -2,6 +2,7 @@
 
 import pickle
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -13,10 +14,11 @@ from sklearn.base import clone
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.utils import get_tags
 
-from skfakespotter import FaceAligner, ImageError, NeuronCoverageTransformer
-from skfakespotter.faces import Face, crop_face, find_faces
+from skfakespotter import FaceAligner, ImageError, NeuronCoverageTransformer, faces
+from skfakespotter.faces import Face, crop_face
 
 data = pytest.importorskip("skimage.data")
+find_faces = partial(faces.find_faces, detector="centerface")
 BOX = (181, 63, 272, 175)  # of the astronaut's face
 
 
@@ -59,16 +61,18 @@ def resized(image, side):
 
 
 def test_defaults_are_the_networks_input(photo):
-    chips = FaceAligner().fit_transform([photo])
+    chips = FaceAligner("centerface").fit_transform([photo])
     assert chips.shape == (1, 150, 150, 3)
     assert chips.dtype == np.uint8
-    np.testing.assert_array_equal(chips, FaceAligner(size=150, padding=0.25).transform([photo]))
+    np.testing.assert_array_equal(
+        chips, FaceAligner("centerface", size=150, padding=0.25).transform([photo])
+    )
 
 
 def test_chip_is_upright(photo):
     """A picture rotated by 15 degrees gives nearly the same chip as the upright one."""
     turned = np.asarray(Image.fromarray(photo).rotate(15, Image.Resampling.BICUBIC))
-    upright, corrected = FaceAligner().transform([photo, turned]).astype(float)
+    upright, corrected = FaceAligner("centerface").transform([photo, turned]).astype(float)
     wrong = crop_face(turned, find_faces(turned)[0], template="vggface2", size=150).astype(float)
     inner = slice(30, 120)
     error = np.abs(upright - corrected)[inner, inner].mean()
@@ -86,10 +90,12 @@ def test_largest_of_two_faces_is_taken(photo):
     pair[10:394, 300:684] = resized(crop, 384)
     first, second = find_faces(pair)
     assert first.box[0] > 300 > second.box[2]
-    (record,) = FaceAligner().locate([pair])
+    (record,) = FaceAligner("centerface").locate([pair])
     assert record.n_faces == 2
     assert (record.box, record.landmarks, record.score) == (first.box, first.landmarks, first.score)
-    np.testing.assert_array_equal(FaceAligner().transform([pair])[0], crop_face(pair, first))
+    np.testing.assert_array_equal(
+        FaceAligner("centerface").transform([pair])[0], crop_face(pair, first)
+    )
 
 
 def test_no_face_raises_and_names_the_picture(tmp_path, photo, blank):
@@ -98,16 +104,16 @@ def test_no_face_raises_and_names_the_picture(tmp_path, photo, blank):
     with pytest.raises(
         ImageError, match=r"X\[1\] \('.*wall\.png'\): has no face.*on_missing='center'"
     ):
-        FaceAligner().transform([photo, path])
+        FaceAligner("centerface").transform([photo, path])
     with pytest.raises(ImageError, match=r"^X\[0\]: has no face"):
-        FaceAligner().transform([blank])
+        FaceAligner("centerface").transform([blank])
 
 
 def test_no_face_falls_back_to_the_centre(photo, blank):
     gradient = blank.copy()
     gradient[:, :, 0] = np.linspace(0, 255, 300).astype(np.uint8)
-    found, missing = FaceAligner(on_missing="center").transform([photo, gradient])
-    np.testing.assert_array_equal(found, FaceAligner().transform([photo])[0])
+    found, missing = FaceAligner("centerface", on_missing="center").transform([photo, gradient])
+    np.testing.assert_array_equal(found, FaceAligner("centerface").transform([photo])[0])
     assert missing[:, :, 1:].min() == missing[:, :, 1:].max() == 90
     # the middle 200 of 300 columns
     np.testing.assert_allclose(missing[75, [0, -1], 0], [255 / 6, 255 * 5 / 6], atol=2)
@@ -115,7 +121,9 @@ def test_no_face_falls_back_to_the_centre(photo, blank):
 
 def test_centre_of_a_tiny_picture_is_refused_by_name(photo):
     with pytest.raises(ImageError, match=r"X\[1\]: is 4x4 pixels; expected at least 16x16"):
-        FaceAligner(on_missing="center").transform([photo, np.zeros((4, 4, 3), np.uint8)])
+        FaceAligner("centerface", on_missing="center").transform(
+            [photo, np.zeros((4, 4, 3), np.uint8)]
+        )
 
 
 # --- locate ---------------------------------------------------------------------------
@@ -123,7 +131,7 @@ def test_centre_of_a_tiny_picture_is_refused_by_name(photo):
 
 def test_locate_reports_every_picture(broken, blank):
     pictures = [*broken.values(), blank]
-    records = FaceAligner().locate(pictures)
+    records = FaceAligner("centerface").locate(pictures)
     assert [record.index for record in records] == list(range(len(pictures)))
     assert [record.path for record in records] == [*map(str, broken.values()), None]
     status = dict(zip([*broken, "blank"], records, strict=True))
@@ -146,14 +154,14 @@ def test_locate_reports_every_picture(broken, blank):
 @pytest.mark.parametrize("name", ["truncated", "text", "missing"])
 def test_transform_refuses_an_unreadable_file_by_name(broken, name):
     with pytest.raises(ImageError, match=rf"X\[1\] \('.*{name}\.jpg'\)"):
-        FaceAligner(on_missing="center").transform([broken["good"], broken[name]])
+        FaceAligner("centerface", on_missing="center").transform([broken["good"], broken[name]])
 
 
 def test_records_tell_which_pictures_to_keep(photo, blank):
     pictures = [blank, photo, blank]
-    records = FaceAligner().locate(pictures)
+    records = FaceAligner("centerface").locate(pictures)
     usable = [p for p, r in zip(pictures, records, strict=True) if r.status == "found"]
-    assert len(FaceAligner().transform(usable)) == 1
+    assert len(FaceAligner("centerface").transform(usable)) == 1
 
 
 # --- formats --------------------------------------------------------------------------
@@ -164,27 +172,29 @@ def test_exif_rotation_is_applied(tmp_path, photo):
     exif = Image.Exif()
     exif[0x0112] = 6  # shown turned by 90 degrees clockwise
     Image.fromarray(np.rot90(photo)).save(path, exif=exif)
-    (record,) = FaceAligner().locate([path])
+    (record,) = FaceAligner("centerface").locate([path])
     assert overlap(record.box, BOX) > 0.95
-    aligner = FaceAligner()
+    aligner = FaceAligner("centerface")
     np.testing.assert_array_equal(aligner.transform([path]), aligner.transform([photo]))
 
 
 @pytest.mark.parametrize("mode", ["L", "CMYK", "RGBA", "P"])
 def test_other_modes_are_converted(photo, mode):
     picture = Image.fromarray(photo).convert(mode)
-    (record,) = FaceAligner().locate([picture])
+    (record,) = FaceAligner("centerface").locate([picture])
     assert overlap(record.box, BOX) > 0.65
-    assert FaceAligner().transform([picture]).shape == (1, 150, 150, 3)
+    assert FaceAligner("centerface").transform([picture]).shape == (1, 150, 150, 3)
 
 
 def test_memory_layout_does_not_matter(photo):
     mirrored = photo[:, ::-1]  # negative strides
     frozen = photo.copy()
     frozen.flags.writeable = False
-    expected = FaceAligner().transform([photo, np.ascontiguousarray(mirrored)])
+    expected = FaceAligner("centerface").transform([photo, np.ascontiguousarray(mirrored)])
     for first in (photo, np.asfortranarray(photo), frozen):
-        np.testing.assert_array_equal(FaceAligner().transform([first, mirrored]), expected)
+        np.testing.assert_array_equal(
+            FaceAligner("centerface").transform([first, mirrored]), expected
+        )
 
 
 # --- parallel -------------------------------------------------------------------------
@@ -192,7 +202,7 @@ def test_memory_layout_does_not_matter(photo):
 
 def test_processes_give_the_same(photo, blank):
     pictures = [photo[i:, i:] for i in range(0, 36, 2)]  # two chunks
-    one, two = FaceAligner(), FaceAligner(n_jobs=2)
+    one, two = FaceAligner("centerface"), FaceAligner("centerface", n_jobs=2)
     np.testing.assert_array_equal(one.transform(pictures), two.transform(pictures))
     assert one.locate([*pictures, blank]) == two.locate([*pictures, blank])
     with pytest.raises(ImageError, match=r"X\[17\]: has no face"):
@@ -206,12 +216,12 @@ def test_threads_give_the_same(photo):
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(find_faces, pictures)) == expected
     with parallel_config(backend="threading", n_jobs=3):
-        records = FaceAligner().locate(pictures)
+        records = FaceAligner("centerface").locate(pictures)
     assert [r.box for r in records] == [f[0].box if f else None for f in expected]
 
 
 def test_nothing_of_dlib_is_pickled(photo):
-    aligner = FaceAligner(size=96)
+    aligner = FaceAligner("centerface", size=96)
     before = aligner.transform([photo])
     stored = pickle.dumps(aligner)
     assert len(stored) < 500
@@ -222,7 +232,7 @@ def test_nothing_of_dlib_is_pickled(photo):
 
 
 def test_progress_bar(photo, capsys):
-    FaceAligner(verbose=1).transform([photo])
+    FaceAligner("centerface", verbose=1).transform([photo])
     assert "faces: 100%" in capsys.readouterr().err
 
 
@@ -230,13 +240,13 @@ def test_progress_bar(photo, capsys):
 
 
 def test_works_without_fit_and_says_so(photo):
-    aligner = FaceAligner()
+    aligner = FaceAligner("centerface")
     assert aligner.fit() is aligner
     tags = get_tags(aligner)
     assert not tags.requires_fit
     assert not tags.input_tags.two_d_array
     assert tags.input_tags.string
-    assert clone(FaceAligner(template="arcface", n_jobs=2)).get_params() == {
+    assert clone(FaceAligner("centerface", template="arcface", n_jobs=2)).get_params() == {
         "detector": "centerface",
         "template": "arcface",
         "size": None,
@@ -251,7 +261,7 @@ def test_works_without_fit_and_says_so(photo):
 
 def test_pipeline_makes_tables_after_the_pictures(photo):
     pipeline = Pipeline(
-        [("align", FaceAligner()), ("coverage", NeuronCoverageTransformer("toy_image"))]
+        [("align", FaceAligner("centerface")), ("coverage", NeuronCoverageTransformer("toy_image"))]
     )
     plain = pipeline.fit_transform([photo])
     table = pipeline.set_output(transform="pandas").transform([photo])
@@ -259,12 +269,12 @@ def test_pipeline_makes_tables_after_the_pictures(photo):
     assert list(table.columns) == list(pipeline.get_feature_names_out())
     np.testing.assert_array_equal(table, plain)
     with config_context(transform_output="pandas"):
-        assert isinstance(FaceAligner().transform([photo]), np.ndarray)
+        assert isinstance(FaceAligner("centerface").transform([photo]), np.ndarray)
         assert isinstance(pipeline.transform([photo]), pd.DataFrame)
 
 
 def test_parameters_can_be_searched(photo):
-    pipeline = make_pipeline(FaceAligner(), NeuronCoverageTransformer("toy_image"))
+    pipeline = make_pipeline(FaceAligner("centerface"), NeuronCoverageTransformer("toy_image"))
     pipeline.set_params(facealigner__template="arcface", facealigner__size=64)
     assert pipeline[0].transform([photo]).shape == (1, 64, 64, 3)
 
@@ -299,11 +309,11 @@ def test_bad_options_are_named(photo, options, message):
 @pytest.mark.parametrize("method", ["transform", "locate"])
 def test_input_must_be_a_sequence_of_pictures(method, photo):
     with pytest.raises(TypeError, match=r"X is a single str: pass \[X\]"):
-        getattr(FaceAligner(), method)("face.jpg")
+        getattr(FaceAligner("centerface"), method)("face.jpg")
     with pytest.raises(ValueError, match="X holds no pictures"):
-        getattr(FaceAligner(), method)([])
+        getattr(FaceAligner("centerface"), method)([])
     with pytest.raises(ValueError, match="a single picture"):
-        getattr(FaceAligner(), method)(photo)
+        getattr(FaceAligner("centerface"), method)(photo)
 
 
 def test_faces_at_the_edge_are_cropped(photo):

