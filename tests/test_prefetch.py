@@ -186,7 +186,9 @@ def test_fit_transform_looks_at_each_face_once(portraits, monkeypatch):
         LazyFace, "__array__", lambda self, *a, **k: looks.append(self) or look(self, *a, **k)
     )
     monkeypatch.setattr(
-        NeuronMonitor, "_collect", lambda m, n, x, s: passed.append(len(x)) or collect(m, n, x, s)
+        NeuronMonitor,
+        "_collect",
+        lambda m, x, *a, **k: passed.append(len(x)) or collect(m, x, *a, **k),
     )
     faces = FaceAligner(lazy=True).transform(portraits)
     coverage = NeuronCoverageTransformer("toy_image")

@@ -14,7 +14,7 @@ import numpy as np
 from sklearn.utils import Bunch
 
 from skfakespotter._grouping import connect_identities, show_identities
-from skfakespotter.images import SUFFIXES as PICTURE_SUFFIXES
+from skfakespotter.images import readable_suffixes
 
 CLIP_SUFFIXES = {".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv"}
 CLIP_SUFFIXES |= {".ts", ".mts", ".m2ts", ".3gp", ".ogv", ".h264"}
@@ -195,12 +195,12 @@ def _nothing(root: Path, layout: str, entries: list) -> str:
 
 def _clips_in(folder: Path) -> list[Path]:
     """List the clips below a folder: files, or folders that hold pictures."""
-    found = []
+    found, readable = [], readable_suffixes()
     for path, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         files = [name for name in files if not name.startswith(".")]
         found += [Path(path, name) for name in files if _suffix(name) in CLIP_SUFFIXES]
-        if Path(path) != folder and any(_suffix(name) in PICTURE_SUFFIXES for name in files):
+        if Path(path) != folder and any(_suffix(name) in readable for name in files):
             found.append(Path(path))
     return sorted(found)
 

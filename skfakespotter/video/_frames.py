@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skfakespotter._typing import Path
-from skfakespotter.images import SUFFIXES, ImageError, load_image
+from skfakespotter.images import ImageError, load_image, readable_suffixes
 from skfakespotter.video._decoding import RATE, decode, to_rgb
 from skfakespotter.video._errors import VideoError
 
@@ -203,10 +203,11 @@ def load_frame(path: str) -> NDArray[np.uint8]:
 
 def _pictures_of(folder):
     """List the frames in a folder: index, time, path."""
+    readable = readable_suffixes()
     names = [
         name
         for name in os.listdir(folder)
-        if os.path.splitext(name)[1].lower() in SUFFIXES and not name.startswith(".")
+        if os.path.splitext(name)[1].lower() in readable and not name.startswith(".")
     ]
     if not names:
         raise VideoError("is a folder without pictures; expected a clip or its frames", path=folder)
