@@ -296,7 +296,10 @@ def test_parameters_can_be_searched(photo):
         ({"padding": "wide"}, r"The 'padding' parameter of FaceAligner .* Got 'wide'"),
         ({"padding": float("nan")}, r"The 'padding' parameter of FaceAligner .* Got nan"),
         ({"lazy": 2}, r"The 'lazy' parameter of FaceAligner .* Got 2"),
-        ({"device": "abacus"}, r"device is 'abacus': expected 'auto', 'cpu'"),
+        (
+            {"detector": "centerface", "device": "abacus"},
+            r"device is 'abacus': expected 'auto', 'cpu'",
+        ),
     ],
 )
 def test_bad_options_are_named(photo, options, message):
