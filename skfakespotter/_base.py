@@ -1,9 +1,12 @@
 """Base of the transformers that take pictures and learn nothing."""
 
-from typing import ClassVar
+from __future__ import annotations
+
+from typing import Any, ClassVar, Self
 
 from sklearn.base import BaseEstimator, TransformerMixin
 
+from skfakespotter._typing import Pictures
 from skfakespotter.images import check_images
 
 
@@ -15,7 +18,7 @@ class StatelessPictureTransformer(TransformerMixin, BaseEstimator):
 
     _parameter_constraints: ClassVar[dict[str, list]] = {}
 
-    def fit(self, X, y=None):
+    def fit(self, X: Pictures, y: Any = None) -> Self:
         """Check the parameters and that ``X`` holds pictures; nothing is learnt.
 
         Parameters

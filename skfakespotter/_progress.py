@@ -1,9 +1,15 @@
 """Progress: a bar with the time left."""
 
+from __future__ import annotations
+
 import sys
+from collections.abc import Iterable, Iterator, Sized
+from typing import TypeVar
+
+_Batch = TypeVar("_Batch", bound=Sized)
 
 
-def track(batches, total, task, verbose):
+def track(batches: Iterable[_Batch], total: int, task: str, verbose: int) -> Iterator[_Batch]:
     """Pass batches on, showing how many of ``total`` items have passed and the time left.
 
     Parameters
@@ -28,7 +34,7 @@ def track(batches, total, task, verbose):
     >>> [len(batch) for batch in track([[1, 2], [3]], 3, "count", verbose=0)]
     [2, 1]
     """
-    from tqdm import tqdm  # comes with skorch
+    from tqdm import tqdm
 
     bar = tqdm(total=total, desc=task, unit=" pictures", disable=not verbose, file=sys.stderr)
     with bar:
