@@ -206,11 +206,11 @@ class _Records:
 def _read_zip(file, path):
     archive = zipfile.ZipFile(file)
     records = {info.filename.partition("/")[2]: info for info in archive.infolist()}
+    if "constants.pkl" in records:
+        raise WeightsError(path, "is a ScriptModule (TorchScript): save its state_dict() instead")
     total = sum(info.file_size for info in archive.infolist())
     if total > size_of(file) or any(info.compress_type for info in archive.infolist()):
         raise WeightsError(path, "holds records that are compressed or overlap")
-    if "constants.pkl" in records:
-        raise WeightsError(path, "is a ScriptModule (TorchScript): save its state_dict() instead")
     if "data.pkl" not in records:
         raise WeightsError(path, "is a zip archive, but no file of torch.save")
     order = archive.read(records["byteorder"]) if "byteorder" in records else b"little"

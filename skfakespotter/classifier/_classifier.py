@@ -6,6 +6,7 @@ import copy
 import math
 import warnings
 from collections.abc import Sequence
+from itertools import pairwise
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -20,6 +21,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 from skorch import NeuralNetClassifier
 from skorch.callbacks import EarlyStopping
+from skorch.history import History
 
 from skfakespotter._array_api import is_dispatched
 from skfakespotter._device import one_thread, resolve_device
@@ -243,6 +245,36 @@ class FakeSpotterClassifier(ClassifierMixin, BaseEstimator):
         if isinstance(self.classes_, torch.Tensor):
             return self.classes_[torch.as_tensor(best, device=self.classes_.device)]
         return self.classes_[_to_host(best)]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the state with arrays of weights instead of the net: no code, no device."""
+        state = {**super().__getstate__()}
+        if "net_" in state:
+            net = state.pop("net_")
+            tensors = net.module_.state_dict()
+            state["_net_weights"] = {name: t.cpu().numpy() for name, t in tensors.items()}
+            state["history_"] = [dict(epoch) for epoch in state["history_"]]
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Build the net again, on the CPU."""
+        state = {**state}
+        weights = state.pop("_net_weights", None)
+        super().__setstate__(state)
+        if weights is None:
+            return
+        widths = (self.n_features_in_, *self.hidden_layer_sizes, len(self.classes_))
+        shapes = [w.shape for w in weights.values() if w.ndim == 2]
+        if shapes != [(outputs, inputs) for inputs, outputs in pairwise(widths)]:
+            raise ValueError(f"weights of shapes {shapes[:8]} for a net of widths {widths[:8]}.")
+        encoded = np.arange(len(self.classes_))
+        net = self._net(self.n_features_in_, torch.device("cpu"), 0, encoded, None)
+        with torch.inference_mode(False), torch.device("cpu"):
+            net.initialize()
+            net.module_.load_state_dict({k: torch.tensor(v) for k, v in weights.items()})
+        net.history_ = self.history_ = History(self.history_)
+        self.net_ = net
+        self._forget_training()
 
     def _weights(self, n, y, sample_weight):
         """Return what each sample counts, with a mean of 1; None where all count the same."""
