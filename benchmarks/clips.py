@@ -1,7 +1,7 @@
 """DeepFake clips, measured as the field measures them: AUC over frames and over clips.
 
     python benchmarks/clips.py --data FOLDER [--test FOLDER] --cache FOLDER [--frames N]
-        [--detector NAME] [--only NAME ...] [--n-jobs N] [--out FOLDER]
+        [--detector NAME] [--backbone NAME] [--only NAME ...] [--n-jobs N] [--out FOLDER]
 
 ``--data`` is FaceForensics++ in its own tree, ``--test`` Celeb-DF in its own: detectors are
 trained and chosen on the former alone, with folds by connected identities. Clips are decoded
@@ -22,12 +22,20 @@ matplotlib.use("Agg")
 
 import numpy as np
 from matplotlib import pyplot as plt
+from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import RocCurveDisplay, roc_auc_score
 
-from skfakespotter import FaceAligner, load_clips
+from skfakespotter import (
+    FaceAligner,
+    NeuronCoverageTransformer,
+    load_clips,
+    load_coverage_sample,
+)
 from skfakespotter.evaluation import detection_report
 from skfakespotter.video import (
     across_data_sets,
+    follow_faces,
+    iter_frames,
     leave_one_method_out,
     make_clipspotter,
     within_methods,
@@ -35,13 +43,14 @@ from skfakespotter.video import (
 
 TEXT = """# DeepFake clips
 
-Made by `benchmarks/clips.py --frames {frames} --detector {detector}`.
+Made by `benchmarks/clips.py --frames {frames} --detector {detector} --backbone {backbone}`.
 
 FaceForensics++ (c23): {n_real} real and {n_fake} fake clips, cut to their first seconds, of
 {n_groups} groups of connected identities; Celeb-DF(v2): {n_test} clips, for testing only. Of each
 clip the first {frames} frames are looked at; faces are found by {detector}, and their landmarks
-averaged over nine frames. Five folds by groups. Intervals (95 %) are from drawing whole groups:
-they are wide, for there are few.
+averaged over nine frames. The thresholds of dlib's network are those that the package ships,
+measured on photographs: no clip has a say in them. Five folds by groups. Intervals (95 %) are from
+drawing whole groups: they are wide, for there are few.
 
 - "within": trained and tested on one method and the real clips, identities apart.
 - "left out": trained on the other methods, tested on this one, identities apart.
@@ -61,6 +70,12 @@ beginning:
 {growth}
 
 ![AUC against frames](frames.png)
+
+## Speed
+
+{speed}
+
+One process, on a machine that others used at the same time: compare the rows with each other.
 
 ## Published, and not measured here
 
@@ -112,22 +127,52 @@ def main(arguments=None):
     parser.add_argument("--cache", type=Path, required=True, help="outside of the repository")
     parser.add_argument("--frames", type=int, default=64, help="consecutive frames of a clip")
     parser.add_argument("--detector", default=FaceAligner().detector, help="face detector")
+    parser.add_argument("--backbone", default="dlib", help="the network that is watched")
     parser.add_argument("--only", nargs="*", help="detectors, by their beginning")
+    parser.add_argument("--speed", type=int, help="clips to time; results are kept")
     parser.add_argument("--n-jobs", type=int, default=None)
     parser.add_argument("--out", type=Path, default=OUT)
     options = parser.parse_args(arguments)
     clips = load_clips(options.data)
     test = load_clips(options.test) if options.test else None
+    if options.speed:
+        speed(clips, options)
     for name in DETECTORS:
         if options.only is None or any(name.startswith(begin) for begin in options.only):
             measure(name, clips, test, options)
     write(clips, test, options)
 
 
+def speed(clips, options):
+    """Time the stages on a few clips: frames a second, one process, nothing from the cache."""
+    aligner = FaceAligner(options.detector)
+    seconds, n_frames, tracks = {}, 0, []
+    paths = clips.data[: options.speed]
+    start = time.perf_counter()
+    for path in paths:
+        n_frames += sum(1 for _ in iter_frames(path, max_frames=options.frames))
+    seconds["decoded alone"] = time.perf_counter() - start
+    start = time.perf_counter()
+    for path in paths:
+        tracks += follow_faces(iter_frames(path, max_frames=options.frames), aligner)
+    seconds["decoded, faces found, followed and cropped"] = time.perf_counter() - start
+    chips = [chip for track in tracks for chip in track.chips]
+    coverage = NeuronCoverageTransformer(granularity="channel", threshold=0.0).fit(chips[:2])
+    start = time.perf_counter()
+    coverage.transform(chips)
+    seconds["neurons counted"] = time.perf_counter() - start
+    rows = [[stage, f"{n_frames / value:.0f}"] for stage, value in seconds.items()]
+    place = options.cache / "scores" / f"speed_{options.detector}.json"
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_text(json.dumps(rows))
+
+
 def measure(name, clips, test, options):
     """Put a detector through its protocols; what is known already is left alone."""
     settings, protocols = DETECTORS[name]
     scorer = make_clipspotter(
+        options.backbone,
+        coverage=counter(settings.get("granularity", "channel"), options),
         cache=options.cache,
         max_frames=options.frames,
         aligner=FaceAligner(options.detector),
@@ -151,9 +196,22 @@ def measure(name, clips, test, options):
         print(f"{name}, {protocol}: {result} in {seconds:.0f} s", flush=True)
 
 
+def counter(granularity, options):
+    """Return what counts neurons: for dlib's network with the thresholds that the package ships.
+
+    They were measured on photographs and their fakes, so that no clip has a say in them, and each
+    face is counted once for all folds. Another network's are fitted in each fold.
+    """
+    if options.backbone != "dlib":
+        return None
+    sample = load_coverage_sample(granularity)
+    return FrozenEstimator(sample.transformer(cache=options.cache / "coverage"))
+
+
 def state(options, name, protocol):
     """Where the scores of a detector under a protocol are kept."""
-    file = f"{name}, {protocol}, {options.frames} frames, {options.detector}.json"
+    settings = f"{options.frames} frames, {options.detector}, {options.backbone}"
+    file = f"{name}, {protocol}, {settings}.json"
     return options.cache / "scores" / file.replace(" ", "_").replace(",", "")
 
 
@@ -220,6 +278,8 @@ def write(clips, test, options):
     save_csv(options.out / "scores.csv", columns, scores)
     draw_roc(options)
     growth = draw_frames(options)
+    place = options.cache / "scores" / f"speed_{options.detector}.json"
+    timed = json.loads(place.read_text()) if place.is_file() else []
     text = TEXT.format(
         n_real=int(np.sum(clips.target == 0)),
         n_fake=int(np.sum(clips.target == 1)),
@@ -227,8 +287,10 @@ def write(clips, test, options):
         n_test=0 if test is None else len(test.data),
         frames=options.frames,
         detector=options.detector,
+        backbone=options.backbone,
         first=next(iter(DETECTORS)),
         growth=growth,
+        speed=table(["stage", "frames a second"], timed),
         table=table([*header[:3], "clip AUC", "frame AUC", *header[9:]], lines),
         published=table(
             ["detector", "FaceForensics++ Deepfakes", "Celeb-DF(v2)"],

@@ -32,6 +32,7 @@ def make_clipspotter(
     burst: int = 1,
     max_frames: int | None = 64,
     aligner: FaceAligner | None = None,
+    coverage: Any = None,
     classifier: Any = None,
     device: Device = "auto",
     cache: str | Path | None = None,
@@ -62,6 +63,10 @@ def make_clipspotter(
         long clips take bursts, such as ``every=250, burst=14, max_frames=None``.
     aligner : FaceAligner, default=None
         Finds and crops the faces. None: as the backbone was trained to see them.
+    coverage : transformer, default=None
+        What counts neurons, such as a fitted transformer in a FrozenEstimator, whose thresholds
+        stay as they are; ``backbone``, ``granularity`` and ``device`` are then not looked at but
+        for the aligner. None: the thresholds are fitted on the training clips.
     classifier : classifier, default=None
         Last step of each expert. None: ``RidgeClassifier(alpha=30, class_weight="balanced")``.
     device : str or torch.device, default="auto"
@@ -92,12 +97,13 @@ def make_clipspotter(
     from skfakespotter.transformer import NeuronCoverageTransformer
 
     folder = None if cache is None else Path(os.fspath(cache))
-    coverage = NeuronCoverageTransformer(
-        backbone,
-        granularity=granularity,
-        device=device,
-        cache=None if folder is None else folder / "coverage",
-    )
+    if coverage is None:
+        coverage = NeuronCoverageTransformer(
+            backbone,
+            granularity=granularity,
+            device=device,
+            cache=None if folder is None else folder / "coverage",
+        )
     if classifier is None:
         classifier = RidgeClassifier(alpha=ALPHA, class_weight="balanced")
     experts = []

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin, clone
+from sklearn.frozen import FrozenEstimator
 from sklearn.utils._param_validation import HasMethods
 from sklearn.utils.validation import check_is_fitted
 
@@ -64,7 +65,9 @@ class CoverageOverTime(TransformerMixin, BaseEstimator):
     Parameters
     ----------
     coverage : transformer, default=None
-        From pictures to features, usually a NeuronCoverageTransformer; a clone is fitted.
+        From pictures to features, usually a NeuronCoverageTransformer; a clone is fitted. One
+        that was fitted on other faces keeps its thresholds in a FrozenEstimator: then a face
+        is counted once, whatever the folds.
         None: ``NeuronCoverageTransformer(granularity="channel")``.
     statistics : str or sequence of str, default=("mean", "flicker")
         Which of the above, in the order of the output.
@@ -146,6 +149,8 @@ class CoverageOverTime(TransformerMixin, BaseEstimator):
         """
         faces, lengths = self._begin(X)
         self.coverage_ = self._clone()
+        if isinstance(self.coverage_, FrozenEstimator):
+            return self._summarize(self.coverage_.transform(faces), lengths)
         return self._summarize(self.coverage_.fit_transform(faces), lengths)
 
     def transform(self, X: Sequence[Any]) -> NDArray[np.float32]:

@@ -1,5 +1,9 @@
 """Protocols over clips, on a small tree of FaceForensics++ whose fakes differ by their light."""
 
+import warnings
+from importlib.machinery import SourceFileLoader
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -160,3 +164,26 @@ class TestMakeClipspotter:
         X = np.arange(12.0).reshape(2, 6)
         parts = [expert[0].transform(X)[0].tolist() for _, expert in scorer.estimator[-1].experts]
         assert parts == [[0, 1], [2, 3], [4, 5]]
+
+
+def test_the_benchmark_goes_on_where_it_was(clips, tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    path = Path(__file__).parents[2] / "benchmarks" / "clips.py"
+    benchmark = SourceFileLoader("benchmark_of_clips", str(path)).load_module()
+    root = Path(clips.data[0]).parents[4]
+    options = ["--data", root, "--cache", tmp_path / "cache", "--out", tmp_path / "out"]
+    options += ["--backbone", "toy_image", "--frames", "4", "--only", "flicker"]
+    options = [str(option) for option in options]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of intervals from five groups
+        benchmark.main(options)
+        assert "flicker, per channel, within: ClipEvaluation(" in capsys.readouterr().out
+        (kept,) = (tmp_path / "cache" / "scores").iterdir()
+        before = kept.stat().st_mtime_ns
+        benchmark.main(options)
+    assert kept.stat().st_mtime_ns == before
+    report = (tmp_path / "out" / "README.md").read_text()
+    for method in METHODS:
+        assert f"| flicker, per channel | within | {method} | " in report
+    assert "10 real and 10 fake clips" in report
+    assert len((tmp_path / "out" / "clips.csv").read_text().splitlines()) == 3

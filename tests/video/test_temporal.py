@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
@@ -71,6 +72,14 @@ class TestCoverageOverTime:
         both = CoverageOverTime(coverage).fit_transform([X[:4], X[4:]])
         assert np.allclose(got, both, atol=1)
         assert over_time.get_feature_names_out().shape == (got.shape[1],)
+
+    def test_a_frozen_coverage_keeps_its_thresholds(self):
+        X, _ = make_pictures(8, random_state=0)
+        fitted = NeuronCoverageTransformer("toy_image", device="cpu").fit(X[:2])
+        over_time = CoverageOverTime(FrozenEstimator(fitted), statistics="mean")
+        got = over_time.fit_transform([X[2:5], X[5:]])
+        assert np.array_equal(over_time.coverage_.thresholds_, fitted.thresholds_)
+        assert got[0] == pytest.approx(fitted.transform(X[2:5]).mean(axis=0), rel=1e-5)
 
     def test_default_counts_channels_of_dlib(self):
         assert CoverageOverTime()._clone().granularity == "channel"
