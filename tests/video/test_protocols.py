@@ -1,7 +1,7 @@
 """Protocols over clips, on a small tree of FaceForensics++ whose fakes differ by their light."""
 
+import runpy
 import warnings
-from importlib.machinery import SourceFileLoader
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,7 @@ av = pytest.importorskip("av")
 pytest.importorskip("dlib")
 data = pytest.importorskip("skimage.data")
 
+PAIRS = 7  # of recordings: folds of folds need five of them
 METHODS = {"Darker": 0.6, "Dim": 0.75}
 
 
@@ -42,7 +43,7 @@ def write(path, light, shift):
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory):
     root = tmp_path_factory.mktemp("tree")
-    for i in range(5):
+    for i in range(PAIRS):
         a, b = f"{2 * i:03d}", f"{2 * i + 1:03d}"
         for name in (a, b):
             write(root / f"original_sequences/youtube/c23/videos/{name}.mp4", 1.0, int(name))
@@ -84,15 +85,15 @@ class TestProtocols:
         for name in METHODS:
             report = result.report(name)
             assert report.clip["AUC"].value == 1.0
-            assert (report.clip.n_samples, report.clip.n_positive) == (15, 5)
-            assert report.frame.n_samples == 30  # two frames a clip
-            assert report.clip.n_groups == 5
+            assert (report.clip.n_samples, report.clip.n_positive) == (3 * PAIRS, PAIRS)
+            assert report.frame.n_samples == 6 * PAIRS  # two frames a clip
+            assert report.clip.n_groups == PAIRS
         columns = result._columns()
         assert columns["clip AUC"] == [1.0, 1.0]
-        assert columns["clips"] == [15, 15]
+        assert columns["clips"] == [3 * PAIRS] * 2
         assert "Darker: 1.000" in repr(result)
         one = within_methods(scorer, clips, methods=["all"], cv=2, n_bootstraps=0)
-        assert one.report("all").clip.n_samples == 20
+        assert one.report("all").clip.n_samples == 4 * PAIRS
 
     def test_leave_one_method_out_trains_on_the_others(self, clips):
         Spy.seen = ()
@@ -169,21 +170,21 @@ class TestMakeClipspotter:
 def test_the_benchmark_goes_on_where_it_was(clips, tmp_path, capsys):
     pytest.importorskip("matplotlib")
     path = Path(__file__).parents[2] / "benchmarks" / "clips.py"
-    benchmark = SourceFileLoader("benchmark_of_clips", str(path)).load_module()
+    main = runpy.run_path(str(path))["main"]
     root = Path(clips.data[0]).parents[4]
     options = ["--data", root, "--cache", tmp_path / "cache", "--out", tmp_path / "out"]
     options += ["--backbone", "toy_image", "--frames", "4", "--only", "flicker"]
     options = [str(option) for option in options]
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of intervals from five groups
-        benchmark.main(options)
+        warnings.simplefilter("ignore")  # of intervals from few groups
+        main(options)
         assert "flicker, per channel, within: ClipEvaluation(" in capsys.readouterr().out
         (kept,) = (tmp_path / "cache" / "scores").iterdir()
         before = kept.stat().st_mtime_ns
-        benchmark.main(options)
+        main(options)
     assert kept.stat().st_mtime_ns == before
     report = (tmp_path / "out" / "README.md").read_text()
     for method in METHODS:
         assert f"| flicker, per channel | within | {method} | " in report
-    assert "10 real and 10 fake clips" in report
+    assert f"{2 * PAIRS} real and {2 * PAIRS} fake clips" in report
     assert len((tmp_path / "out" / "clips.csv").read_text().splitlines()) == 3
