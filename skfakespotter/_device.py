@@ -1,14 +1,19 @@
 """Devices: where tensors are computed, and in which precision."""
 
+from __future__ import annotations
+
 import threading
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 import torch
 
+from skfakespotter._typing import Device, Devices
+
 PRECISIONS = ("float32", "tf32", "bfloat16", "float16")
 
 
-def resolve_device(device):
+def resolve_device(device: Device) -> torch.device:
     """Turn the parameter ``device`` into a torch device that exists here.
 
     Parameters
@@ -46,7 +51,7 @@ def resolve_device(device):
     return resolved
 
 
-def resolve_devices(device):
+def resolve_devices(device: Devices) -> list[torch.device]:
     """Turn the parameter ``device`` of a transformer into torch devices.
 
     Parameters
@@ -78,7 +83,7 @@ def resolve_devices(device):
 
 
 @contextmanager
-def one_thread():
+def one_thread() -> Iterator[None]:
     """Let torch compute on one CPU thread, for steps too small to share.
 
     On small batches threads wait for each other longer than they compute: on a busy
@@ -98,7 +103,7 @@ def one_thread():
 
 
 @contextmanager
-def computing_in(precision, device):
+def computing_in(precision: str, device: torch.device) -> Iterator[None]:
     """Let torch compute in a precision, and put its switches back as they were.
 
     Parameters
@@ -129,7 +134,7 @@ def computing_in(precision, device):
         yield
 
 
-def _switches(tf32):
+def _switches(tf32: bool) -> list[tuple[object, str, object]]:
     """List torch's switches for convolutions and matrix products: object, name and value."""
     if hasattr(torch.backends.cudnn, "conv"):  # from torch 2.9 on; mixing both kinds is an error
         places = torch.backends.cudnn.conv, torch.backends.cuda.matmul

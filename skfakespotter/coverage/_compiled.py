@@ -122,7 +122,7 @@ class _WatchedNetwork(nn.Module):
         modules = dict(self.network.named_modules())
         for name, place in zip(layout.names, layout.watched, strict=True):
             modules[place].register_forward_hook(
-                self._watch(name, modules[name], layout.tokens_first)
+                self._watch(name, modules[name], name in layout.tokens_first)
             )
 
     def _watch(self, name: str, layer: nn.Module, tokens_first: bool) -> Callable:

@@ -135,6 +135,7 @@ def read_frames(
     path = os.fspath(path)
     decoded: Iterator[tuple[int, float, Any]]
     convert: Callable[[Any], NDArray[np.uint8]]
+    convert: Callable[[Any], NDArray[np.uint8]]
     if os.path.isdir(path):
         decoded, convert = _pictures_of(path), load_frame
     elif os.path.isfile(path):
