@@ -54,7 +54,7 @@ Labels: TypeAlias = "ArrayLike"
 Device: TypeAlias = "str | torch.device"
 
 # One device, or several that share the work.
-Devices: TypeAlias = "Device | Sequence[Device]"
+Devices: TypeAlias = "Device | list[Device] | tuple[Device, ...]"
 
 # Where to remember what the network said: nowhere, the user's folder, memory, a folder.
 Cache: TypeAlias = "bool | Literal['memory'] | Path | CoverageCache | None"

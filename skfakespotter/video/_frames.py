@@ -135,7 +135,6 @@ def read_frames(
     path = os.fspath(path)
     decoded: Iterator[tuple[int, float, Any]]
     convert: Callable[[Any], NDArray[np.uint8]]
-    convert: Callable[[Any], NDArray[np.uint8]]
     if os.path.isdir(path):
         decoded, convert = _pictures_of(path), load_frame
     elif os.path.isfile(path):
@@ -178,7 +177,7 @@ def sample(
                 return
 
 
-def load_frame(path: str) -> NDArray[np.uint8]:
+def load_frame(path: Any) -> NDArray[np.uint8]:
     """Load a frame that was stored as a picture.
 
     Parameters

@@ -69,7 +69,7 @@ class Track:
             One a frame that shows the face; ``index`` is the frame's.
         """
         return [
-            FaceRecord(frame, path, "found", face.box, face.landmarks, face.score, 1)
+            FaceRecord(frame, path, "found", (face,))
             for frame, face in zip(self.frames, self.faces, strict=True)
         ]
 
@@ -131,7 +131,7 @@ def follow_faces(
     """
     aligner = (FaceAligner() if aligner is None else aligner).fit()  # which checks its options
     keep = lambda frame, face: crop(frame.image, face, aligner.cropping)  # noqa: E731
-    options = {"max_gap": max_gap, "min_overlap": min_overlap, "cut": cut}
+    options: dict[str, Any] = {"max_gap": max_gap, "min_overlap": min_overlap, "cut": cut}
     return follow(frames, keep, detector=aligner.cropping.detector, **options)
 
 
@@ -152,8 +152,9 @@ def crop(image: NDArray[np.uint8], face: Face, cropping: Cropping) -> NDArray[np
     ndarray of shape (h', w', 3), uint8
         RGB.
     """
-    options = {"template": cropping.template, "size": cropping.size, "padding": cropping.padding}
-    return crop_face(image, face, **options)
+    return crop_face(
+        image, face, template=cropping.template, size=cropping.size, padding=cropping.padding
+    )
 
 
 def follow(
