@@ -27,7 +27,8 @@ from skfakespotter.transformer import NeuronCoverageTransformer
 
 C = 0.01  # inverse strength of the penalty
 N_FOLDS = 5
-COPY_WEIGHT = 0.1  # of a perturbed copy: what ruins the traces teaches noise as well
+FEW = 300  # fakes, below which a perturbed copy weighs a tenth of a picture: a copy whose traces
+COPY_WEIGHT = 0.1  # are ruined teaches noise, which only many fakes outweigh
 MIN_GROUPS = 20  # photographs, and fakes, to train and calibrate on
 
 
@@ -94,7 +95,8 @@ def fit_linear(
     fake : ndarray of shape (n,), bool
         Labels.
     copy : ndarray of shape (n,), bool, default=None
-        Which rows are perturbed copies: each weighs a tenth of a picture. None: none is.
+        Which rows are perturbed copies. Below 300 fakes each weighs a tenth of a picture.
+        None: none is a copy.
     C : float, default=0.01
         Inverse strength of the penalty.
 
@@ -108,7 +110,9 @@ def fit_linear(
     scaler = StandardScaler().fit(counts)
     # stopping early is one more penalty: held-out figures do not gain from the last digits
     model = LogisticRegression(C=C, class_weight="balanced", tol=1e-3, max_iter=500)
-    each = None if copy is None else np.where(copy, COPY_WEIGHT, 1.0)
+    each = None
+    if copy is not None and np.sum(fake & ~copy) < FEW:
+        each = np.where(copy, COPY_WEIGHT, 1.0)
     model.fit(scaler.transform(counts), fake, sample_weight=each)
     weights = model.coef_[0].astype(np.float64) / scaler.scale_
     return weights, float(model.intercept_[0] - scaler.mean_ @ weights)

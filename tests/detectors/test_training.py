@@ -80,6 +80,19 @@ def test_faces_that_are_scored_only_do_not_teach():
     np.testing.assert_array_equal(one, two)
 
 
+def test_copies_of_few_fakes_weigh_little():
+    """Contradicting copies turn the model when they weigh as much, and hardly when they do not."""
+    rng = np.random.default_rng(0)
+    fake = np.arange(200) % 2 == 1
+    counts = (fake + rng.normal(0, 0.3, 200))[:, None]
+    both, copy = np.vstack([counts, -counts]), np.arange(400) >= 200
+    twice = np.r_[fake, fake]
+    told, _ = fit_linear(both, twice, copy=copy)
+    untold, _ = fit_linear(both, twice)
+    assert told[0] > 0.1
+    assert abs(untold[0]) < 0.5 * told[0]
+
+
 def test_weights_are_of_the_counts_as_they_are():
     faces = table()
     weights, intercept = fit_linear(3 * faces.counts + 7, faces.fake)
