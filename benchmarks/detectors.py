@@ -39,7 +39,7 @@ from skfakespotter.images import load_image
 from skfakespotter.perturbations import paper_attacks
 
 FOR_THRESHOLDS = 200  # pictures of each folder that the thresholds of equation 1 are taken over
-FOR_BASELINES = 150  # photographs of each pair that the zero lines are taken over
+FOR_BASELINES = 40  # photographs of each pair that the zero lines are taken over
 RATES = (0.01, 0.05)
 REPEATS = 50  # random halves that the promise is checked on
 ATTACKS = [(name, lv, t) for name, levels in paper_attacks().items() for lv, t in levels]
