@@ -119,7 +119,7 @@ def crop_pairs(folder, cropping, n):
     found = []
     for name in names[:: max(1, len(names) // (n + n // 4))]:
         real, fake = (load_image(folder / side / name) for side in ("real", "fake"))
-        for face in find_faces(real)[:1]:
+        for face in find_faces(real, cropping.detector)[:1]:
             crops = (crop_face(image, face, **options) for image in (real, fake))
             found.append((Path(name).stem, *crops))
     return found[:n]
@@ -133,7 +133,8 @@ def photographs(data, cropping, n=40):
         for path in files[:: max(1, len(files) // n)][:n] if source else ():
             image = load_image(path)
             options = {k: getattr(cropping, k) for k in ("template", "size", "padding")}
-            crops += [crop_face(image, face, **options) for face in find_faces(image)[:1]]
+            found = find_faces(image, cropping.detector)[:1]
+            crops += [crop_face(image, face, **options) for face in found]
     return np.stack(crops)
 
 

@@ -17,6 +17,7 @@ from skfakespotter import (
     score_pictures,
 )
 from skfakespotter.detectors import Calibration, kind_of, score_each, summarize
+from skfakespotter.faces import find_faces
 
 
 def with_calibration(detector, low, high):
@@ -221,3 +222,14 @@ def test_evaluate_detector(folder, small_detector, face_picture):
 def test_bad_parameters(face_picture, params, message):
     with pytest.raises(ValueError, match=message):
         score_pictures([face_picture], **params)
+
+
+@pytest.mark.parametrize("finder", ["dlib", "centerface"])
+def test_faces_are_found_as_in_training(face_picture, small_detector, finder):
+    cropping = dataclasses.replace(small_detector.cropping, detector=finder)
+    detector = dataclasses.replace(small_detector, cropping=cropping)
+    (row,) = score_pictures([face_picture], detector)
+    (found,) = find_faces(face_picture, finder)
+    assert row.box == tuple(round(float(edge), 1) for edge in found.box)
+    expected = detector.decision_function([face_picture])[0]
+    assert row.score == pytest.approx(expected, abs=1e-5)
