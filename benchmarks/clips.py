@@ -71,13 +71,7 @@ AUC over clips of "{first}", within, where a clip's score is the mean over its f
 
 ![AUC against frames](frames.png)
 
-## Speed
-
-{speed}
-
-One process, on a machine that others used at the same time: compare the rows with each other.
-
-## Published, and not measured here
+{speed}## Published, and not measured here
 
 AUC over frames, from Y. Li et al., "Celeb-DF", CVPR 2020, table 5; FakeSpotter's from R. Wang et
 al., IJCAI 2020.
@@ -289,7 +283,7 @@ def write(clips, test, options):
         backbone=options.backbone,
         first=next(iter(DETECTORS)),
         growth=growth,
-        speed=table(["stage", "frames a second"], timed),
+        speed=f"## Speed\n\n{table(['stage', 'frames a second'], timed)}\n\n" if timed else "",
         table=table([*header[:3], "clip AUC", "frame AUC", *header[9:]], lines),
         published=table(
             ["detector", "FaceForensics++ Deepfakes", "Celeb-DF(v2)"],

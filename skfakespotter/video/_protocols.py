@@ -100,11 +100,12 @@ def within_methods(
     """
     folds = _folds(clips, cv, random_state)
     every = _methods(clips)
+    chosen_methods = sorted(every) if methods is None else methods
     return _evaluate(
         scorer,
         clips,
         folds,
-        {name: every if name == "all" else {name} for name in methods or every},
+        {name: every if name == "all" else {name} for name in chosen_methods},
         lambda chosen: chosen,
         n_bootstraps,
     )
