@@ -60,6 +60,7 @@ def import_object(path):
     ValueError
         When the path has no colon.
     """
+    sys.path.append(str(Path.cwd()))  # where a user's own module is
     module, colon, name = path.partition(":")
     if not colon:
         raise ValueError(f"{path!r}: expected 'package.module:name'.")

@@ -187,10 +187,15 @@ def test_unfinished_stages_leave_nothing_behind(tmp_path):
     assert list(work.seconds()) == ["a", "b"]
 
 
-def test_an_import_path_needs_a_name():
+def test_import_paths_of_rivals_and_attacks(tmp_path, monkeypatch):
     from options import import_object
 
+    (tmp_path / "own_attacks.py").write_text(OWN)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
     assert import_object("math:pi") == pytest.approx(np.pi)
+    assert list(import_object("own_attacks:rival").named_steps)[-1] == "logisticregression"
+    assert len(import_object("own_attacks:smear")) == 2
     with pytest.raises(ValueError, match=r"'math': expected 'package.module:name'"):
         import_object("math")
 
