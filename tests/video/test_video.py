@@ -403,7 +403,7 @@ class TestFollowFaces:
         assert (records[0].path, records[0].status) == ("a.mp4", "found")
 
     def test_checks_the_aligner(self):
-        with pytest.raises(ValueError, match="size is 3"):
+        with pytest.raises(ValueError, match="The 'size' parameter of FaceAligner must be"):
             follow_faces([], FaceAligner(size=3))
 
     def test_nobody(self):
