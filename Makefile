@@ -24,7 +24,7 @@ format: $(VENV)/test  ## put the style right
 	$(BIN)/ruff check --fix . && $(BIN)/ruff format .
 
 docs: $(VENV)/docs  ## build the site into docs/_build/html
-	DOCS_GALLERY=1 $(BIN)/python -m sphinx -b html -W --keep-going -j auto docs docs/_build/html
+	$(BIN)/python -m sphinx -b html -W --keep-going -q docs docs/_build/html
 	$(BIN)/python tools/links.py docs/_build/html
 
 dist: $(VENV)/dist  ## build wheel and sdist, check them, install and try the wheel

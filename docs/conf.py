@@ -45,6 +45,8 @@ root_doc = "index"
 nitpicky = True
 nitpick_ignore_regex = [
     ("py:.*", r"(PIL|av|distributed|joblib|numpy|matplotlib|pandas|sklearn|skorch|torch)\..*"),
+    ("py:(obj|attr)", r"fingerprint|calibration"),  # properties, told of in their class
+    ("py:(func|mod)", r".*\._\w+.*|as_neurons"),  # private: named for who reads the source
     ("py:obj", r"\w+_"),  # fitted attributes that are properties
     ("py:.*", r"(dict|list|tuple|str|int|float|bool|None|tempfile|os\.PathLike|pathlib\.Path)"),
 ]
@@ -108,7 +110,6 @@ STAGES = [  # module, title, what it is for
     ("classifier", "Classifier", "The paper's five-layer network."),
     ("experts", "Experts", "Unlike experts, joined by learned weights."),
     ("pipeline", "Pipeline", "All of it in one call."),
-    ("experts", "Experts", "Detectors that differ, joined by weights that are learned."),
     ("detectors", "Detectors", "What ships: specialists, their cards and verdicts."),
     ("explanation", "Explanation", "Which layers, and where in the face."),
     ("evaluation", "Evaluation", "Figures with intervals and protocols that keep groups apart."),
@@ -232,10 +233,17 @@ def write(path, text):
         path.write_text(text)
 
 
+def result(match):
+    """Link to a table of the benchmarks, or name it where it has not been made yet."""
+    title, path, anchor = match.groups()
+    there = (ROOT / "benchmarks" / "results" / path).exists()
+    return f"[{title}](/results/{path}{anchor})" if there else f"`{title}`"
+
+
 def point_into_site(app, docname, source):
     """Turn links to other files of the repository into links of the site."""
     text = source[0]
-    text = re.sub(r"\]\((?:\.\./)?benchmarks/results/", "](/results/", text)
+    text = re.sub(r"\[([^\]]+)\]\((?:\.\./)?benchmarks/results/([^)#]+)([^)]*)\)", result, text)
     text = re.sub(r"\]\((?:\.\./)?examples/(plot_\w+)\.py\)", r"](/auto_examples/\1.rst)", text)
     text = re.sub(r"\]\((?:docs/)(\w+\.md)", r"](/\1", text)
     text = re.sub(r"\[([^\]]+)\]\((?:\.\./)?(?:examples|benchmarks|\.github)[^)]*\)", r"`\1`", text)

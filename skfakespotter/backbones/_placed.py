@@ -39,7 +39,7 @@ class PlacedNetwork:
     module : torch.nn.Module
         The copy, with batch normalizations folded where that keeps the output, and channels
         last in memory where the network can work so.
-    sample : Tensor of shape (1, *shape)
+    sample : Tensor of shape (1, ...)
         Network input of the kind it will see.
     best_batch : int
         Pictures to run at a time. On a CPU the largest output of a layer stays below 32 MiB:

@@ -76,7 +76,7 @@ def spread(layer_map: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np
 
     Returns
     -------
-    ndarray of shape (..., *shape)
+    ndarray of shape (..., h, w)
         Every place is spread over the part of the face that it covers, and smoothly into
         that of its neighbors; what it holds is kept.
 
