@@ -235,7 +235,9 @@ class _Builder:
     def _free_batch(self, step, number):
         """Let a Reshape keep any batch size where the file has its own, fixed one."""
         shape = self.constants.get(step.inputs[1])
-        if shape is not None and len(shape) and shape[0] == self.batch:
+        zeros = step.attributes.get("allowzero", 0) and shape is not None and 0 in shape[1:]
+        if shape is not None and len(shape) and shape[0] == self.batch and not zeros:
+            step.attributes["allowzero"] = 0
             step.inputs[1] += f":{number}"  # another node may use the same constant
             self.constants[step.inputs[1]] = torch.cat([shape.new_zeros(1), shape[1:]])
 

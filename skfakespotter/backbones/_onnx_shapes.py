@@ -138,7 +138,7 @@ def _pad(attributes, x, pads=None, value=None, axes=None):
     if value is not None or len(pads) != 2 * len(axes):
         raise UnsupportedError("padding with other than a constant, or other axes than it has")
     around = [(0, 0)] * x.ndim
-    for axis, before, after in zip(axes, pads, pads[len(axes) :], strict=True):
+    for axis, before, after in zip(axes, pads[: len(axes)], pads[len(axes) :], strict=True):
         around[axis] = (before, after)
     mode = {"constant": "constant", "reflect": "reflect", "edge": "replicate"}.get(
         attributes.get("mode", "constant")
