@@ -93,21 +93,19 @@ DETECTORS = {
     "mean and flicker, per layer": ({"granularity": "layer"}, ("within", "across")),
 }
 # Y. Li et al., "Celeb-DF", CVPR 2020, table 5: AUC over frames, in percent, on FaceForensics++
-# Deepfakes and on Celeb-DF(v2). FakeSpotter: R. Wang et al., IJCAI 2020, figure 5 and text.
+# Deepfakes and on Celeb-DF(v2), as later papers reprint it (doi:10.1186/s13640-023-00614-z,
+# table 3). FakeSpotter: R. Wang et al., IJCAI 2020, figure 5 and text.
 PUBLISHED = {
     "Two-stream": (70.1, 53.8),
-    "Meso4": (84.7, 54.8),
-    "MesoInception4": (83.0, 53.6),
+    "MesoNet": (84.7, 54.8),
     "HeadPose": (47.3, 54.6),
     "FWA": (80.1, 56.9),
     "VA-MLP": (66.4, 55.0),
-    "VA-LogReg": (78.0, 55.1),
     "Xception-raw": (99.7, 48.2),
     "Xception-c23": (99.7, 65.3),
     "Xception-c40": (95.5, 65.5),
     "Multi-task": (76.3, 54.3),
     "Capsule": (96.6, 57.5),
-    "DSP-FWA": (93.0, 64.6),
     "FakeSpotter": (None, 66.8),
 }
 
