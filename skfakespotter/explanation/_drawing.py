@@ -62,7 +62,7 @@ def draw_p_values(values: Sequence[tuple[str, float]], fpr: float) -> str:
         parts.append(f'<circle cx="{place(p)}" cy="{y}" r="5" fill="{color}"/>')
         parts.append(f'<text x="{place(p) + 10}" y="{y + 4}">{p:.2g}</text>')
     parts.append(
-        f'<text x="{left}" y="{height - 4}">p-value (right: rare among photographs)</text>'
+        f'<text x="{left}" y="{height - 4}">p-value (right: rarer)</text>'
     )
     return "".join([*parts, "</svg>"])
 

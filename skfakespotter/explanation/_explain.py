@@ -96,8 +96,8 @@ def explain(detector: Any, picture: Picture, *, face: int = 0, flip: bool = Fals
     face : int, default=0
         Which face of the picture, the main one first.
     flip : bool, default=False
-        Average with the mirrored face: its score, and its evidence mirrored back. Sharper, and
-        still exact, but of the mean of two scores.
+        Average with the mirrored face: its score, and its evidence mirrored back. The
+        parts then add up to the mean of two scores.
 
     Returns
     -------
