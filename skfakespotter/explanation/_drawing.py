@@ -61,9 +61,7 @@ def draw_p_values(values: Sequence[tuple[str, float]], fpr: float) -> str:
         parts.append(f'<text x="{left - 12}" y="{y + 4}" text-anchor="end">{escape(name)}</text>')
         parts.append(f'<circle cx="{place(p)}" cy="{y}" r="5" fill="{color}"/>')
         parts.append(f'<text x="{place(p) + 10}" y="{y + 4}">{p:.2g}</text>')
-    parts.append(
-        f'<text x="{left}" y="{height - 4}">p-value (right: rarer)</text>'
-    )
+    parts.append(f'<text x="{left}" y="{height - 4}">p-value (right: rarer)</text>')
     return "".join([*parts, "</svg>"])
 
 
