@@ -91,12 +91,13 @@ def measure_edit(pair, pairs, weights, zero, coverage):
     flipped = {
         name: (of + mirrored[name][..., ::-1]) / 2 for name, of in plain.items() if of.ndim > 1
     }
+    both = {k: (of + of[..., ::-1]) / 2 for k, of in zero.items() if of.ndim == 2}
     maps = {
         "evidence": total(plain, zero),
-        "evidence, mirrored copies averaged": total(flipped, zero),
-        "evidence, smoothed": smooth(total(flipped, zero), 4),
-        "evidence, maps up to 17 x 17": smooth(total(flipped, zero, smallest=17), 2),
-        "evidence, maps up to 8 x 8": total(flipped, zero, smallest=8),
+        "evidence, mirrored copies averaged": total(flipped, both),
+        "evidence, smoothed": smooth(total(flipped, both), 4),
+        "evidence, maps up to 17 x 17": smooth(total(flipped, both, smallest=17), 2),
+        "evidence, maps up to 8 x 8": total(flipped, both, smallest=8),
         "evidence without a zero line": total(plain, {}),
         "Grad-CAM": np.stack([grad_cam(coverage, weights, crop) for crop in edited]),
         "gradient": np.stack([gradient(coverage, weights, crop) for crop in edited]),
