@@ -73,7 +73,8 @@ AUC over clips of "{first}", within, where a clip's score is the mean over its f
 
 {speed}## Published, and not measured here
 
-AUC over frames, from Y. Li et al., "Celeb-DF", CVPR 2020, table 5; FakeSpotter's from R. Wang et
+AUC over frames, from Y. Li et al., "Celeb-DF", CVPR 2020, table 5, as reprinted in
+doi:10.1186/s13640-023-00614-z, table 3; FakeSpotter's from R. Wang et
 al., IJCAI 2020.
 
 {published}
