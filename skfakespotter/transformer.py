@@ -30,6 +30,7 @@ from skfakespotter.coverage import (
     ParallelStatistics,
     threshold,
 )
+from skfakespotter.faces import check_crops, crops_of
 from skfakespotter.images import check_images, load_image
 
 COMPILE_FROM = 50_000  # pictures of one call, from which on compiling pays
@@ -130,6 +131,10 @@ class NeuronCoverageTransformer(TransformerMixin, BaseEstimator):
         Channels per layer.
     backbone_fingerprint_ : str
         Of the backbone fitted on; ``transform`` refuses another one.
+    crops_ : Cropping, (int, int) or None
+        How the training faces were cropped, or their size, where they were aligned faces of a
+        network that knows an alignment. ``transform`` refuses faces of another cropping, and
+        photographs in place of crops.
     n_samples_seen_ : int
         Training pictures that were counted in, over all calls of ``partial_fit`` and all
         merged transformers.
@@ -316,7 +321,7 @@ class NeuronCoverageTransformer(TransformerMixin, BaseEstimator):
             )
         made._set_layout(layout)
         made.backbone_fingerprint_ = backbone_fingerprint
-        made.thresholds_, made.n_samples_seen_ = thresholds, 0
+        made.thresholds_, made.n_samples_seen_, made.crops_ = thresholds, 0, None
         made._fitted_with = made._options(layout)
         return made
 
@@ -438,6 +443,11 @@ class NeuronCoverageTransformer(TransformerMixin, BaseEstimator):
         if not reset:
             check_fingerprint(backbone, self.backbone_fingerprint_)
         X = self._check_input(X, backbone, reset)
+        aligned = backbone.input_size if backbone.template else None
+        if reset:
+            self.crops_ = None if holds_numbers(X) else crops_of(X, aligned)
+        else:
+            check_crops(X, self.crops_)
         statistics = self._statistics(X, backbone, keep)
         if not reset:
             self._check_options(statistics.layout)
@@ -615,7 +625,8 @@ def merge_transformers(
         check_is_fitted(transformer, "thresholds_")
     merged = copy(transformers[0])
     for index, other in enumerate(transformers[1:], 1):
-        for name in ("backbone_fingerprint_", "_fitted_with", "input_size_", "n_features_in_"):
+        names = ("backbone_fingerprint_", "_fitted_with", "crops_", "input_size_", "n_features_in_")
+        for name in names:
             ours, theirs = getattr(merged, name, None), getattr(other, name, None)
             if ours != theirs:
                 raise ValueError(

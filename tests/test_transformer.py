@@ -433,8 +433,8 @@ def test_wrong_inputs_are_refused(call):
         getattr(transformer, call)(pd.DataFrame({"path": ["face.jpg"], "label": [1]}))
     with pytest.raises(ValueError, match="X holds no pictures"):
         getattr(transformer, call)([])
-    with pytest.raises(ValueError, match="type float64: expected"):
-        getattr(transformer, call)(noise(2) / 255)
+    with pytest.raises(ValueError, match="expected"):
+        getattr(transformer, call)(noise(2) / 1.0)  # floating-point pixels lie in [0, 1]
 
 
 # ---- arrays of numbers -----------------------------------------------------------------

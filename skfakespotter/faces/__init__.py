@@ -4,6 +4,7 @@ from skfakespotter.faces._aligner import FaceAligner, FaceRecord
 from skfakespotter.faces._detectors import find_faces
 from skfakespotter.faces._face import Face
 from skfakespotter.faces._geometry import similarity, warp
+from skfakespotter.faces._identity import check_crops, crops_of
 from skfakespotter.faces._lazy import Cropping, LazyFace
 from skfakespotter.faces._templates import (
     TEMPLATES,
@@ -20,8 +21,10 @@ __all__ = [
     "FaceAligner",
     "FaceRecord",
     "LazyFace",
+    "check_crops",
     "crop_face",
     "crop_size",
+    "crops_of",
     "dlib_centers",
     "find_faces",
     "five_points",

@@ -10,6 +10,7 @@ when its pixels are needed.
 
 from skfakespotter._pillow import readable_suffixes
 from skfakespotter.images._errors import ImageError, MissingFaceError
+from skfakespotter.images._files import open_picture
 from skfakespotter.images._folders import find_images
 from skfakespotter.images._inputs import check_images, is_path, path_of
 from skfakespotter.images._loading import load_image
@@ -24,6 +25,7 @@ __all__ = [
     "fit_to",
     "is_path",
     "load_image",
+    "open_picture",
     "path_of",
     "readable_suffixes",
 ]
