@@ -1,0 +1,170 @@
+"""ONNX files of strangers: refused by name before anything is read or allocated."""
+
+import os
+
+import numpy as np
+import pytest
+import torch
+
+from skfakespotter.backbones import WeightsError
+
+onnx = pytest.importorskip("onnx")
+from onnx import TensorProto, helper, numpy_helper  # noqa: E402
+
+from skfakespotter.backbones.onnx import onnx_backbone  # noqa: E402
+
+WEIGHTS = np.ones((4, 3, 1, 1), np.float32)
+
+
+def write(path, nodes, tensors, shape=("n", 3, 8, 8), opset=13, ir_version=8):
+    """Write a graph as it is, without a look at whether it makes sense."""
+    graph = helper.make_graph(
+        nodes,
+        "graph",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ("n", "k"))],
+        [t if isinstance(t, TensorProto) else numpy_helper.from_array(*t) for t in tensors],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)])
+    model.ir_version = ir_version
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+def conv(**attributes):
+    return helper.make_node("Conv", ["x", "w"], ["z"], name="conv", **attributes)
+
+
+RELU = helper.make_node("Relu", ["z"], ["y"], name="relu")
+
+
+def outside(location, offset=None, length=None):
+    """A tensor whose values lie in another file."""
+    tensor = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=(4, 3, 1, 1))
+    tensor.data_location = TensorProto.EXTERNAL
+    for key, value in (("location", location), ("offset", offset), ("length", length)):
+        if value is not None:
+            entry = tensor.external_data.add()
+            entry.key, entry.value = key, str(value)
+    return tensor
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        ("../outside.bin",),
+        ("../../../../../../etc/hostname",),
+        ("/etc/hostname",),
+        ("link.bin",),
+        ("folder/hostname",),
+        ("pipe",),
+        ("own.bin", -48, 48),
+        ("own.bin", 0, 1 << 40),
+        ("own.bin", "abc"),
+        ("",),
+    ],
+    ids=str,
+)
+def test_weights_outside_the_folder_are_not_read(tmp_path, entry):
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (tmp_path / "outside.bin").write_bytes(b"a" * 48)
+    (folder / "own.bin").write_bytes(b"a" * 48)
+    os.symlink("/etc/hostname", folder / "link.bin")
+    os.symlink("/etc", folder / "folder")
+    os.mkfifo(folder / "pipe")
+    path = write(folder / "m.onnx", [conv(), RELU], [outside(*entry)])
+    with pytest.raises(WeightsError, match=r"m\.onnx|pipe.*no regular file"):
+        onnx_backbone(path)
+
+
+def test_weights_in_its_own_folder_are_read(tmp_path):
+    (tmp_path / "own.bin").write_bytes(np.arange(12, dtype=np.float32).tobytes())
+    path = write(tmp_path / "m.onnx", [conv(), RELU], [outside("own.bin", 0, 48)])
+    assert onnx_backbone(path).module.conv.weight.flatten().tolist() == list(range(12))
+
+
+def product(i):
+    return helper.make_node("Mul", ["a", "b"], [f"k{i}"], name=f"product{i}")
+
+
+def doubled(i):
+    return helper.make_node("Concat", [f"k{i}"] * 2, [f"k{i + 1}"], axis=0, name=f"twice{i}")
+
+
+@pytest.mark.parametrize(
+    ("nodes", "constants", "shape"),
+    [
+        ([conv(), RELU], [], ("n", 3, 10**6, 10**6)),
+        ([conv(pads=[30_000] * 4), RELU], [], ("n", 3, 8, 8)),
+        (
+            [conv(), product(0), helper.make_node("Add", ["z", "k0"], ["y"])],
+            [(np.ones((10**5, 1), np.float32), "a"), (np.ones((1, 10**5), np.float32), "b")],
+            ("n", 3, 8, 8),
+        ),
+        (
+            [conv(), *map(doubled, range(40)), RELU],
+            [(np.ones(1, np.float32), "k0")],
+            ("n", 3, 8, 8),
+        ),
+    ],
+    ids=["input", "padding", "product", "doubling"],
+)
+def test_what_would_take_gigabytes_is_refused(tmp_path, nodes, constants, shape):
+    path = write(tmp_path / "m.onnx", nodes, [(WEIGHTS, "w"), *constants], shape)
+    assert path.stat().st_size < 2 * 10**6
+    with pytest.raises(WeightsError, match=r"m\.onnx"):
+        onnx_backbone(path)
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        conv(strides=[0, 0]),
+        conv(strides=[1, 1, 1]),
+        conv(pads=[1, 1]),
+        conv(pads=[-3] * 4),
+        conv(group=0),
+        conv(group=7),
+        conv(dilations=[0, 0]),
+    ],
+    ids=["no stride", "three strides", "two pads", "negative pads", "no group", "7 groups", "none"],
+)
+def test_attributes_that_make_no_sense_are_named(tmp_path, node):
+    path = write(tmp_path / "m.onnx", [node, RELU], [(WEIGHTS, "w")])
+    with pytest.raises(WeightsError, match=r"m\.onnx.*conv"):
+        onnx_backbone(path)
+
+
+@pytest.mark.parametrize("versions", [{"opset": 9_999}, {"ir_version": 9_999}], ids=str)
+def test_a_newer_file_says_so(tmp_path, versions):
+    path = write(tmp_path / "m.onnx", [conv(), RELU], [(WEIGHTS, "w")], **versions)
+    with pytest.raises(WeightsError, match=r"m\.onnx.*9999|m\.onnx.*9,999"):
+        onnx_backbone(path)
+
+
+# ---- sound files that were refused ---------------------------------------------------------
+
+
+def test_a_gemms_bias_may_be_a_row(tmp_path):
+    weight = np.arange(12, dtype=np.float32).reshape(4, 3)
+    nodes = [
+        helper.make_node("GlobalAveragePool", ["x"], ["p"]),
+        helper.make_node("Flatten", ["p"], ["f"]),
+        helper.make_node("Gemm", ["f", "w", "b"], ["y"], name="fc", transB=1),
+    ]
+    bias = np.float32([[1, 2, 3, 4]])
+    path = write(tmp_path / "m.onnx", nodes, [(weight, "w"), (bias, "b")])
+    x = torch.ones(2, 3, 8, 8)
+    found = onnx_backbone(path).module(x)
+    np.testing.assert_allclose(found.numpy(), [weight.sum(1) + bias[0]] * 2)
+
+
+def test_prelu_slopes_may_be_a_vector(tmp_path):
+    """One slope a channel, broadcast from the right as the standard says: (c, 1, 1) or (c,)."""
+    slope = np.float32([0.5])
+    nodes = [conv(), helper.make_node("PRelu", ["z", "s"], ["y"])]
+    path = write(tmp_path / "m.onnx", nodes, [(-WEIGHTS, "w"), (slope, "s")])
+    found = onnx_backbone(path).module(torch.ones(1, 3, 8, 8))
+    assert found.shape == (1, 4, 8, 8)
+    assert set(found.flatten().tolist()) == {-1.5}
