@@ -27,6 +27,7 @@ TRUSTED_TYPES = (
     "skfakespotter.coverage._equations.ExactSums",
     "skfakespotter.experts.ExpertStack",
     "skfakespotter.faces._aligner.FaceAligner",
+    "skfakespotter.faces._lazy.Cropping",
     "skfakespotter.perturbations._augmentation.AugmentedClassifier",
     "skfakespotter.perturbations._transformers.GaussianBlur",
     "skfakespotter.perturbations._transformers.GaussianNoise",

@@ -30,7 +30,6 @@ def pictures():
         ("toy_image", None),
         ("dlib", None),
         ("vggface2_resnet50", "random"),
-        ("vggface2_senet50", "random"),
     ],
 )
 def test_thresholds_and_counts(pictures, name, weights):

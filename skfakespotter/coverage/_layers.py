@@ -98,13 +98,12 @@ def select_layers(
     --------
     >>> from torch import nn
     >>> from skfakespotter.coverage import select_layers
-    >>> block = lambda: nn.Sequential(nn.Linear(2, 2), nn.LayerNorm(2))
     >>> network = nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.LayerNorm(2), nn.Linear(2, 1))
     >>> select_layers(network)
     ['0', '3']
     >>> select_layers(network, "LayerNorm")
     ['2']
-    >>> select_layers(network, ["*"], exclude=["3", nn.ReLU])
+    >>> select_layers(network, ["0", nn.ReLU, "LayerNorm"], exclude="1")
     ['0', '2']
     """
     default = list(monitored_layers(module))

@@ -32,8 +32,9 @@ def picture_attributes(X: Pictures, records: Sequence[Any] | None = None) -> dic
         ``face_width``: pixels of the picture; ``brightness``: mean luminance of the face, 0 to
         255; ``sharpness``: natural logarithm of one plus the variance of the Laplacian of the
         luminance of the face; ``turn``, with records only: how far the base of the nose lies
-        from the middle between the outer corners of the eyes, in distances between them (0
-        looks into the camera; 0.1 is clearly turned). NaN where no face was found.
+        from the middle between the outer corners of the eyes (of CenterFace: its tip, and their
+        centers), in distances between them (0 looks into the camera; 0.1 is clearly turned).
+        NaN where no face was found.
 
     Raises
     ------
@@ -69,15 +70,13 @@ def _measure(image: NDArray, record: Any, has_records: bool) -> tuple[float, ...
     top, bottom = (int(np.clip(round(side), 0, height)) for side in (box[1], box[3]))
     face = image[top : max(bottom, top + 1), left : max(right, left + 1)] @ [0.299, 0.587, 0.114]
     light = float(box[2] - box[0]), float(face.mean()), float(np.log1p(laplace(face).var()))
-    return (*light, _turn(record.landmarks)) if has_records else light
+    return (*light, _turn(record.faces[0])) if has_records else light
 
 
-def _turn(landmarks: Any) -> float:
+def _turn(face: Any) -> float:
     """Return the share of the distance between the eyes by which the nose lies off its middle."""
-    if landmarks is None:
-        return np.nan
-    points = np.asarray(landmarks, dtype=np.float64)
-    one, other, nose = points[0], points[2], points[4]
+    points = np.asarray(face.landmarks, dtype=np.float64)
+    one, other, nose = points[[0, 1, 2] if face.scheme == "centers" else [0, 2, 4]]
     across = other - one
     length = np.linalg.norm(across)
     return float(abs((nose - (one + other) / 2) @ across) / length**2) if length else np.nan

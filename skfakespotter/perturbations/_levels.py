@@ -215,7 +215,7 @@ def naming(X: Any, rows: NDArray, what: str | None = None) -> Iterator[None]:
     ...     raise ImageError("holds no face", index=0)
     Traceback (most recent call last):
     ...
-    skfakespotter.images.ImageError: X[1] ('b.jpg'): holds no face (under attack)
+    skfakespotter.images._errors.ImageError: X[1] ('b.jpg'): holds no face (under attack)
     """
     try:
         yield

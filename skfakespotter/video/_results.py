@@ -165,7 +165,6 @@ def clip_report(
     Examples
     --------
     >>> import numpy as np
-    from numpy.typing import ArrayLike, NDArray
     >>> from skfakespotter.video import ClipScore, TrackScore, clip_report
     >>> def clip(path, score):
     ...     one = np.zeros(1)

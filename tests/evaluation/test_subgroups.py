@@ -7,7 +7,7 @@ from sklearn.metrics import roc_auc_score
 from skfakespotter import detection_report, picture_attributes
 from skfakespotter.evaluation import FIGURES, SubgroupReport
 from skfakespotter.evaluation._subgroups import label_values
-from skfakespotter.faces import FaceRecord
+from skfakespotter.faces import Face, FaceRecord
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +126,7 @@ def test_attributes_of_a_face_by_hand():
     image[10:30, 20:50] = (10, 20, 30)
     eyes_and_nose = ((25.0, 15.0), (30.0, 15.0), (45.0, 15.0), (40.0, 15.0), (38.0, 22.0))
     records = [
-        FaceRecord(0, None, "found", (20.0, 10.0, 50.0, 30.0), eyes_and_nose),
+        FaceRecord(0, None, "found", (Face((20.0, 10.0, 50.0, 30.0), eyes_and_nose, 1.0),)),
         FaceRecord(1, None, "missing"),
     ]
     found = picture_attributes([image, image], records)
@@ -146,6 +146,9 @@ def test_attributes_of_a_face_by_hand():
 def test_turn_does_not_depend_on_the_head_being_upright():
     points = np.array([[25, 15], [30, 15], [45, 15], [40, 15], [38, 22]], float)
     rotation = np.array([[0.8, -0.6], [0.6, 0.8]])
-    record = FaceRecord(0, None, "found", (0, 0, 20, 20), tuple(map(tuple, points @ rotation)))
     image = np.zeros((40, 60, 3), np.uint8)
-    assert picture_attributes([image], [record])["turn"][0] == pytest.approx(3 / 20)
+    of_centers = points[[0, 2, 4, 1, 3]]  # eye, eye and nose come first
+    for scheme, order in (("eye corners", points), ("centers", of_centers)):
+        landmarks = tuple(map(tuple, order @ rotation))
+        record = FaceRecord(0, None, "found", (Face((0, 0, 20, 20), landmarks, 1.0, scheme),))
+        assert picture_attributes([image], [record])["turn"][0] == pytest.approx(3 / 20)
