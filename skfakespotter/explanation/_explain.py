@@ -135,8 +135,8 @@ def explain(detector: Any, picture: Picture, *, face: int = 0, flip: bool = Fals
         evidence = {name: _mirrored_mean(values) for name, values in evidence.items()}
     constant, layers, maps = form.intercept, {}, {}
     for name, (values, *_) in evidence.items():
-        zero = form.baselines.get(name, 0.0)
-        if flip and np.ndim(zero) == 2:  # borders are padded on one side: the zero line turns too
+        zero = np.asarray(form.baselines.get(name, 0.0))
+        if flip and zero.ndim == 2:  # borders are padded on one side: the zero line turns too
             zero = (zero + zero[:, ::-1]) / 2
         constant += float(np.sum(zero))
         layers[name] = float(np.sum(values - zero))

@@ -39,7 +39,7 @@ def crops_of(X: Any, size: tuple[int, int] | None) -> Crops:
     if size is None:
         return None
     sizes = [X.shape[1:3]] if isinstance(X, np.ndarray) else map(_size_of, X[:EXAMPLES])
-    return tuple(size) if all(one == tuple(size) for one in sizes) else None
+    return size if all(one == tuple(size) for one in sizes) else None
 
 
 def check_crops(X: Sequence[Any], fitted: Crops) -> None:
