@@ -96,13 +96,12 @@ class CompiledStatistics:
 
     def _as_tensor(self, limits: dict, device: torch.device) -> torch.Tensor:
         """Return the limit of every channel, copied to the device only when they change."""
-        same = self._limits[0] is not None and self._limits[0].keys() == limits.keys()
-        if not same or any(self._limits[0][name] is not v for name, v in limits.items()):
+        if self._limits[0] is not limits:
             columns = [
                 torch.as_tensor(limits[name], dtype=torch.float32, device=device).expand(width, 1)
                 for name, width in zip(self.layout.names, self.layout.n_channels, strict=True)
             ]
-            self._limits = dict(limits), torch.cat(columns)
+            self._limits = limits, torch.cat(columns)
         return self._limits[1]
 
 

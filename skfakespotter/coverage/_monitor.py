@@ -134,6 +134,7 @@ class NeuronMonitor:
         self._may_skip = layers is None
         self._layouts: dict[tuple[int, ...], Layout] = {}
         self._layout: Layout | None = None
+        self._last_limits: tuple[Any, dict] = (None, {})
         self._counter = Counter()
 
     @property
@@ -436,6 +437,16 @@ class NeuronMonitor:
             return dict(thresholds)
         # the network's float32 outputs are compared with thresholds rounded to float32
         array = np.asarray(thresholds, dtype=np.float32)
+        key = array.tobytes(), device, self._layout.names
+        last = self._last_limits  # threads may share the monitor
+        if last[0] != key:  # every batch has equal thresholds, and a copy takes time
+            last = self._last_limits = key, self._sorted_by_layer(array, device)
+        return last[1]
+
+    def _sorted_by_layer(
+        self, array: NDArray[np.float32], device: torch.device
+    ) -> dict[str, float | torch.Tensor]:
+        assert self._layout is not None
         if len(array) == len(self._layout.names):
             return dict(zip(self._layout.names, array.tolist(), strict=True))
         columns = torch.from_numpy(array).to(device)[:, None]
