@@ -11,9 +11,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from skfakespotter._parallel import parallel_map
 from skfakespotter._prefetch import in_this_process
-from skfakespotter.coverage._direct import DirectStatistics, Part, Statistics
+from skfakespotter.coverage._direct import DirectStatistics
 from skfakespotter.coverage._layers import Layout
+from skfakespotter.coverage._statistics import Part, Statistics
 from skfakespotter.images import ImageError
 
 TASK_BATCHES = 4  # batches per task, at most
@@ -73,14 +75,9 @@ class ParallelStatistics:
         statistics = self.statistics.for_tasks(X, *args)
         n_at_once = self.statistics.n_at_once
         chunk = -(-len(X) // (n_tasks * n_at_once)) * n_at_once
-        # a Spark or multiprocessing backend cannot hand results over one by one
-        backend, _ = joblib.parallel.get_active_backend()
-        streams = getattr(backend, "supports_return_generator", False)
-        parallel = joblib.Parallel(self.n_jobs, return_as="generator" if streams else "list")
-        for parts in parallel(
-            joblib.delayed(_task)(statistics, method, X[start : start + chunk], start, *args)
-            for start in range(0, len(X), chunk)
-        ):
+        starts = range(0, len(X), chunk)
+        tasks = ((statistics, method, X[s : s + chunk], s, *args) for s in starts)
+        for parts in parallel_map(_task, tasks, n_jobs=self.n_jobs):
             yield from parts
 
 

@@ -315,3 +315,53 @@ def test_shards_give_the_same_counts(X, size):
     for other in (grown, merged):
         np.testing.assert_allclose(other.thresholds_, whole.thresholds_, rtol=1e-6)
         assert np.abs(other.transform(X) - whole.transform(X)).sum() <= 1
+
+
+def test_a_worker_that_is_killed_costs_only_its_work(tmp_path):
+    """Its tasks are done again, with a warning, and the counts are those of one process."""
+    (tmp_path / "deadly.py").write_text(
+        textwrap.dedent(
+            """
+            import os
+
+            class Deadly:
+                def __init__(self, pixels, marker, parent):
+                    self.pixels, self.marker, self.parent = pixels, marker, parent
+
+                def __array__(self, dtype=None, copy=None):
+                    if os.getpid() != self.parent and not os.path.exists(self.marker):
+                        open(self.marker, "w").close()
+                        os._exit(9)
+                    return self.pixels
+            """
+        )
+    )
+    code = textwrap.dedent(
+        """
+        import os, warnings
+        import numpy as np
+        from deadly import Deadly
+        from skfakespotter import NeuronCoverageTransformer, make_pictures
+
+        X, _ = make_pictures(48, random_state=0)
+        plain = NeuronCoverageTransformer("toy_image", device="cpu", batch_size=8).fit(X)
+        hurt = [*X[:20], Deadly(X[20], "died", os.getpid()), *X[21:]]
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            counts = plain.set_params(n_jobs=2).transform(hurt)
+        assert os.path.exists("died")
+        assert any("worker process died" in str(one.message) for one in told), told
+        assert np.array_equal(counts, plain.set_params(n_jobs=None).transform(X))
+        """
+    )
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-800:]
