@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from skfakespotter.cache._group import RecordGroup, group_name, read_spec
+from skfakespotter.cache._folders import group_name, read_spec
+from skfakespotter.cache._group import RecordGroup
 
 DISK_BYTES = 10 * 10**9
 MEMORY_BYTES = 10**9

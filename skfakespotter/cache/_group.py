@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import re
 import threading
@@ -18,6 +16,7 @@ from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
+from skfakespotter.cache._folders import group_name, is_group, remove_own, spec_text
 from skfakespotter.cache._locks import KeyLocks, make_private_folder, open_private
 from skfakespotter.cache._records import (
     DamagedRecords,
@@ -27,7 +26,6 @@ from skfakespotter.cache._records import (
     load_head,
 )
 
-FORMAT = "skfakespotter coverage cache 3"  # raise it when what is kept changes
 ANSWER_BYTES = 32 * 2**20
 _NAME = re.compile(r"\d{20}-[0-9a-f]{8}\.npz")
 _OWN = re.compile(r"spec\.json|\d{20}-[0-9a-f]{8}\.npz|\d+-[0-9a-f]{12}-[0-9a-f]{8}\.tmp")
@@ -285,8 +283,8 @@ class RecordGroup:
                 held.clear()
             self._locks, self._shared = None, self.folder is not None
         if self.folder is not None and is_group(self.folder):
-            _remove_own(self.folder / "claims", _OWN_LOCKS)
-            _remove_own(self.folder, _OWN)
+            remove_own(self.folder / "claims", _OWN_LOCKS)
+            remove_own(self.folder, _OWN)
 
     @contextmanager
     def _exclusive(self) -> Iterator[KeyLocks | None]:
@@ -407,64 +405,3 @@ class RecordGroup:
         )
         if damaged:
             self.forget(name, delete=True)
-
-
-def spec_text(spec: dict) -> str:
-    """Write what a group's records depend on, in one form."""
-    return json.dumps({**spec, "format": FORMAT}, indent=1, sort_keys=True) + "\n"
-
-
-def group_name(spec: dict) -> str:
-    """Name the folder of a group by what its records depend on.
-
-    Parameters
-    ----------
-    spec : dict
-        The network and the options; it can be written as JSON.
-
-    Returns
-    -------
-    str
-        32 hexadecimal digits.
-    """
-    return hashlib.blake2b(spec_text(spec).encode(), digest_size=16).hexdigest()
-
-
-def read_spec(folder: Path) -> dict | None:
-    """Read what the records in a folder depend on.
-
-    Parameters
-    ----------
-    folder : Path
-        Any folder.
-
-    Returns
-    -------
-    dict or None
-        None unless a cache made the folder: its name is that of its ``spec.json``.
-    """
-    marker = folder / "spec.json"
-    try:
-        if folder.is_symlink() or marker.is_symlink() or not marker.is_file():
-            return None
-        spec = json.loads(marker.read_text())
-    except (OSError, ValueError):
-        return None
-    if not isinstance(spec, dict) or spec.pop("format", None) != FORMAT:
-        return None
-    return spec if group_name(spec) == folder.name else None
-
-
-def is_group(folder: Path) -> bool:
-    """Tell whether a cache made a folder."""
-    return read_spec(folder) is not None
-
-
-def _remove_own(folder: Path, own: re.Pattern) -> None:
-    """Remove the files of a cache from a folder, and the folder when it is empty then."""
-    with suppress(OSError):
-        for entry in os.scandir(folder):
-            if own.fullmatch(entry.name) and not entry.is_dir(follow_symlinks=False):
-                with suppress(OSError):
-                    os.unlink(entry.path)
-        folder.rmdir()

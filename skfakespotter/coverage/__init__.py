@@ -1,11 +1,12 @@
 """Coverage: the method of the paper, from a network's outputs to thresholds and counts."""
 
-from skfakespotter.coverage._direct import DirectStatistics, Part, Statistics
+from skfakespotter.coverage._direct import DirectStatistics
 from skfakespotter.coverage._equations import ExactSums, exceeds, threshold
 from skfakespotter.coverage._layers import Layout, find_blocks, select_layers
 from skfakespotter.coverage._monitor import NeuronMonitor
 from skfakespotter.coverage._outputs import Neurons, evaluating, first_tensor
 from skfakespotter.coverage._parallel import ParallelStatistics
+from skfakespotter.coverage._statistics import Part, Statistics
 
 __all__ = [
     "DirectStatistics",

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from itertools import cycle
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -24,44 +24,9 @@ from skfakespotter.backbones import Backbone, PlacedNetwork, place
 from skfakespotter.coverage._layers import LayerChoice, Layout
 from skfakespotter.coverage._monitor import NeuronMonitor
 from skfakespotter.coverage._outputs import Neurons
+from skfakespotter.coverage._statistics import Part
 
 DEPTH = 2  # batches under way per device
-
-
-@dataclass(frozen=True)
-class Part:
-    """A statistic of some of the pictures.
-
-    Parameters
-    ----------
-    positions : ndarray of shape (k,), int
-        Which pictures.
-    values : ndarray or Tensor of shape (k, width)
-        Their statistics.
-    """
-
-    positions: NDArray[np.integer]
-    values: Any
-
-    def __len__(self) -> int:
-        return len(self.positions)
-
-
-class Statistics(Protocol):
-    """What the transformer needs to know of pictures, wherever it comes from."""
-
-    @property
-    def layout(self) -> Layout:
-        """Names and sizes of the layers."""
-
-    def sums(self, X: Any) -> Iterator[Part]:
-        """Sum the outputs of the neurons; the inner sum of equation 1."""
-
-    def counts(self, X: Any, thresholds: NDArray, granularity: str) -> Iterator[Part]:
-        """Count the neurons above the thresholds; equation 2."""
-
-    def for_tasks(self, X: Any, *args: Any) -> Statistics:
-        """Return what tasks are to use, each of which will see only a part of ``X``."""
 
 
 class _Lane(NamedTuple):
