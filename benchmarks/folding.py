@@ -1,4 +1,4 @@
-"""What folding batch normalisations gains, and how many neurons it moves across the threshold.
+"""What folding batch normalizations gains, and how many neurons it moves across the threshold.
 
     python benchmarks/folding.py [--weights FILE] [--out benchmarks/results]
 
@@ -28,7 +28,7 @@ def main(arguments=None):
     parser.add_argument("--weights", type=Path)
     options = parser.parse_args(arguments)
     rows = [measure(backbone, options.rounds) for backbone in backbones(options.weights)]
-    header = ["network", "normalisations folded", "plain pass", "counting", "neurons moved"]
+    header = ["network", "normalizations folded", "plain pass", "counting", "neurons moved"]
     notes = [
         "Plain pass and counting: how many times as fast as without folding. Neurons moved: per "
         "picture, of all, at equal thresholds. The best of "

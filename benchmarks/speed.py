@@ -5,7 +5,7 @@
 
 All rows run the same network on the same pictures in one process, in turns, so that the
 ratios hold on a noisy machine; the best of the rounds counts. "plain" is the network's forward
-pass and nothing else, in its fastest form: batch normalisations folded, channels last.
+pass and nothing else, in its fastest form: batch normalizations folded, channels last.
 "literal" is the usual code of this field: pictures one by one, a hook per layer that moves the
 activation to numpy and counts there. "torchextractor" is a library that captures all layers
 (``pip install -c constraints.txt ".[bench]"``); its row is left out where it is not installed.
