@@ -33,6 +33,7 @@ _HOMES = {
     "FaceAligner": "faces",
     "FaceRecord": "faces",
     "FakeSpotterClassifier": "classifier",
+    "FakeSpotterPipeline": "pipeline",
     "GaussianBlur": "perturbations",
     "GaussianNoise": "perturbations",
     "H264Compression": "perturbations",

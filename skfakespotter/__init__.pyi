@@ -73,6 +73,7 @@ from skfakespotter.perturbations import WebPCompression as WebPCompression
 from skfakespotter.perturbations import augment as augment
 from skfakespotter.perturbations import paper_attacks as paper_attacks
 from skfakespotter.perturbations import sharing_attacks as sharing_attacks
+from skfakespotter.pipeline import FakeSpotterPipeline as FakeSpotterPipeline
 from skfakespotter.pipeline import make_fakespotter as make_fakespotter
 from skfakespotter.transformer import NeuronCoverageTransformer as NeuronCoverageTransformer
 from skfakespotter.transformer import merge_transformers as merge_transformers

@@ -44,16 +44,11 @@ class ExpertStack(ClassifierMixin, MetaEstimatorMixin, _BaseComposition):
         Folds.
     random_state : int, default=0
         Seed of the folds.
-    kinds : str, default=None
-        Which fakes it is trained on, in words: "StyleGAN faces". It changes nothing, but is
-        kept with the model, and :func:`skfakespotter.score_pictures` says it with every score.
 
     Attributes
     ----------
     classes_ : ndarray of shape (2,)
         Labels.
-    class_counts_ : ndarray of shape (2,), int
-        Items of each label that it was trained on.
     experts_ : list of (str, classifier)
         The same, fitted on all pictures.
     weights_ : dict of str to float
@@ -103,7 +98,6 @@ class ExpertStack(ClassifierMixin, MetaEstimatorMixin, _BaseComposition):
         "experts": [list],
         "cv": [Interval(Integral, 2, None, closed="left")],
         "random_state": ["random_state"],
-        "kinds": [str, None],
     }
 
     def __init__(
@@ -112,12 +106,10 @@ class ExpertStack(ClassifierMixin, MetaEstimatorMixin, _BaseComposition):
         *,
         cv: int = 5,
         random_state: int | None = 0,
-        kinds: str | None = None,
     ) -> None:
         self.experts = experts
         self.cv = cv
         self.random_state = random_state
-        self.kinds = kinds
 
     def fit(self, X: Any, y: ArrayLike, groups: ArrayLike | None = None) -> ExpertStack:
         """Fit all experts, and the weights on their held-out decisions.
@@ -147,7 +139,6 @@ class ExpertStack(ClassifierMixin, MetaEstimatorMixin, _BaseComposition):
                 "Only binary classification is supported. "
                 f"y holds {len(self.classes_)} classes, {self.classes_.tolist()[:5]}: expected two."
             )
-        self.class_counts_ = np.bincount(target)
         folds = list(self._folds(target, groups))
         decisions, self.experts_ = [], []
         for name, expert in self.experts:

@@ -33,6 +33,7 @@ TRUSTED_TYPES = (
     "skfakespotter.perturbations._transformers.GaussianNoise",
     "skfakespotter.perturbations._transformers.JPEGCompression",
     "skfakespotter.perturbations._transformers.Resize",
+    "skfakespotter.pipeline.FakeSpotterPipeline",
     "skfakespotter.transformer.NeuronCoverageTransformer",
 )
 """Types of the package that a model file may hold: all do nothing but keep what they are given."""

@@ -1,22 +1,106 @@
-"""make_fakespotter: from pictures to the probability of being fake."""
+"""FakeSpotterPipeline: from pictures to the probability of being fake."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, Literal
 
+import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils import _safe_indexing
 
+from skfakespotter._typing import Path
 from skfakespotter.backbones import load_backbone
 from skfakespotter.classifier import FakeSpotterClassifier
 from skfakespotter.experts import ExpertStack
 from skfakespotter.faces import FaceAligner
+from skfakespotter.images import is_path
 from skfakespotter.perturbations import AugmentedClassifier
 from skfakespotter.transformer import NeuronCoverageTransformer
 
 PRESETS = ("paper", "recommended")
 C = 0.01  # of the linear model: thousands of counts, few of which alone say anything
+SAMPLE = 64  # faces that are measured at ``fit``; more would slow a search down
+
+
+class FakeSpotterPipeline(Pipeline):
+    """Pipeline of pictures that keeps what it was fitted on.
+
+    A plain :class:`sklearn.pipeline.Pipeline` in all else. What it keeps is said with every
+    score by :func:`skfakespotter.score_pictures`: "trained on 800 fakes of StyleGAN and 800
+    photographs only"; and about a face smaller or more blurred than those that it was fitted
+    on it "cannot say" anything.
+
+    Parameters
+    ----------
+    steps : list of (str, estimator)
+        As of a Pipeline; the first is a :class:`FaceAligner` where pictures are photographs.
+    kinds : str, default=None
+        Which fakes it is trained on, in words: "StyleGAN".
+    transform_input, memory, verbose
+        As of a Pipeline.
+
+    Attributes
+    ----------
+    class_counts_ : list of int
+        Pictures of each of ``classes_`` that it was fitted on.
+    face_limits_ : dict of str to float
+        ``width`` in pixels and ``sharpness`` (see :class:`skfakespotter.faces.Face`), the
+        smallest of an even sample of 64 pictures at most; empty without an aligner.
+
+    See Also
+    --------
+    make_fakespotter : Builds one.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from skfakespotter import FakeSpotterPipeline, NeuronCoverageTransformer, make_pictures
+    >>> X, y = make_pictures(40, random_state=0)
+    >>> steps = [("coverage", NeuronCoverageTransformer("toy_image")), ("c", LogisticRegression())]
+    >>> FakeSpotterPipeline(steps, kinds="toys").fit(X, y).class_counts_
+    [20, 20]
+    """
+
+    def __init__(
+        self,
+        steps: list[tuple[str, Any]],
+        *,
+        kinds: str | None = None,
+        transform_input: list[str] | None = None,
+        memory: Any = None,
+        verbose: bool = False,
+    ) -> None:
+        super().__init__(steps, transform_input=transform_input, memory=memory, verbose=verbose)
+        self.kinds = kinds
+
+    def fit(self, X: Any, y: Any = None, **params: Any) -> FakeSpotterPipeline:
+        """Fit all steps, and note what on.
+
+        Parameters
+        ----------
+        X : sequence of pictures
+            Pictures.
+        y : array-like of shape (n,)
+            Labels.
+        **params
+            Of the steps, as ``step__parameter``.
+
+        Returns
+        -------
+        self : FakeSpotterPipeline
+            Fitted.
+        """
+        super().fit(X, y, **params)
+        y = np.asarray(y)
+        self.class_counts_ = [int(np.sum(y == label)) for label in getattr(self, "classes_", ())]
+        aligner = self.steps[0][1]
+        self.face_limits_ = _smallest(aligner, X) if isinstance(aligner, FaceAligner) else {}
+        return self
 
 
 def make_fakespotter(
@@ -30,10 +114,10 @@ def make_fakespotter(
     cache: Any = None,
     random_state: Any = None,
     kinds: str | None = None,
-) -> Pipeline:
+) -> FakeSpotterPipeline:
     """Build the detector: align faces, count neurons, scale, classify.
 
-    It is a plain scikit-learn Pipeline; any step can be set, searched over or replaced.
+    It is a scikit-learn Pipeline; any step can be set, searched over or replaced.
 
     ``preset="paper"`` is the method as published: steps ``align``, ``coverage`` (counts per
     layer), ``scale`` and ``classifier``, the five-layer :class:`FakeSpotterClassifier`.
@@ -45,7 +129,7 @@ def make_fakespotter(
     ``scale`` and ``classifier``: the copies are made of the pictures, before faces are found.
     Written out::
 
-        Pipeline([
+        FakeSpotterPipeline([
             ("align", FaceAligner(lazy=True)),
             ("classifier", AugmentedClassifier(Pipeline([
                 ("coverage", NeuronCoverageTransformer(granularity="channel")),
@@ -76,12 +160,11 @@ def make_fakespotter(
     random_state : int, RandomState instance or None, default=None
         For the paper's classifier, or for copies and folds.
     kinds : str, default=None
-        Of "recommended": which fakes it is trained on, in words; said with every score. See
-        :class:`ExpertStack`.
+        Which fakes it is trained on, in words; said with every score.
 
     Returns
     -------
-    Pipeline
+    FakeSpotterPipeline
         Unfitted. ``fit(X, y)`` takes pictures and labels; with labels 0 (real) and 1 (fake)
         the second column of ``predict_proba`` is the probability of fake. With
         "recommended", ``fit(X, y, classifier__groups=groups)`` keeps edited versions of one
@@ -117,10 +200,40 @@ def make_fakespotter(
     if not recommended:
         if classifier is None:
             classifier = FakeSpotterClassifier(device=device, random_state=random_state)
-        return Pipeline([("align", aligner), *features, ("classifier", classifier)])
+        steps = [("align", aligner), *features, ("classifier", classifier)]
+        return FakeSpotterPipeline(steps, kinds=kinds)
     if classifier is None:
         linear = LogisticRegression(C=C, max_iter=1000)
-        classifier = ExpertStack([("linear", linear)], random_state=random_state, kinds=kinds)
+        classifier = ExpertStack([("linear", linear)], random_state=random_state)
     learner = Pipeline([*features, ("classifier", classifier)])
     augmented = AugmentedClassifier(learner, random_state=random_state)
-    return Pipeline([("align", aligner), ("classifier", augmented)])
+    return FakeSpotterPipeline([("align", aligner), ("classifier", augmented)], kinds=kinds)
+
+
+def _smallest(aligner: FaceAligner, X: Sequence[Any]) -> dict[str, float]:
+    """Measure the main faces of an even sample of pictures; return the smallest values."""
+    chosen = np.unique(np.linspace(0, len(X) - 1, min(SAMPLE, len(X))).astype(int))
+    found = [_measure(aligner.detector, picture) for picture in _safe_indexing(X, chosen)]
+    known = [values for values in found if values is not None]
+    if not known:
+        return {}
+    return dict(zip(("width", "sharpness"), np.min(known, axis=0).tolist(), strict=True))
+
+
+def _measure(detector: Path, picture: Any) -> tuple[float, float] | None:
+    if is_path(picture):
+        return _measure_file(detector, os.fspath(picture), os.stat(picture).st_mtime_ns)
+    return _measure_picture(detector, picture)
+
+
+@lru_cache(maxsize=4096)  # a search fits on the same files again and again
+def _measure_file(detector: Path, path: str, mtime_ns: int) -> tuple[float, float] | None:
+    return _measure_picture(detector, path)
+
+
+def _measure_picture(detector: Path, picture: Any) -> tuple[float, float] | None:
+    (record,) = FaceAligner(detector=detector).locate([picture])
+    if not record.faces:
+        return None
+    face = record.faces[0]
+    return float(max(face.width, face.height)), float(face.sharpness or 0.0)

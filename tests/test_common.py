@@ -32,6 +32,7 @@ from skfakespotter import (
     ExpertStack,
     FaceAligner,
     FakeSpotterClassifier,
+    FakeSpotterPipeline,
     GaussianBlur,
     GaussianNoise,
     H264Compression,
@@ -162,6 +163,7 @@ OF_NUMBERS = [
 OF_PICTURES = [
     AugmentedClassifier(CLASSIFIER, random_state=0),
     ExpertStack([("squares", CLASSIFIER)], cv=2),
+    FakeSpotterPipeline(CLASSIFIER.steps, kinds="squares"),
     CheapCues(),
     CooccurrenceMatrices(levels=8),
     FaceAligner(on_missing="center", size=32),
@@ -270,7 +272,8 @@ def test_without_data(estimator, name):
 
 
 # a stack has the tags of its experts, and scikit-learn's Pipelines claim to take tables
-DECLARING = [one for one in [*OF_PICTURES, *OF_PHOTOGRAPHS] if not isinstance(one, ExpertStack)]
+UNDECLARED = (ExpertStack, FakeSpotterPipeline)
+DECLARING = [one for one in [*OF_PICTURES, *OF_PHOTOGRAPHS] if not isinstance(one, UNDECLARED)]
 
 
 @pytest.mark.parametrize("estimator", DECLARING, ids=lambda e: type(e).__name__)

@@ -15,12 +15,11 @@ from skfakespotter.detectors._detector import Detector
 from skfakespotter.detectors._faces import CroppedFace
 from skfakespotter.detectors._store import list_detectors, load_detector
 from skfakespotter.detectors._training import layer_shares
-from skfakespotter.detectors._verdicts import judge
+from skfakespotter.detectors._verdicts import CANNOT_SAY, RESEMBLES, judge
 from skfakespotter.evaluation import positive_label
-from skfakespotter.experts import ExpertStack
 from skfakespotter.faces import Cropping, FaceAligner
-from skfakespotter.perturbations import AugmentedClassifier
 
+TOLERANCE = 0.8  # of the least that a pipeline's sample of faces has: others may have less
 SUSPICIOUS = 5  # times the promised rate: below it, light changes may turn a verdict
 
 
@@ -132,6 +131,7 @@ class FittedPipeline:
             self._rest = pipeline[1:]
         self._fake = list(pipeline.classes_).index(positive_label(pipeline.classes_))
         self._knows = _knowledge(pipeline, self._fake)
+        self._limits = getattr(pipeline, "face_limits_", {})
 
     def judge(self, faces: Sequence[CroppedFace], fpr: float) -> list[list[Judgment]]:
         """Judge faces.
@@ -149,24 +149,32 @@ class FittedPipeline:
             Of each face, one.
         """
         fake = self._rest.predict_proba(np.stack([face.crop for face in faces]))[:, self._fake]
-        return [[self._judgment(float(value))] for value in fake]
+        return [[self._judgment(face, float(p))] for face, p in zip(faces, fake, strict=True)]
 
-    def _judgment(self, fake):
+    def _judgment(self, face, fake):
+        if complaint := self._complaint(face):
+            return Judgment(self.names[0], fake, None, CANNOT_SAY, f"{complaint}; {self._knows}")
         known = "the fakes it was trained on"
-        verdict = f"resembles {known}" if fake >= 0.5 else f"no trace of {known}"
+        verdict = f"{RESEMBLES if fake >= 0.5 else 'no trace of'} {known}"
         reason = f"{self._knows}; nobody has measured how many photographs score so high"
         return Judgment(self.names[0], fake, None, f"{verdict} (P = {fake:.3f})", reason)
 
+    def _complaint(self, face):
+        """Say what is less of a face than of all faces that the pipeline was fitted on."""
+        found = {"width": face.width, "sharpness": face.found.sharpness}
+        for name, least in self._limits.items():
+            if found[name] < TOLERANCE * least:
+                return (
+                    f"the {name} of the face is {found[name]:.0f}, of those it saw {least:.0f} up"
+                )
+        return None
+
 
 def _knowledge(pipeline: Any, fake: int) -> str:
-    """Say what a pipeline was trained on, as far as it tells."""
-    if isinstance(pipeline, AugmentedClassifier):
-        return _knowledge(pipeline.estimator_, fake)
-    if isinstance(pipeline, Pipeline):
-        return _knowledge(pipeline.steps[-1][1], fake)
-    if not isinstance(pipeline, ExpertStack):
+    """Say what a pipeline was fitted on, as far as it tells."""
+    counts = getattr(pipeline, "class_counts_", None)
+    if counts is None:
         return "trained on pictures that it does not name"
-    counts = pipeline.class_counts_
     kinds = f"fakes of {pipeline.kinds}" if pipeline.kinds else "fakes that it does not name"
     return f"trained on {counts[fake]:,} {kinds} and {counts[1 - fake]:,} photographs only"
 

@@ -7,9 +7,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline
 
 from skfakespotter import (
     FaceAligner,
+    GaussianBlur,
     ImageError,
     JPEGCompression,
     evaluate_detector,
@@ -129,16 +131,46 @@ def test_a_fitted_pipeline_is_a_detector_too(folder, face_picture):
     assert "nobody has measured" in rows[0].reason
 
 
-def test_a_pipeline_says_what_it_was_trained_on(face_picture):
+@pytest.fixture(scope="module", params=["paper", "recommended"])
+def fitted_pipeline(request, face_picture):
+    """A pipeline that knows noise, of six photographs and six noisy ones."""
     rng = np.random.default_rng(0)
     X = [np.clip(face_picture + rng.normal(0, 1 + 9 * (i % 2), face_picture.shape), 0, 255)
          .astype(np.uint8) for i in range(12)]  # fmt: skip
+    params = {"classifier": LogisticRegression()} if request.param == "paper" else {}
     pipeline = make_fakespotter(
-        "toy_image", preset="recommended", kinds="noise", device="cpu", random_state=0
-    ).set_params(classifier__attacks={"jpeg": [JPEGCompression(90)]})
-    pipeline.set_params(classifier__estimator__classifier__cv=2).fit(X, np.arange(12) % 2)
-    (row,) = score_pictures([face_picture], pipeline)
-    assert row.reason.startswith("trained on 12 fakes of noise and 12 photographs only;")
+        "toy_image", preset=request.param, kinds="noise", device="cpu", random_state=0, **params
+    )
+    if request.param == "recommended":
+        pipeline.set_params(
+            classifier__attacks={"jpeg": [JPEGCompression(90)]},
+            classifier__estimator__classifier__cv=2,
+        )
+    return pipeline.fit(X, np.arange(12) % 2)
+
+
+def test_a_pipeline_says_what_it_was_trained_on(fitted_pipeline, face_picture):
+    (row,) = score_pictures([face_picture], fitted_pipeline)
+    assert row.reason.startswith("trained on 6 fakes of noise and 6 photographs only;")
+    (face,) = find_faces(face_picture)
+    assert fitted_pipeline.face_limits_["width"] == pytest.approx(face.width, abs=10)
+
+
+def test_a_pipeline_knows_its_limits(fitted_pipeline, face_picture):
+    """Half as wide as all faces that it saw, or blurred: it cannot say."""
+    small = face_picture[::2, ::2]
+    (blurred,) = GaussianBlur(4, kernel_size=None).transform([face_picture])
+    for picture, what in ((small, "the width of the face"), (blurred, "the sharpness of the face")):
+        rows = score_pictures([picture], fitted_pipeline)
+        assert (rows[0].status, rows[0].verdict) == ("scored", "cannot say")
+        assert what in rows[0].reason
+        assert "noise and 6 photographs only" in rows[0].reason
+
+
+def test_a_pipeline_by_hand_does_not_say(fitted_pipeline, face_picture):
+    plain = Pipeline(fitted_pipeline.steps)
+    (row,) = score_pictures([face_picture], plain)
+    assert row.reason.startswith("trained on pictures that it does not name;")
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
