@@ -222,7 +222,7 @@ def _smallest(aligner: FaceAligner, X: Sequence[Any]) -> dict[str, float]:
 
 def _measure(detector: Path, picture: Any) -> tuple[float, float] | None:
     if is_path(picture):
-        return _measure_file(detector, os.fspath(picture), os.stat(picture).st_mtime_ns)
+        return _measure_file(os.fspath(detector), os.fspath(picture), os.stat(picture).st_mtime_ns)
     return _measure_picture(detector, picture)
 
 
