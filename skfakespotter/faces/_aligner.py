@@ -81,11 +81,11 @@ class FaceAligner(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None): 
 
     Parameters
     ----------
-    detector : {"centerface", "dlib"} or path, default="dlib"
+    detector : {"centerface", "dlib"} or path, default="centerface"
         The face detector. "centerface": a small network, in batches, on any device; its
-        weights come with the extra ``centerface``. "dlib": histograms of gradients, one at a
-        time on the CPU; upright frontal faces alone. A path: another file of CenterFace's
-        weights (``.onnx``). docs/faces.md compares them.
+        weights come with the extra ``faces``. "dlib": histograms of gradients, one at a
+        time on the CPU; upright frontal faces alone; the extra ``dlib``. A path: another file
+        of CenterFace's weights (``.onnx``). docs/faces.md compares them.
     template : {"dlib", "arcface", "sphereface", "vggface2"}, default="dlib"
         Where the face lies in the crop; take the one that the network was trained with
         (``Backbone.template``), see :func:`skfakespotter.faces.crop_face`.

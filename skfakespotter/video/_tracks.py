@@ -114,7 +114,7 @@ def follow_faces(
     Raises
     ------
     ImportError
-        When the extra ``faces`` is not installed.
+        When the extra of the face detector is not installed.
 
     References
     ----------
@@ -161,7 +161,7 @@ def follow(
     frames: Iterable[Frame],
     keep: Callable[[Frame, Face], Any],
     *,
-    detector: str = "dlib",
+    detector: str,
     max_gap: int = 2,
     min_overlap: float = 0.2,
     cut: float = CUT,
@@ -174,7 +174,7 @@ def follow(
         As for :func:`follow_faces`.
     keep : callable
         From a frame and a face to what ``Track.chips`` gets.
-    detector : str, default="dlib"
+    detector : str
         See :func:`skfakespotter.faces.find_faces`.
 
     Returns

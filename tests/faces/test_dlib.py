@@ -116,7 +116,7 @@ def test_false_alarm_does_not_come_first(photo):
 
 def test_missing_extra_is_named(monkeypatch, photo):
     monkeypatch.setitem(__import__("sys").modules, "dlib", None)
-    with pytest.raises(ImportError, match=r"needs dlib: pip install \"skfakespotter\[faces\]\""):
+    with pytest.raises(ImportError, match=r"needs dlib: pip install \"skfakespotter\[dlib\]\""):
         FaceAligner("dlib").transform([photo])
     monkeypatch.undo()
     monkeypatch.setattr(_dlib, "find_spec", lambda name: None)
