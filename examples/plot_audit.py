@@ -2,9 +2,10 @@
 Do the files give the label away?
 =================================
 
-A detector learns whatever tells the classes apart. Real pictures from one place and fakes from
-another differ in size, encoding and metadata, and a detector that learns those has learnt
-nothing of faces. ``audit`` asks each such fact for the label before any network is trained.
+A detector learns whatever tells the classes apart. When real pictures come from one place and
+fakes from another, they differ in size, encoding and metadata. A detector that learns those
+differences has learned nothing about faces. ``audit`` tests how well each such fact predicts the
+label, before you train anything.
 """
 
 import tempfile
@@ -19,8 +20,8 @@ from skfakespotter import audit, make_pictures, reencode_images
 # %%
 # A data set with a flaw
 # ----------------------
-# No picture here is a fake: all come from the same simulated camera, and half of them are called
-# fakes. Those are saved at another JPEG quality, as happens when the classes come from two
+# No picture here is a fake. All come from the same simulated camera, and half of them are labeled
+# fake. The labeled half is saved at another JPEG quality, as happens when the classes come from two
 # sites. Whatever tells the classes apart is the flaw.
 
 X, kind = make_pictures(160, size=96, random_state=0)
@@ -36,23 +37,25 @@ flawed = audit(paths, y)
 print(flawed)
 
 # %%
-# Written again, all in one way
-# -----------------------------
-# ``reencode_images`` levels size, resampler and encoding. The file facts fall silent, but pixels
-# remember the earlier compression: it is better to collect both classes in the same way.
+# Re-encode all files in one way
+# ------------------------------
+# ``reencode_images`` levels size, resampler and encoding. The facts about files no longer predict
+# the label, but the pixels still show the earlier compression. Collecting both classes in the same
+# way is better.
 
 levelled = audit(reencode_images(paths, size=80, folder=folder / "levelled"), y)
 print(levelled)
 
 # %%
-# Every fact alone
-# ----------------
+# How well each fact predicts the label
+# -------------------------------------
 
 figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
-reports = {"as collected": flawed, "written again": levelled}
+reports = {"as collected": flawed, "re-encoded": levelled}
 for (name, report), marker in zip(reports.items(), "os", strict=True):
-    found = {finding.name: finding.auc for finding in report.findings if np.isfinite(finding.auc)}
-    axes.plot(list(found.values()), list(found), marker, label=name)
+    found = [finding for finding in report.findings if np.isfinite(finding.auc)]
+    facts = [finding.name.replace("_", " ") for finding in found]
+    axes.plot([finding.auc for finding in found], facts, marker, label=name)
 axes.axvline(0.5, color="0.7")
-axes.set(xlabel="AUC of the fact alone; 0.5 is guessing", xlim=(0.4, 1.02))
+axes.set(xlabel="AUC of the fact alone (0.5 is guessing)", xlim=(0.4, 1.02))
 axes.legend()

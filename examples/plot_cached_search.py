@@ -1,11 +1,10 @@
 """
-A search over classifiers at the price of one pass
-==================================================
+Search over classifiers with one pass through the network
+=========================================================
 
-Twenty candidates in five folds are a hundred fits, and every one of them wants coverage
-vectors at the thresholds of its own fold. With ``cache`` every picture still crosses the
-network once: the sums and the outputs near the thresholds are kept, and counts at any
-fold's threshold follow exactly.
+A grid search over twenty candidates in five folds makes a hundred fits, and every fold has
+thresholds of its own. With ``cache`` each picture still passes the network only once: the cache
+keeps sums and the outputs near the thresholds, and computes the exact counts for any fold.
 """
 
 import time
@@ -23,8 +22,8 @@ candidates = {"classifier__C": np.logspace(-4, 4, 20).tolist()}
 # %%
 # Without a cache, with an empty one, with a full one
 # ---------------------------------------------------
-# ``cache=True`` keeps it in the user's cache folder, a path where you say, and ``"memory"`` in
-# this process. The result is the same.
+# ``cache=True`` uses your cache folder, a path uses that folder, and ``"memory"`` uses this
+# process. The results are equal.
 
 cache = CoverageCache()
 seconds = {}
@@ -38,7 +37,7 @@ for name, where in {"off": None, "empty": cache, "full": cache}.items():
     print(f"cache {name:5}: {seconds[name]:5.1f} s, best accuracy {search.best_score_:.3f}")
 
 # %%
-# With a toy network as here the pass is cheap; with dlib's, 106 passes a picture become one.
+# The toy network makes a pass cheap. With dlib's network, 106 passes per picture become one.
 
 figure, axes = plt.subplots(figsize=(5, 2.5), layout="constrained")
 axes.barh(list(seconds), list(seconds.values()), color="#0072B2")

@@ -3,43 +3,53 @@ Which layers see the difference
 ===============================
 
 The paper counts, layer by layer, how many neurons are more active than the layer's mean over
-the training faces. Early layers look at texture, late ones at identity. Here is where real and
-synthesised faces part.
+the training faces. Early layers respond to texture, late ones to identity. This example shows
+where real and synthesized faces part, and which layers a classifier then relies on.
 """
 
-import matplotlib.pyplot as plt
-import numpy as np
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
-from skfakespotter import load_coverage_sample
+from skfakespotter import CoverageProfileDisplay, LayerImportanceDisplay, load_coverage_sample
 
-sample = load_coverage_sample(pair="stylegan")
-fraction = sample.data / sample.n_neurons  # of the layer's neurons
-depth = np.arange(1, len(sample.layer_names) + 1)
+train = load_coverage_sample(pair="stylegan", split="train")
+test = load_coverage_sample(pair="stylegan", split="test")
 
 # %%
 # Coverage of real and fake faces
 # -------------------------------
-# Lines are medians, bands hold the middle half of the faces.
+# Lines are medians. Bands hold the middle half of the faces.
 
-figure, axes = plt.subplots(figsize=(7, 3.2), layout="constrained")
-for label, name, color in ((0, "real (FFHQ)", "#0072B2"), (1, "fake (StyleGAN)", "#D55E00")):
-    low, middle, high = np.percentile(fraction[sample.target == label], (25, 50, 75), axis=0)
-    axes.plot(depth, middle, color=color, label=name)
-    axes.fill_between(depth, low, high, color=color, alpha=0.2, linewidth=0)
-axes.set(xlabel="layer, from input to output", ylabel="share of active neurons")
-axes.legend()
+CoverageProfileDisplay.from_counts(
+    test.data,
+    test.target,
+    n_neurons=test.n_neurons,
+    real_name="real (FFHQ)",
+    fake_name="fake (StyleGAN)",
+)
 
 # %%
-# What each layer is worth alone
-# ------------------------------
-# The AUC of one layer's count, whichever way it points: 0.5 says nothing. A classifier joins
-# them all, and is better than the best of them.
+# What the classifier relies on
+# -----------------------------
+# Shuffle the counts of one layer among the faces and see how much AUC the classifier loses. A
+# layer that loses nothing is not useless: another layer may see the same.
 
-alone = np.array([roc_auc_score(sample.target, column) for column in sample.data.T])
-alone = np.maximum(alone, 1 - alone)
-figure, axes = plt.subplots(figsize=(7, 3.2), layout="constrained")
-axes.bar(depth, alone - 0.5, bottom=0.5, color="0.5")
-axes.set(xlabel="layer, from input to output", ylabel="AUC of its count alone")
-best = int(alone.argmax())
-print(f"best alone: layer {best + 1} ({sample.layer_names[best]}), AUC {alone[best]:.3f}")
+classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
+classifier.fit(train.data, train.target)
+LayerImportanceDisplay.from_predictor(
+    classifier, test.data, test.target, layers=test.layer_names, random_state=0
+)
+
+# %%
+# One layer alone
+# ---------------
+# The best single layer does worse than all layers together.
+
+alone = [roc_auc_score(test.target, column) for column in test.data.T]
+strongest = max(range(len(alone)), key=lambda layer: abs(alone[layer] - 0.5))
+auc = max(alone[strongest], 1 - alone[strongest])
+print(f"best single layer: {test.layer_names[strongest]}, AUC {auc:.3f}")
+scores = classifier.predict_proba(test.data)[:, 1]
+print(f"all {len(alone)} layers: AUC {roc_auc_score(test.target, scores):.3f}")

@@ -2,9 +2,9 @@
 A photograph and its edit stay together
 =======================================
 
-Edited faces come with their originals. Where a photograph is trained on and its edit tested, a
-classifier may recognise the photograph instead of the edit. ``groups`` says what belongs together;
-splitters of scikit-learn and the protocols of this package keep it on one side.
+Edited faces come with their originals. If you train on a photograph and test on its edit, a
+classifier may recognize the photograph instead of the edit. ``groups`` says what belongs together.
+The group splitters of scikit-learn and the protocols of this package keep each group on one side.
 """
 
 import matplotlib.pyplot as plt
@@ -18,19 +18,19 @@ from skfakespotter import load_coverage_sample
 
 sample = load_coverage_sample(pair="stargan_brown_hair")
 n_groups = len(np.unique(sample.groups))
-print(f"{len(sample.data)} pictures of {n_groups} photographs: most stand there with an edit")
+print(f"{len(sample.data)} pictures in {n_groups} groups: a photograph and its edit, or one alone")
 
 # %%
 # A classifier that looks for the nearest picture
 # -----------------------------------------------
-# The nearest picture to an edit is often its own original, which has the other label. With the
-# pairs torn apart the nearest neighbour is led astray; other data, such as several frames of one
-# clip, flatter it in the same way.
+# The picture nearest to an edit is often its own original, which has the other label. When a split
+# separates the two, a nearest-neighbor classifier gets the edit wrong. On other data, such as
+# several frames of one clip, the same mistake makes a classifier look better than it is.
 
 detector = make_pipeline(StandardScaler(), KNeighborsClassifier(5))
 folds = {
-    "photographs torn apart": (StratifiedKFold(5, shuffle=True, random_state=0), None),
-    "photographs kept together": (
+    "pairs separated": (StratifiedKFold(5, shuffle=True, random_state=0), None),
+    "pairs kept together": (
         StratifiedGroupKFold(5, shuffle=True, random_state=0),
         sample.groups,
     ),
@@ -45,8 +45,8 @@ for name, values in scores.items():
     print(f"{name}: AUC {values.mean():.3f}, folds from {values.min():.3f} to {values.max():.3f}")
 
 # %%
-# The two disagree by more than their folds scatter: only the second says what the detector does
-# on photographs it has never seen.
+# The two differ by more than their folds scatter. Only the second says what the detector does on
+# photographs it has never seen.
 
 figure, axes = plt.subplots(figsize=(6, 2.4), layout="constrained")
 for place, values in enumerate(scores.values()):

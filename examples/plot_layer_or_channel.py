@@ -1,9 +1,9 @@
 """
-One count a layer, or one a channel
-===================================
+One count per layer or one per channel
+======================================
 
-The paper keeps one number for each layer. The same counts kept apart by channel cost the same
-forward pass and tell far more: 3,680 numbers instead of 30.
+The paper keeps one number for each layer. Counting each channel separately takes no additional
+forward pass and gives 3,680 numbers instead of 30.
 """
 
 import numpy as np
@@ -17,16 +17,17 @@ from skfakespotter.evaluation import ScoreIntervalDisplay
 # %%
 # The same faces, counted twice
 # -----------------------------
-# The embedded table holds counts per channel for a part of the faces. The counts of a layer are
-# the sums over its channels, so both detectors see the same faces.
+# The table that ships holds counts per channel for some of the faces. Summed over its channels,
+# they give the count of each layer, so both detectors see the same faces.
 
 sample = load_coverage_sample("channel")
 starts = np.concatenate([[0], np.cumsum(sample.n_channels)[:-1]])
 features = {"per layer": np.add.reduceat(sample.data, starts, axis=1), "per channel": sample.data}
 
 # %%
-# Five folds, a photograph and its edits on one side
-# --------------------------------------------------
+# Cross-validate
+# --------------
+# A photograph and its edits stay on one side of each of the five folds.
 
 detector = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=5000))
 groups = np.char.add(np.char.add(sample.pair, "/"), sample.groups)
@@ -40,7 +41,7 @@ for generator in ("StyleGAN", "PGGAN", "StarGAN"):
         print(f"{names[-1]:22} AUC {figures[-1].value:.3f}")
 
 # %%
-# With a hundred faces a pair the intervals are wide; the benchmarks have thousands.
+# With a hundred faces per pair the intervals are wide. The benchmarks have thousands.
 
 values, low, high = np.transpose(figures)
 display = ScoreIntervalDisplay(names, values, low, high).plot()

@@ -2,8 +2,8 @@
 How many faces are enough
 =========================
 
-AUC against the number of training faces says whether it pays to collect more. The test folds
-are always whole, and a photograph stays on one side.
+A learning curve shows whether it pays to collect more faces: it plots the AUC against the number
+of training faces. The test folds stay the same size, and a photograph stays on one side.
 """
 
 import matplotlib.pyplot as plt
@@ -27,8 +27,8 @@ for size, scores in zip(result.train_sizes, result.scores, strict=True):
     print(f"{size:5} faces: AUC {scores.mean():.3f} ± {scores.std():.3f}")
 
 # %%
-# On a logarithmic axis each doubling is one step. Where the curve is still rising at its end,
-# more faces of this kind will help.
+# Each step of the logarithmic axis doubles the number of faces. If the curve still rises at its
+# end, more faces of this kind will help.
 
 figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
 result.plot(ax=axes)

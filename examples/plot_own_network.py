@@ -2,23 +2,27 @@
 A network of your own, from an ONNX file
 ========================================
 
-A small face-recognition network (convolutions, PReLU, a residual block, a fully-connected
-layer) is written as an ONNX file and watched by the whole pipeline. It is untrained, so its
-verdicts mean nothing; the steps are what counts. For a file of your own, such as InsightFace's
-``w600k_r50.onnx``, the same lines hold.
+This example writes a small face-recognition network as an ONNX file and watches it with the
+whole pipeline. The network is untrained, so its verdicts mean nothing: follow the steps. The same
+lines work for a file of your own, such as InsightFace's ``w600k_r50.onnx``.
 """
 
 import pickle
 import tempfile
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper, save
 from skimage.data import astronaut  # NASA, public domain
 from sklearn.linear_model import LogisticRegression
 
-from skfakespotter import FaceAligner, load_backbone, make_fakespotter, make_pictures
+from skfakespotter import (
+    CoverageProfileDisplay,
+    FaceAligner,
+    load_backbone,
+    make_fakespotter,
+    make_pictures,
+)
 from skfakespotter.backbones.onnx import register_onnx
 
 # %%
@@ -79,8 +83,8 @@ print(backbone, "wants the alignment", backbone.template)
 # %%
 # A detector
 # ----------
-# Of photographs, the fitting aligner is ``FaceAligner(template=backbone.template)``. The
-# generated pictures show no faces, so their centers are taken.
+# For photographs, use ``FaceAligner(template=backbone.template)``. The generated pictures show no
+# faces, so ``on_missing="center"`` takes their centers.
 
 aligner = FaceAligner(template=backbone.template, on_missing="center")
 X, y = make_pictures(60, random_state=0)
@@ -93,11 +97,4 @@ print(f"saved, without the network's weights: {len(pickle.dumps(detector)):,} by
 # What its layers count
 # ---------------------
 
-names = detector[:-2].get_feature_names_out()
-fraction = detector[:-2].transform(X) / detector["coverage"].n_neurons_
-figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
-for label, (name, color) in enumerate({"real": "#0072B2", "fake": "#D55E00"}.items()):
-    place = np.arange(len(names)) + 0.4 * label - 0.2
-    axes.bar(place, fraction[y == label].mean(axis=0), 0.4, color=color, label=name)
-axes.set(xticks=np.arange(len(names)), xticklabels=names, ylabel="share of active neurons")
-axes.legend(loc="lower right")
+CoverageProfileDisplay.from_estimator(detector, X, y, show_names=True)

@@ -10,12 +10,11 @@ such as ``resnet50_ft_weight.pkl``, and
 - or put it into ``~/.config/skfakespotter/weights``,
 - or list its folder in the environment variable ``SKFAKESPOTTER_WEIGHTS``.
 
-Files are read without executing anything in them. Without a file this example takes the
-untrained network with seeded weights: everything runs, and the figures show what the
-architecture alone sees.
+The package reads these files without executing anything in them. Without a file this example
+takes the untrained network with seeded weights.
 
-The pictures are generated, and are not faces: read the figures as a check that the
-machinery works, not as an accuracy on fakes.
+The pictures are generated and show no faces. The figures check that everything runs; they say
+nothing about accuracy on fakes.
 """
 
 # %%
@@ -25,12 +24,16 @@ machinery works, not as an accuracy on fakes.
 # ``backbone="vggface2_resnet50"``, does the same inside every estimator, so that a grid
 # search may choose between networks by name.
 
-import matplotlib.pyplot as plt
-import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import train_test_split
 
-from skfakespotter import detection_report, load_backbone, make_fakespotter, make_pictures
+from skfakespotter import (
+    CoverageProfileDisplay,
+    detection_report,
+    load_backbone,
+    make_fakespotter,
+    make_pictures,
+)
 
 try:
     backbone = load_backbone("vggface2_resnet50")
@@ -42,10 +45,10 @@ print(backbone)
 # %%
 # From pictures to a verdict
 # --------------------------
-# Pictures of 256 pixels: the network takes the centre 224, as its published protocol says.
-# ``align=False`` because there are no faces to align; leave it out for photographs. With
-# the paper's 10,000 training pictures leave ``classifier`` out too: the default is the
-# paper's five-layer network, which has nothing to learn from 40.
+# The pictures have 256 pixels; the network takes the central 224, as its published protocol says.
+# ``align=False`` because there are no faces to align: leave it out for photographs. With the
+# paper's 10,000 training pictures leave ``classifier`` out too. The default is the paper's
+# five-layer network, which cannot learn from 40 pictures.
 
 X, y = make_pictures(60, size=256, random_state=0)
 X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=20, stratify=y, random_state=0)
@@ -68,13 +71,4 @@ for stage in ("conv1", "layer1", "layer2", "layer3", "layer4", "fc"):
     here = [n for name, n in zip(layers, neurons, strict=True) if name.startswith(stage)]
     print(f"  {stage:7} {len(here):3} layers {sum(here):10,} neurons")
 
-Z = coverage.transform(X_test)
-figure, axes = plt.subplots(figsize=(11, 4), layout="constrained")
-for label, name in enumerate(("real", "fake")):
-    mean, deviation = Z[y_test == label].mean(0), Z[y_test == label].std(0)
-    axes.plot(mean, marker=".", label=f"{name} (mean, one standard deviation)")
-    axes.fill_between(np.arange(len(mean)), mean - deviation, mean + deviation, alpha=0.2)
-axes.set_xticks(range(len(layers)), layers, rotation=90, fontsize=6)
-axes.set_ylabel("neurons above the threshold (fraction)")
-axes.set_title(f"Neuron coverage of {len(y_test)} held-out pictures, layer by layer")
-axes.legend()
+CoverageProfileDisplay.from_estimator(detector, X_test, y_test)

@@ -1,13 +1,13 @@
 """
-What is left after compression, blur, resizing and noise
-========================================================
+How a detector stands up to compression, blur, resizing and noise
+=================================================================
 
 Pictures on the web have been compressed, shrunk and compressed again. ``robustness_curve`` scores
-one fitted detector on clean pictures and on the same pictures under attack; nothing is fitted
-again.
+one fitted detector on clean pictures and on the same pictures under attack. It does not refit the
+detector.
 
-The pictures are generated and the detector reads nothing but their spectrum, so that the
-example runs anywhere in seconds: the benchmarks have the figures on faces.
+The pictures are generated and the detector reads nothing but their spectrum, so the example runs
+anywhere in seconds. The benchmarks report the figures on faces.
 """
 
 from skfakespotter import make_baseline, make_pictures, robustness_curve
@@ -19,8 +19,8 @@ detector = make_baseline("spectrum-linear", random_state=0).fit(X[train], y[trai
 # %%
 # Points lost
 # -----------
-# The fall of the AUC in hundredths, averaged over the five intensities of each attack. The same
-# attacked pictures meet every detector, so differences between detectors are not luck.
+# ``mean_drop`` is the loss of AUC in hundredths, averaged over the five intensities of an attack.
+# Every detector is scored on the same attacked pictures, so their differences are comparable.
 
 curve = robustness_curve(detector, X[test], y[test], n_bootstraps=100)
 for attack, drop in curve.mean_drop.items():
@@ -30,8 +30,8 @@ for attack, drop in curve.mean_drop.items():
 # %%
 # Each attack, weak to strong
 # ---------------------------
-# A generator's traces are high frequencies, which is what blur and compression take away.
-# ``AugmentedClassifier`` trains with perturbed copies; neuron coverage loses far less, as the
-# benchmarks show.
+# A generator leaves traces in the high frequencies, which blur and compression remove.
+# ``AugmentedClassifier`` trains with perturbed copies. The benchmarks show that neuron coverage
+# loses far less.
 
 curve.plot()

@@ -2,8 +2,8 @@
 From a photograph to a probability
 ==================================
 
-A classifier that was trained on the table of measured coverage joins the transformer that the
-table was measured with: together with the aligner they score a photograph.
+A classifier trained on the table of measured coverage can score a photograph. Join it with the
+transformer that measured the table, and with the aligner that finds the face.
 """
 
 import matplotlib.pyplot as plt
@@ -18,8 +18,8 @@ from skfakespotter import FaceAligner, load_coverage_sample
 # %%
 # Find the face
 # -------------
-# ``locate`` says of each picture where its face is. A picture without one is named here; it
-# never gets a made-up score.
+# ``locate`` says where the face is in each picture. It also names the pictures without a face,
+# which get no score.
 
 photograph = astronaut()
 aligner = FaceAligner()
@@ -31,9 +31,9 @@ figure, axes = plt.subplots(1, 2, figsize=(8, 4), layout="constrained")
 axes[0].imshow(photograph)
 left, top, right, bottom = record.box
 axes[0].add_patch(Rectangle((left, top), right - left, bottom - top, fill=False, color="white"))
-axes[0].set_title("photograph, with the face that was found")
+axes[0].set_title("photograph and detected face")
 axes[1].imshow(face)
-axes[1].set_title("upright crop, as the network was trained to see it")
+axes[1].set_title("aligned crop, as the network sees it")
 for panel in axes:
     panel.axis("off")
 
@@ -41,8 +41,8 @@ for panel in axes:
 # Score it
 # --------
 # ``sample.transformer()`` holds the thresholds of the table, so nothing is fitted on the
-# photograph. The detector knows StyleGAN and FFHQ, and a score says how much a face
-# resembles the ones or the others.
+# photograph. The detector knows StyleGAN and FFHQ: its score says which of the two a face
+# resembles more.
 
 sample = load_coverage_sample(pair="stylegan")
 classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))

@@ -2,19 +2,22 @@
 Choose a threshold for a rate of false alarms
 =============================================
 
-A score becomes a decision by a threshold. What it costs is that real faces are called fake, so
-choose it for a rate of such alarms that you can live with, on faces that are neither trained on
-nor reported on.
+A threshold turns a score into a decision. Every threshold calls some real faces fake, so choose
+it for a rate of false alarms that you can live with. Choose it on faces that you neither train
+on nor report on.
 """
 
-import matplotlib.pyplot as plt
-import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupShuffleSplit
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skfakespotter import choose_threshold, detection_report, load_coverage_sample
+from skfakespotter import (
+    ScoreDistributionDisplay,
+    choose_threshold,
+    detection_report,
+    load_coverage_sample,
+)
 
 # %%
 # Three parts
@@ -35,7 +38,7 @@ print(f"threshold for at most 5 % false alarms: {threshold:.3f}")
 # %%
 # What it does on the faces kept for the report
 # ---------------------------------------------
-# The rate is met within its interval, not to the digit: the threshold itself was estimated.
+# The threshold is itself an estimate, so the rate agrees within its interval, not to the digit.
 
 scores = detector.predict_proba(test.data)[:, 1]
 report = detection_report(test.target, scores, threshold=threshold, groups=test.groups)
@@ -43,14 +46,8 @@ for name in ("FPR", "recall", "precision"):
     value, low, high = report[name]
     print(f"{name:9} {value:.3f} [{low:.3f}, {high:.3f}]")
 
-figure, axes = plt.subplots(figsize=(7, 3.4), layout="constrained")
-bins = np.linspace(0, 1, 26)
-for label, name, color in ((0, "real", "#0072B2"), (1, "fake", "#D55E00")):
-    axes.hist(scores[test.target == label], bins, color=color, alpha=0.5, label=name)
-axes.axvline(threshold, color="black", linestyle="--", label=f"threshold {threshold:.2f}")
-axes.set(xlabel="probability of fake", ylabel="faces", xlim=(0, 1))
-axes.legend()
+ScoreDistributionDisplay.from_predictions(test.target, scores, threshold=threshold)
 
 # %%
 # A threshold belongs to the photographs it was chosen on. Other cameras and sites shift the
-# scores of real faces: choose it on yours.
+# scores of real faces, so choose it on photographs like yours.

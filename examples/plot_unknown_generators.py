@@ -1,10 +1,10 @@
 """
-Trained on one generator, tested on another
-===========================================
+Train on one generator, test on another
+=======================================
 
-A detector knows the fakes it was shown. ``cross_generator`` trains on every set and tests on every
-other: the diagonal is what is usually reported, the rest is what happens when a new generator
-comes along.
+A detector knows the fakes it was trained on. ``cross_generator`` trains on every set and tests on
+every other. Papers usually report the diagonal. The other cells show what happens when a new
+generator appears.
 """
 
 import numpy as np
@@ -17,8 +17,8 @@ from skfakespotter import cross_generator, leave_one_generator_out, load_coverag
 # %%
 # One set for each generator
 # --------------------------
-# Groups are compared by value across the sets, so each photograph's name carries its source: the
-# two editing generators worked on the same photographs of CelebA.
+# Two sets share a photograph when they share the name of its group, so each name starts with the
+# source. Both editing generators worked on the same photographs of CelebA.
 
 sample = load_coverage_sample()
 source = np.where(np.char.startswith(sample.pair, "st") & (sample.kind != "entire synthesis"),
@@ -44,9 +44,9 @@ print(f"another one:    AUC {off_diagonal.mean():.2f} on average")
 result.plot()
 
 # %%
-# Trained on all but one
-# ----------------------
-# More kinds of fakes in training help a little with the one left out, and do not replace it.
+# Train on all generators but one
+# -------------------------------
+# More kinds of fakes in training help a little with the generator left out. They do not replace it.
 
 left_out = leave_one_generator_out(detector, sets, n_bootstraps=200)
 left_out.plot()

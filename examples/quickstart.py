@@ -2,16 +2,16 @@
 Quickstart: from pictures to a verdict
 ======================================
 
-Without arguments, on data that need no download:
+Without arguments it runs on data that need no download:
 
 1. fit the whole pipeline, network included, on generated pictures;
-2. on coverage vectors measured on real and GAN-made faces, search over classifiers and
+2. search over classifiers of coverage that was measured on real and GAN-made faces, and
    print the paper's figures on held-out photographs;
 3. save the detector, load it in a fresh process and score a real photograph;
 4. ask the detectors that ship about the same photograph.
 
-With ``--data FOLDER``, which holds ``real/`` and ``fake/``, the same job on your pictures.
-Pictures named at the end are scored by the detector.
+With ``--data FOLDER`` it does the same on your pictures; the folder holds ``real/`` and ``fake/``.
+The detector also scores the pictures named at the end.
 
     python examples/quickstart.py [--data FOLDER] [--out FOLDER] [PICTURE ...]
 """
@@ -31,13 +31,13 @@ import skimage
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import PrecisionRecallDisplay, RocCurveDisplay
 from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold, train_test_split
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from skfakespotter import (
+    DetectionCurveDisplay,
     FaceAligner,
     FakeSpotterClassifier,
     detection_report,
@@ -155,12 +155,13 @@ def report(search, Z, y, groups, out):
     """Print the paper's figures on held-out pictures and draw two curves."""
     scores = search.predict_proba(Z)[:, 1]
     print(detection_report(y, scores, groups=groups))
-    figure, axes = plt.subplots(1, 2, figsize=(9, 4.2), layout="constrained")
-    PrecisionRecallDisplay.from_predictions(y, scores, ax=axes[0], name="fake")
-    RocCurveDisplay.from_predictions(y, scores, ax=axes[1], name="fake", plot_chance_level=True)
-    figure.suptitle(f"{len(y)} held-out pictures")
-    figure.savefig(out / "curves.png", dpi=150)
-    print(f"curves: {out / 'curves.png'}\n")
+    figure, axes = plt.subplots(1, 2, figsize=(9, 4.8), layout="constrained")
+    for kind, panel in zip(("precision-recall", "roc"), axes, strict=True):
+        DetectionCurveDisplay.from_predictions(y, scores, kind=kind, groups=groups, ax=panel)
+    figure.suptitle(f"{len(y)} held-out pictures; bands are 95 % intervals")
+    for name in ("curves.png", "curves.pdf"):  # to look at, and for a paper
+        figure.savefig(out / name, dpi=150)
+    print(f"curves: {out / 'curves.png'} and {out / 'curves.pdf'}\n")
 
 
 def score_in_fresh_process(detector, out, pictures):

@@ -25,8 +25,11 @@ from skfakespotter.detectors import save_detector as save_detector
 from skfakespotter.detectors import score_pictures as score_pictures
 from skfakespotter.detectors import train_detector as train_detector
 from skfakespotter.evaluation import AdversarialAttack as AdversarialAttack
+from skfakespotter.evaluation import DetectionCurveDisplay as DetectionCurveDisplay
 from skfakespotter.evaluation import DetectionReport as DetectionReport
+from skfakespotter.evaluation import ReliabilityDisplay as ReliabilityDisplay
 from skfakespotter.evaluation import RobustnessDisplay as RobustnessDisplay
+from skfakespotter.evaluation import ScoreDistributionDisplay as ScoreDistributionDisplay
 from skfakespotter.evaluation import ScoreIntervalDisplay as ScoreIntervalDisplay
 from skfakespotter.evaluation import ScoreMatrixDisplay as ScoreMatrixDisplay
 from skfakespotter.evaluation import TrainingSizeDisplay as TrainingSizeDisplay
@@ -42,8 +45,10 @@ from skfakespotter.evaluation import robustness_curve as robustness_curve
 from skfakespotter.evaluation import stability as stability
 from skfakespotter.evaluation import within_pair as within_pair
 from skfakespotter.experts import ExpertStack as ExpertStack
+from skfakespotter.explanation import CoverageProfileDisplay as CoverageProfileDisplay
 from skfakespotter.explanation import Explanation as Explanation
 from skfakespotter.explanation import ExplanationDisplay as ExplanationDisplay
+from skfakespotter.explanation import LayerImportanceDisplay as LayerImportanceDisplay
 from skfakespotter.explanation import explain as explain
 from skfakespotter.faces import Face as Face
 from skfakespotter.faces import FaceAligner as FaceAligner

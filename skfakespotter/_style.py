@@ -14,6 +14,7 @@ STYLES = (
     ("#56B4E9", "P"),
 )
 BLUE = STYLES[0][0]
+REAL, FAKE = STYLES[0][0], STYLES[1][0]  # the classes, in every figure
 
 
 def make_axes(

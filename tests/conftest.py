@@ -24,3 +24,12 @@ def shared_dir():
 def faces_dir(shared_dir):
     """Folder with one subfolder per pair, each with `real/` and `fake/`."""
     return shared_dir / "faces"
+
+
+@pytest.fixture
+def close_figures():
+    """Close what a test has drawn: matplotlib warns of more than twenty open figures."""
+    yield
+    from matplotlib import pyplot
+
+    pyplot.close("all")

@@ -150,7 +150,7 @@ def detection_report(
     figure       value     low    high
     precision    0.500   ...
     """
-    fake, score = _check_scores(y_true, y_score, pos_label)
+    fake, score = check_scores(y_true, y_score, pos_label)
     if np.isnan(threshold):
         raise ValueError("threshold is NaN: expected a number.")
     check_consistent_length(y_true, groups)
@@ -245,7 +245,7 @@ def choose_threshold(
     >>> choose_threshold(labels, scores, max_fpr=0.05, confidence_level=0.95)
     0.99
     """
-    fake, score = _check_scores(y_true, y_score, pos_label)
+    fake, score = check_scores(y_true, y_score, pos_label)
     check_consistent_length(y_true, groups)
     n_real = len(np.unique(number_groups(groups, len(fake))[~fake]))
     _warn_of_few_reals(n_real, max_fpr, confidence_level or 0.95)
@@ -341,7 +341,26 @@ def positive_label(y: ArrayLike, pos_label: Any = None) -> Any:
     return wanted
 
 
-def _check_scores(y_true: Labels, y_score: ArrayLike, pos_label: Any) -> tuple[NDArray, NDArray]:
+def check_scores(y_true: Labels, y_score: ArrayLike, pos_label: Any) -> tuple[NDArray, NDArray]:
+    """Check labels and scores.
+
+    Parameters
+    ----------
+    y_true, y_score, pos_label
+        See :func:`detection_report`.
+
+    Returns
+    -------
+    fake : ndarray of shape (n_samples,), bool
+        Which items are fake.
+    score : ndarray of shape (n_samples,), float64
+        Their scores.
+
+    Raises
+    ------
+    ValueError
+        For labels of other than two classes, or scores that are not finite.
+    """
     y_true, score = column_or_1d(y_true), np.asarray(y_score, dtype=np.float64)
     if score.ndim != 1:
         raise ValueError(

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import RocCurveDisplay
 
 from skfakespotter._tables import Table
 from skfakespotter.evaluation._curve import PERCENTILES, AttackScores
 from skfakespotter.evaluation._metrics import detection_report
 from skfakespotter.evaluation._plot import (
+    DetectionCurveDisplay,
     RobustnessDisplay,
     ScoreIntervalDisplay,
     ScoreMatrixDisplay,
@@ -108,26 +108,30 @@ class WithinPairResult(Result):
         options = {"threshold": self.threshold, "groups": self.groups, **options}
         return detection_report(self.y_true, self.scores, pos_label=self.pos_label, **options)
 
-    def plot(self, ax: Axes | None = None) -> RocCurveDisplay:
-        """Draw the ROC curve of the scores of all folds together.
+    def plot(self, ax: Axes | None = None, **options: Any) -> DetectionCurveDisplay:
+        """Draw the ROC curve of the scores of all folds together, with its interval.
 
         Parameters
         ----------
         ax : matplotlib.axes.Axes, default=None
             Where to draw; None makes a figure.
+        **options : dict
+            For :meth:`DetectionCurveDisplay.from_predictions
+            <skfakespotter.DetectionCurveDisplay.from_predictions>`: ``kind``, ``name``,
+            ``n_bootstraps``, ``confidence_level``, ``random_state``.
 
         Returns
         -------
-        sklearn.metrics.RocCurveDisplay
-            With ``ax_`` and ``figure_``.
+        DetectionCurveDisplay
+            With ``ax_`` and ``figure_``; resampled by group where there are groups.
         """
-        return RocCurveDisplay.from_predictions(
+        return DetectionCurveDisplay.from_predictions(
             self.y_true,
             self.scores,
+            groups=self.groups,
             pos_label=self.pos_label,
-            name="out of fold",
             ax=ax,
-            plot_chance_level=True,
+            **options,
         )
 
     def _columns(self) -> dict[str, list]:

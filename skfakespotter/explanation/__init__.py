@@ -3,11 +3,17 @@
 from skfakespotter.explanation._evidence import layer_evidence, spread
 from skfakespotter.explanation._explain import Explanation, explain
 from skfakespotter.explanation._page import write_report
-from skfakespotter.explanation._plot import ExplanationDisplay
+from skfakespotter.explanation._plot import (
+    CoverageProfileDisplay,
+    ExplanationDisplay,
+    LayerImportanceDisplay,
+)
 
 __all__ = [
+    "CoverageProfileDisplay",
     "Explanation",
     "ExplanationDisplay",
+    "LayerImportanceDisplay",
     "explain",
     "layer_evidence",
     "spread",

@@ -6,10 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from skfakespotter._style import make_axes
+from skfakespotter._style import FAKE, REAL, make_axes
 from skfakespotter.explanation._explain import Explanation, explain
-
-FAKE, REAL = "#D55E00", "#0072B2"
 
 
 class ExplanationDisplay:
