@@ -4,7 +4,7 @@ Voices instead of faces
 
 Nothing in the transformer is about pictures: it takes any array that a network takes. Here it
 listens to a small one-dimensional network that was trained to tell *speakers* apart, and from
-the neurons that fire it tells natural recordings from resynthesised ones, as DeepSonar does
+the neurons that fire it tells natural recordings from resynthesized ones, as DeepSonar does
 with speaker recognition networks [1]_. The network never hears a synthetic sound in its own
 training, as a face-recognition network never sees a synthetic face.
 
@@ -41,7 +41,7 @@ from torch import nn
 from skfakespotter import NeuronCoverageTransformer
 
 RATE, LENGTH = 8000, 4000  # samples per second, samples of an utterance
-N_SPEAKERS, N_TRAINING, N_UTTERANCES = 16, 40, 16  # utterances of each speaker
+N_SPEAKERS, N_TRAINING, N_UTTERANCES = 12, 24, 10  # utterances of each speaker
 rng = np.random.default_rng(0)
 pitches = rng.uniform(90, 240, N_SPEAKERS)  # Hz
 formants = rng.uniform((300, 900, 2100), (800, 2000, 3400), (N_SPEAKERS, 3))  # Hz
@@ -74,8 +74,8 @@ def smooth_noise():
 spectrum = ShortTimeFFT(hann(256, sym=False), hop=64, fs=RATE)
 
 
-def vocode(sound, n_rounds=16):
-    """Resynthesise a sound from the magnitudes of its spectrum, with phases of its own."""
+def vocode(sound, n_rounds=8):
+    """Resynthesize a sound from the magnitudes of its spectrum, with phases of its own."""
     magnitude = np.abs(spectrum.stft(sound))
     phase = np.exp(2j * np.pi * rng.uniform(size=magnitude.shape))
     for _ in range(n_rounds):

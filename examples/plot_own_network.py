@@ -87,7 +87,7 @@ print(backbone, "wants the alignment", backbone.template)
 # faces, so ``on_missing="center"`` takes their centers.
 
 aligner = FaceAligner(template=backbone.template, on_missing="center")
-X, y = make_pictures(60, random_state=0)
+X, y = make_pictures(20, size=64, random_state=0)
 detector = make_fakespotter("from_file", align=aligner, classifier=LogisticRegression())
 detector.fit(X, y)
 print(f"probability of fake: {detector.predict_proba([astronaut()])[0, 1]:.2f}")

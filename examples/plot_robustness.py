@@ -12,8 +12,8 @@ anywhere in seconds. The benchmarks report the figures on faces.
 
 from skfakespotter import make_baseline, make_pictures, robustness_curve
 
-X, y = make_pictures(120, size=64, strength=0.5, random_state=0)
-train, test = slice(0, 60), slice(60, 120)
+X, y = make_pictures(100, size=64, strength=0.5, random_state=0)
+train, test = slice(0, 60), slice(60, 100)
 detector = make_baseline("spectrum-linear", random_state=0).fit(X[train], y[train])
 
 # %%
