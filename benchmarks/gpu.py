@@ -5,7 +5,7 @@
 
 It needs no network and no data: pictures are generated; ``--faces`` takes a folder of portraits
 for the path from JPEGs to vectors, where generated ones show no face and are taken by their
-centre. Without a GPU it runs on the CPU, on fewer pictures, which shows that it runs and nothing
+center. Without a GPU it runs on the CPU, on fewer pictures, which shows that it runs and nothing
 else; the first line says so. One page comes out, ``gpu.md`` or ``gpu_on_cpu.md``.
 """
 

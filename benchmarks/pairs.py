@@ -1,4 +1,4 @@
-"""Pairs: the folders of real and synthesised faces that the benchmarks measure on."""
+"""Pairs: the folders of real and synthesized faces that the benchmarks measure on."""
 
 from typing import NamedTuple
 

@@ -1,11 +1,11 @@
-"""Whether MobileFaceNet recognises people, on which template, and where the five points lie.
+"""Whether MobileFaceNet recognizes people, on which template, and where the five points lie.
 
     python benchmarks/recognition.py --data FOLDER [--pictures 40] [--out benchmarks/results]
 
 FOLDER holds ``faces/stgan_eyeglasses`` (photographs, and the same people with glasses drawn in),
 ``faces/stylegan/real`` and ``weights/mobilefacenet_casia.ckpt``. The cosine of the descriptors of a
 photograph and its edit is compared with those of different people. "center" is the picture's
-centre. The points are compared with ArcFace's after the best similarity.
+center. The points are compared with ArcFace's after the best similarity.
 """
 
 import numpy as np

@@ -5,8 +5,8 @@
 FOLDER holds ``real/`` and ``fake/``. Without ``--weights``, MobileFaceNet's file is searched
 for as ``find_weights`` does, and the network left out when there is none. Each cell is the
 AUC of five folds, split by file name, of per-channel coverage, scaled, and a support vector
-machine (C=10); "center" takes no alignment but the centre of the picture. Pictures in which
-no face is found are taken by their centre in every column.
+machine (C=10); "center" takes no alignment but the center of the picture. Pictures in which
+no face is found are taken by their center in every column.
 """
 
 from pathlib import Path

@@ -54,7 +54,7 @@ def main(arguments=None):
         for row, clip in zip(rows, clips, strict=True):
             row["status"] = clip.status
             row[f"P(fake), {name}"] = "" if clip.score is None else f"{clip.score:.3f}"
-        lines.append(summarise(name, clips, y, paths, seconds))
+        lines.append(summarize(name, clips, y, paths, seconds))
         print(lines[-1], flush=True)
     write(options, rows, lines, n_faces)
 
@@ -96,7 +96,7 @@ def describe(path, folder, every):
     }
 
 
-def summarise(name, clips, y, paths, seconds):
+def summarize(name, clips, y, paths, seconds):
     """Frame- and clip-level AUC; the recording's number stands first in a clip's name."""
     recordings = [path.stem.split("_")[0] for path in paths]
     report = clip_report(clips, y, groups=recordings, n_bootstraps=0)

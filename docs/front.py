@@ -76,13 +76,15 @@ def draw_maps(figure):
 def draw_face(axes):
     """Draw eyes, brows, nose and mouth where the aligner puts them."""
     left, right, nose, *mouth = dlib_centers(SIDE, 0.25)
-    middle = (left + right) / 2
-    axes.add_patch(Ellipse(middle + (0, 22), 122, 158, fill=False, **LINE))
+    middle, down = (left + right) / 2, np.array([0, 1])
+    axes.add_patch(Ellipse(middle + 22 * down, 122, 158, fill=False, **LINE))
     for eye in (left, right):
         axes.add_patch(Ellipse(eye, 24, 11, fill=False, **LINE))
         axes.add_patch(Ellipse(eye, 7, 8, color=LINE["color"]))
-        axes.add_patch(Arc(eye - (0, 10), 32, 14, theta1=200, theta2=340, **LINE))
-    axes.plot([middle[0] - 3, nose[0] - 8, nose[0] + 7], [middle[1] + 5, nose[1], nose[1] + 2], **LINE)
+        axes.add_patch(Arc(eye - 10 * down, 32, 14, theta1=200, theta2=340, **LINE))
+    axes.plot(
+        [middle[0] - 3, nose[0] - 8, nose[0] + 7], [middle[1] + 5, nose[1], nose[1] + 2], **LINE
+    )
     center, width = np.mean(mouth, axis=0), mouth[1][0] - mouth[0][0]
     for height in (8, 22):
         axes.add_patch(Arc(center, width, height, theta1=0, theta2=180, **LINE))

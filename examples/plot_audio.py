@@ -86,7 +86,7 @@ def vocode(sound, n_rounds=8):
 
 
 # %%
-# A network that recognises speakers
+# A network that recognizes speakers
 # ----------------------------------
 # Four convolutions and a fully-connected layer, trained on natural utterances for seconds.
 
@@ -121,7 +121,7 @@ with torch.inference_mode():
     named = network(torch.tensor(X, dtype=torch.float32)).argmax(1).numpy()
 for label, kind in enumerate(("natural", "synthetic")):
     share = (named == speakers)[y == label].mean()
-    print(f"speaker recognised in {share:.0%} of the {kind} utterances")
+    print(f"speaker recognized in {share:.0%} of the {kind} utterances")
 
 aucs = {}
 for granularity in ("layer", "channel"):

@@ -73,7 +73,7 @@ for record in FaceAligner().locate(pictures):
 
 def main(arguments=None):
     """Run the job on the embedded data, or on a folder."""
-    parser = argparse.ArgumentParser(description="Spot AI-synthesised faces.")
+    parser = argparse.ArgumentParser(description="Spot AI-synthesized faces.")
     parser.add_argument("--data", type=Path, help="folder with real/ and fake/")
     parser.add_argument("--out", type=Path, default=Path("report"), help="where results go")
     parser.add_argument("pictures", nargs="*", help="pictures to score")

@@ -1,4 +1,4 @@
-"""Spot AI-synthesised faces by watching the neurons of a face-recognition network.
+"""Spot AI-synthesized faces by watching the neurons of a face-recognition network.
 
 Everything public is imported from here; a name's module is loaded when the name
 is first used, so that ``import skfakespotter`` does not import torch. Type checkers and

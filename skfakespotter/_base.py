@@ -19,7 +19,7 @@ class StatelessPictureTransformer(TransformerMixin, BaseEstimator):
     _parameter_constraints: ClassVar[dict[str, list]] = {}
 
     def fit(self, X: Pictures, y: Any = None) -> Self:
-        """Check the parameters and that ``X`` holds pictures; nothing is learnt.
+        """Check the parameters and that ``X`` holds pictures; nothing is learned.
 
         Parameters
         ----------

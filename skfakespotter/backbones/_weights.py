@@ -91,7 +91,7 @@ def user_folder() -> Path:
 def read_weights(path: str | os.PathLike) -> dict[str, torch.Tensor]:
     """Read named tensors from a file, executing nothing that it holds.
 
-    The format is recognised by the content, so that the suffix does not matter; only
+    The format is recognized by the content, so that the suffix does not matter; only
     safetensors go by ``.safetensors``.
 
     Parameters

@@ -1,4 +1,4 @@
-"""Toy networks for tests of everything around a backbone; they recognise nobody."""
+"""Toy networks for tests of everything around a backbone; they recognize nobody."""
 
 from __future__ import annotations
 

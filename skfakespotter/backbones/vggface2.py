@@ -7,14 +7,14 @@ ResNet-50 has the stride in the 3x3 convolution and so 11.1 million.) SENet-50 (
 2018) adds two 1x1 convolutions per bottleneck that weigh the channels: 86 layers,
 10,611,815 neurons. Both were trained on 8,631 people (Cao et al. 2018).
 
-Every batch normalisation is folded into the convolution before it. At inference it is a
+Every batch normalization is folded into the convolution before it. At inference it is a
 constant scale and shift per channel, so the folded convolution gives the value that the
-normalisation gives, and that is what is monitored, as for dlib's network.
+normalization gives, and that is what is monitored, as for dlib's network.
 
 The weights are not distributed with this package: users download them. Read are, by
 content: the pickles of the PyTorch port (``resnet50_ft_weight.pkl``), the PyTorch exports
 of Oxford's converter (``resnet50_ft_dag.pth``, which take RGB: their first kernel is
-turned to BGR) and keras-vggface's ``.h5``. The epsilon of the normalisation is 1e-5, as in
+turned to BGR) and keras-vggface's ``.h5``. The epsilon of the normalization is 1e-5, as in
 the PyTorch port and the exports, whatever the file; keras-vggface itself adds 1e-3
 (ResNet) or 1e-4 (SENet) to the same variances and pads the stem by one pixel less at the
 top and left. No published file has been read by this project: the layouts are those of the
@@ -23,7 +23,7 @@ second implementation.
 
 References
 ----------
-Q. Cao et al., "VGGFace2: A dataset for recognising faces across pose and age", FG 2018.
+Q. Cao et al., "VGGFace2: A dataset for recognizing faces across pose and age", FG 2018.
 K. He et al., "Deep residual learning for image recognition", CVPR 2016.
 J. Hu et al., "Squeeze-and-Excitation networks", CVPR 2018.
 """
@@ -44,7 +44,7 @@ from skfakespotter.backbones._seeding import build_seeded
 from skfakespotter.backbones._weights import check_weights, find_weights, read_weights
 
 INPUT_SIZE = (224, 224)
-CROP = 224 / 256  # the shorter side is resized to 256, the centre 224 is taken
+CROP = 224 / 256  # the shorter side is resized to 256, the center 224 is taken
 MEAN_BGR = (91.4953, 103.8827, 131.0912)
 N_CLASSES = 8631
 BLOCKS = (3, 4, 6, 3)  # bottlenecks per stage
@@ -137,12 +137,12 @@ class VGGFace2Net(nn.Module):
         return self.fc(F.avg_pool2d(x, 7).flatten(1))
 
     def fold(self) -> VGGFace2Net:
-        """Fold every batch normalisation into the convolution before it, in place.
+        """Fold every batch normalization into the convolution before it, in place.
 
         Returns
         -------
         VGGFace2Net
-            The network itself, with ``nn.Identity`` where the normalisations were.
+            The network itself, with ``nn.Identity`` where the normalizations were.
         """
         for module in [m for m in self.modules() if isinstance(m, (VGGFace2Net, Bottleneck))]:
             for number in "123":
@@ -154,7 +154,7 @@ class VGGFace2Net(nn.Module):
 
 
 def fold_batch_norm(parent: nn.Module, conv: str, bn: str) -> None:
-    """Replace a convolution and the batch normalisation after it by one convolution.
+    """Replace a convolution and the batch normalization after it by one convolution.
 
     With running mean m and variance v, scale g and shift b, the kernel is multiplied by
     g / sqrt(v + eps) and the bias becomes b - m g / sqrt(v + eps).
@@ -265,7 +265,7 @@ def read_network(
     architecture : {"resnet50", "senet50"}, default="resnet50"
         The network.
     fold : bool, default=True
-        Fold the batch normalisations into the convolutions.
+        Fold the batch normalizations into the convolutions.
 
     Returns
     -------

@@ -16,21 +16,21 @@ from skfakespotter.images import ImageError
 class CooccurrenceMatrices(PictureFeatures):
     """Horizontal co-occurrence matrix of the pixel values of each color channel.
 
-    Entry (a, b) of a channel's matrix is the share of its horizontal neighbours of which
+    Entry (a, b) of a channel's matrix is the share of its horizontal neighbors of which
     the left has level a and the right has level b [1]_; the three matrices stand in the
     order R, G, B, each row by row, and each sums to 1.
 
     Parameters
     ----------
     levels : int, default=32
-        Gray levels after requantisation: value v becomes ``v * levels // 256``. 256, the
+        Gray levels after requantization: value v becomes ``v * levels // 256``. 256, the
         publication's, gives 196,608 columns (786 kB a picture), made for a convolutional
         network; the default 3,072 suit a linear classifier.
 
     Notes
     -----
     Pictures are taken at their own size: resampling would put its own regularities between
-    neighbours in place of the generator's, and shares need no common size.
+    neighbors in place of the generator's, and shares need no common size.
 
     References
     ----------

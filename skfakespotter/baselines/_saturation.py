@@ -32,7 +32,7 @@ class SaturationStatistics(PictureFeatures):
     Notes
     -----
     Pictures are taken at their own size: resampling would mix saturated pixels with their
-    neighbours, and shares need no common size.
+    neighbors, and shares need no common size.
 
     References
     ----------

@@ -24,8 +24,8 @@ class LogSpectrum(PictureFeatures):
         out = clip(2 (s - lo) / (hi - lo) - 1, -1, 1)
 
     That is the published recipe [1]_ [2]_ but for the place of the zero frequency: it is
-    moved from the corner to row and column ``size // 2`` so that neighbouring frequencies
-    are neighbouring cells.
+    moved from the corner to row and column ``size // 2`` so that neighboring frequencies
+    are neighboring cells.
 
     Parameters
     ----------

@@ -165,7 +165,7 @@ class FakeSpotterClassifier(ClassifierMixin, BaseEstimator):
             Labels, numbers or strings, of at least two classes.
         sample_weight : array of shape (n_samples,), default=None
             How much each sample counts in the loss, at least 0; None lets all count the same.
-            Only the ratios matter. A sample of weight 0 is not learnt, but takes its place in
+            Only the ratios matter. A sample of weight 0 is not learned, but takes its place in
             a batch, so that leaving it out gives a slightly different net.
 
         Returns

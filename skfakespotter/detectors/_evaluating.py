@@ -1,4 +1,4 @@
-"""evaluate_detector: how a detector does on labelled pictures that it has not seen."""
+"""evaluate_detector: how a detector does on labeled pictures that it has not seen."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def evaluate_detector(
     device: Any = "auto",
     verbose: int = 0,
 ) -> VerdictReport:
-    """Measure a detector on labelled pictures that it was not trained on.
+    """Measure a detector on labeled pictures that it was not trained on.
 
     Parameters
     ----------

@@ -198,7 +198,7 @@ def _picture_step(detector: Any) -> Hashable:
 
 
 def _fitted_step(detector: Any) -> Hashable:
-    """Return what a fitted step is known by: an equal one may have learnt something else."""
+    """Return what a fitted step is known by: an equal one may have learned something else."""
     if (place := _place(detector)) < 0:
         return None
     return _picture_step(detector) or id(detector.steps[place][1])

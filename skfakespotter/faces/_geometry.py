@@ -10,7 +10,7 @@ from PIL import Image
 def similarity(source: ArrayLike, target: ArrayLike) -> NDArray[np.float64]:
     r"""Find the rotation, scale and shift that takes points nearest to others.
 
-    It minimises :math:`\sum_i \|s R x_i + t - y_i\|^2` (Umeyama, equations 40 to 42).
+    It minimizes :math:`\sum_i \|s R x_i + t - y_i\|^2` (Umeyama, equations 40 to 42).
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ def warp(
     image : ndarray of shape (h, w, 3), uint8
         RGB.
     matrix : ndarray of shape (2, 3)
-        From pixels (x, y, 1) of the picture to those of the result; pixel centres lie on
+        From pixels (x, y, 1) of the picture to those of the result; pixel centers lie on
         whole numbers.
     size : (int, int)
         Height and width of the result.
@@ -65,7 +65,7 @@ def warp(
         Bicubic; reduced by averaging beforehand where it becomes smaller than a half.
     """
     picture = Image.fromarray(image)
-    # Pillow wants the inverse map, with pixel centres at halves
+    # Pillow wants the inverse map, with pixel centers at halves
     whole = np.vstack([matrix, [0.0, 0.0, 1.0]])
     inverse = _shift(0.5) @ np.linalg.inv(whole) @ _shift(-0.5)
     factor = round(np.sqrt(np.linalg.det(inverse[:2, :2])) - 0.499)  # whole, rounded down

@@ -159,7 +159,7 @@ def check_attacks(
     ----------
     attacks : None or dict
         None: :func:`paper_attacks`. Else name -> list, weak to strong, of transformers or of
-        (intensity, transformer) pairs. A transformer without a pair is labelled with the
+        (intensity, transformer) pairs. A transformer without a pair is labeled with the
         parameter that sets its intensity, another one with its position from 1.
     random_state : int, default=0
         Seed for every ``random_state`` parameter that is None, so that the noise is paired.

@@ -63,7 +63,7 @@ def contact_sheet(clip_score: ClipScore, path: Path, *, n: int = 12) -> None:
 
 
 def _draw_cells(path, faces):
-    """Decode the frames once, in order, and give one labelled cell for each face."""
+    """Decode the frames once, in order, and give one labeled cell for each face."""
     cells, last = [None] * len(faces), max(face[2] for face in faces)
     for frame in iter_frames(path):
         for place, face in enumerate(faces):

@@ -43,7 +43,7 @@ class RobustnessDisplay:
     """Score of a detector against the intensity of each attack.
 
     Small multiples: one panel an attack, from weak (left) to strong (right), the ticks at equal
-    distances and labelled with the intensities. The dashed line is the score on the pictures
+    distances and labeled with the intensities. The dashed line is the score on the pictures
     as they came. Make it with :meth:`from_estimator` or :meth:`from_curve`.
 
     Parameters
