@@ -29,17 +29,17 @@ class ExpertStack(ClassifierMixin, MetaEstimatorMixin, _BaseComposition):
 
     .. math:: P(\text{fake}) = \sigma(b + \sum_k w_k f_k)
 
-    So an expert that says nothing gets a weight near 0, where a plain sum would spoil the
-    others. The weights come from folds that keep ``groups`` together: perturbed copies and
-    edited versions of one photograph never stand on both sides. A stack of one expert is that
+    An expert without information gets a weight near 0; in a plain sum it would add noise. The
+    weights come from folds that keep ``groups`` together: perturbed copies and edited versions of
+    one photograph stay on one side. A stack of one expert is that
     expert with calibrated probabilities.
 
     Parameters
     ----------
     experts : list of (str, classifier)
-        Name and classifier of each expert. Of a Pipeline all steps but the last are fitted
-        once, on all pictures, so they must not learn from labels; the last is fitted once a
-        fold, and it alone sees the folds.
+        Name and classifier of each expert. If it is a Pipeline, all steps but the last are fitted
+        once, on all pictures, so they must not learn from labels. The last step is fitted once
+        per fold.
     cv : int, default=5
         Folds.
     random_state : int, default=0
@@ -50,7 +50,7 @@ class ExpertStack(ClassifierMixin, MetaEstimatorMixin, _BaseComposition):
     classes_ : ndarray of shape (2,)
         Labels.
     experts_ : list of (str, classifier)
-        The same, fitted on all pictures.
+        The experts, fitted on all pictures.
     weights_ : dict of str to float
         Weight of each expert's decisions, in units of their standard deviation: comparable
         with each other.
@@ -121,7 +121,7 @@ class ExpertStack(ClassifierMixin, MetaEstimatorMixin, _BaseComposition):
         y : array-like of shape (n,)
             Labels of two classes.
         groups : array-like of shape (n,), default=None
-            Which items belong together. None: each stands alone.
+            Which items belong together. None: each item is its own group.
 
         Returns
         -------
@@ -169,7 +169,7 @@ class ExpertStack(ClassifierMixin, MetaEstimatorMixin, _BaseComposition):
         return self.expert_decisions(X) @ self.coef_ + self.intercept_
 
     def expert_decisions(self, X: Any) -> NDArray[np.float64]:
-        """Compute what each expert says by itself.
+        """Compute the decisions of each expert.
 
         Parameters
         ----------

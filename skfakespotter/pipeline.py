@@ -30,10 +30,10 @@ SAMPLE = 64  # faces that are measured at ``fit``; more would slow a search down
 class FakeSpotterPipeline(Pipeline):
     """Pipeline of pictures that keeps what it was fitted on.
 
-    A plain :class:`sklearn.pipeline.Pipeline` in all else. What it keeps is said with every
-    score by :func:`skfakespotter.score_pictures`: "trained on 800 fakes of StyleGAN and 800
-    photographs only"; and about a face smaller or more blurred than those that it was fitted
-    on it "cannot say" anything.
+    Otherwise it is a plain :class:`sklearn.pipeline.Pipeline`.
+    :func:`skfakespotter.score_pictures` repeats with every score what it was fitted on, such as
+    "trained on 800 fakes of StyleGAN and 800 photographs only". It answers "cannot say" for a
+    face smaller or more blurred than those it was fitted on.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ class FakeSpotterPipeline(Pipeline):
         self.kinds = kinds
 
     def fit(self, X: Any, y: Any = None, **params: Any) -> FakeSpotterPipeline:
-        """Fit all steps, and note what on.
+        """Fit all steps and note what they were fitted on.
 
         Parameters
         ----------
@@ -143,9 +143,9 @@ def make_fakespotter(
     backbone : str, torch.nn.Module or Backbone, default="dlib"
         The network to watch; see :func:`skfakespotter.load_backbone`.
     preset : {"paper", "recommended"}, default="paper"
-        See above.
+        Which of the two forms above to build.
     granularity : {"layer", "channel"}, default=None
-        One count per layer (the paper) or per channel (more accurate by far). None takes the
+        One count per layer (the paper) or per channel (much more accurate). None takes the
         preset's: "layer", or "channel" for "recommended".
     align : bool or FaceAligner, default=True
         Find the face in every picture and align it as the backbone was trained to see it;
@@ -155,12 +155,12 @@ def make_fakespotter(
     device : str, default="auto"
         Where the network, and the paper's classifier, run.
     cache : None, bool, "memory", path or CoverageCache, default=None
-        Remembers what the network said about each face, so that a search over classifiers
-        costs one pass; see :class:`NeuronCoverageTransformer`.
+        Where to keep the network's outputs for each face, so that a search over classifiers costs
+        one pass; see :class:`NeuronCoverageTransformer`.
     random_state : int, RandomState instance or None, default=None
         For the paper's classifier, or for copies and folds.
     kinds : str, default=None
-        Which fakes it is trained on, in words; said with every score.
+        Which fakes it is trained on, in words; every score repeats it.
 
     Returns
     -------

@@ -48,7 +48,7 @@ class NeuronCoverageTransformer(TransformerMixin, BaseEstimator):
 
     .. math:: MNC(l, t) = |\{n \in l : \delta(n, t) > \xi_l\}|
 
-    Labels play no part in either.
+    Neither uses labels.
 
     Parameters
     ----------
@@ -63,15 +63,15 @@ class NeuronCoverageTransformer(TransformerMixin, BaseEstimator):
     exclude : str, type or sequence of them, default=None
         Which of these not to watch.
     neuron : {"unit", "channel"}, default="unit"
-        What a neuron is: every unit of the feature map, or a channel with the mean of its
-        map as output (DeepXplore's reading).
+        Every unit of the feature map is a neuron, or every channel is one, with the mean of its
+        map as output (as in DeepXplore).
     tokens : {"all", "class", "patches", "mean"}, default="all"
-        Of layers whose output is one of tokens (n, tokens, width), as in vision transformers:
-        every token's units are neurons, those of the class token (the first), those of the
-        others, or their mean over all tokens. Layers that give maps or vectors do not mind.
+        For layers whose output holds tokens (n, tokens, width), as in vision transformers: which
+        units are neurons. Those of every token, of the class token (the first), of the other
+        tokens, or the mean over all tokens. Other layers ignore it.
     granularity : {"layer", "channel"}, default="layer"
-        One count per layer (the paper), or one per channel of every layer: the same
-        counts kept apart, from the same forward pass, and more accurate by far.
+        One count per layer (the paper), or one per channel of every layer. Counts per channel
+        take the same forward pass and are much more accurate.
     threshold : "mean", "channel-mean" or float, default="mean"
         The mean of equation 1, over the neurons of a layer; the same mean taken channel by
         channel, for networks in which a few channels have outputs far above the rest (the
@@ -89,28 +89,27 @@ class NeuronCoverageTransformer(TransformerMixin, BaseEstimator):
         ``"auto"`` takes CUDA, then MPS, then the CPU. Of several devices, such as
         ``["cuda:0", "cuda:1"]``, each gets a part of the batches.
     precision : {"float32", "tf32", "bfloat16", "float16"}, default="float32"
-        In which the network computes. Half precision is faster on hardware made for it, and
-        moves neurons near the threshold across it: ``docs/speed.md`` says how many.
+        Precision of the network. Half precision is faster on hardware that supports it, and a few
+        neurons near the threshold cross it (``docs/speed.md`` says how many).
     compile : "auto" or bool, default="auto"
         Fuse network and counting by ``torch.compile``. That takes tens of seconds per
-        process, so "auto" does it for 50,000 pictures or more. Where it is impossible (no
-        C++ compiler), a warning is given and the work goes on without. With a ``cache``
-        nothing is compiled.
+        process, so "auto" does it for 50,000 pictures or more. Without a C++ compiler it warns
+        and continues uncompiled. With a ``cache`` nothing is compiled.
     cache : None, bool, "memory", path or CoverageCache, default=None
-        Where to remember what the network said about each picture, so that further fits,
-        folds and candidates need no forward pass: True for the user's cache folder, a
-        folder, or the memory of this process. Results stay the same; see
+        Where to keep the network's outputs for each picture, so that further fits, folds and
+        candidates need no forward pass: True for the user's cache folder, a folder, or the memory
+        of this process. The results do not change; see
         :class:`CoverageCache`.
     single_pass : "auto" or bool, default="auto"
-        Whether ``fit_transform`` takes one forward pass instead of two: it keeps, in up to 1 GB
-        of memory, the outputs near the threshold, and counts from them. "auto" does so on a
-        single CPU; on a GPU two passes are faster, since nothing then waits for the device.
+        Take one forward pass in ``fit_transform`` instead of two: keep the outputs near the
+        threshold in up to 1 GB of memory and count from them. "auto" does so on a single CPU. On
+        a GPU two passes are faster, because nothing waits for the device.
         With a ``cache`` one pass is enough in any case.
     prefetch : int, default=None
         Processes that find faces ahead of the network, for face detectors that hold the
         interpreter lock; None: threads of this process.
     n_jobs : int, default=None
-        Processes that work side by side, through joblib. None: one, or what
+        Processes, through joblib. None: one, or what
         :func:`joblib.parallel_config` says, which may be a Dask cluster.
     verbose : int, default=0
         Above 0, show a progress bar with the time left.
@@ -132,12 +131,10 @@ class NeuronCoverageTransformer(TransformerMixin, BaseEstimator):
     backbone_fingerprint_ : str
         Of the backbone fitted on; ``transform`` refuses another one.
     crops_ : Cropping, (int, int) or None
-        How the training faces were cropped, or their size, where they were aligned faces of a
-        network that knows an alignment. ``transform`` refuses faces of another cropping, and
-        photographs in place of crops.
+        How the training faces were cropped, or their size, if they were aligned faces.
+        ``transform`` refuses faces of another cropping and photographs in place of crops.
     n_samples_seen_ : int
-        Training pictures that were counted in, over all calls of ``partial_fit`` and all
-        merged transformers.
+        Training pictures, over all calls of ``partial_fit`` and all merged transformers.
     input_size_ : (int, int)
         Height and width of the first training picture, which all are fitted to. Only when
         the backbone does not say which size it takes.
@@ -160,17 +157,17 @@ class NeuronCoverageTransformer(TransformerMixin, BaseEstimator):
 
     Notes
     -----
-    The thresholds are means of exact sums, so that neither the order of the pictures nor
-    their division into shards matters to them.
+    The thresholds are means of exact sums. They depend neither on the order of the pictures nor
+    on their division into shards.
 
-    A neuron's output is the value after the batch normalization that is applied directly to its
-    layer, if there is one, for every network.
+    If a batch normalization directly follows a layer, a neuron's output is the value after it,
+    for every network.
 
-    A picture without a face (``FaceAligner(on_missing="nan")``) has no part in the thresholds, and
-    a row of NaN in the output of ``transform``; a warning says which.
+    A picture without a face (``FaceAligner(on_missing="nan")``) does not enter the thresholds and
+    gets a row of NaN from ``transform``; a warning names it.
 
-    Counts depend on the batch size in the last bits of the activations: a few neurons at the
-    threshold change sides (``benchmarks/speed.py`` counts them).
+    The batch size changes the last bits of the activations, so a few neurons cross the threshold
+    (``benchmarks/speed.py`` counts them).
 
     References
     ----------
@@ -267,7 +264,8 @@ class NeuronCoverageTransformer(TransformerMixin, BaseEstimator):
     ) -> NeuronCoverageTransformer:
         """Make a fitted transformer from thresholds that were computed before.
 
-        It transforms, but does not go on fitting: the sums behind the thresholds are not known.
+        It can transform but not ``partial_fit``, because the sums behind the thresholds are
+        unknown.
 
         Parameters
         ----------
@@ -343,7 +341,7 @@ class NeuronCoverageTransformer(TransformerMixin, BaseEstimator):
         return self._learn(*self._begin(X, reset=True), None)
 
     def fit_transform(self, X: Any, y: Any = None) -> Any:
-        """Compute the thresholds and count; in one forward pass where ``single_pass`` says so.
+        """Compute the thresholds and count, in one forward pass if ``single_pass`` allows it.
 
         The counts are those of ``fit(X).transform(X)``, up to a few neurons at the threshold.
 
@@ -363,7 +361,7 @@ class NeuronCoverageTransformer(TransformerMixin, BaseEstimator):
         return self._learn(X, statistics, None)._count(X, statistics)
 
     def partial_fit(self, X: Any, y: Any = None) -> NeuronCoverageTransformer:
-        """Go on computing the thresholds, over the pictures seen before and these.
+        """Update the thresholds with more pictures.
 
         Parameters
         ----------

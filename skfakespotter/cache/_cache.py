@@ -1,4 +1,4 @@
-"""CoverageCache: remembers, picture by picture, what the network said about it."""
+"""CoverageCache: keeps the network's outputs for each picture."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ _ALL: weakref.WeakSet[CoverageCache] = weakref.WeakSet()
 class CoverageCache:
     """Statistics of pictures seen before, on disk or in memory.
 
-    A record depends on the pixels the network sees, the network's weights and the options
-    of the neurons, and on nothing else: no label, no path, no time, no other fold. See
-    ``docs/scale.md``. On disk it is readable by its user alone: a record tells whether a
-    photograph that somebody has was among those seen.
+    A record depends only on the pixels that the network sees, the network's weights and the
+    options of the neurons. It depends on no label, path, time or other fold. See
+    ``docs/scale.md``. On disk only its user can read it, because a record reveals whether the
+    cache has seen a given photograph.
 
     Parameters
     ----------
     folder : path, default=None
         Where to keep it; processes may share it. None: in the memory of this process.
     max_bytes : int, default=None
-        Bound, beyond which the oldest records go. None: 10 GB on disk, 1 GB in memory.
+        Size above which the oldest records are deleted. None: 10 GB on disk, 1 GB in memory.
 
     See Also
     --------
@@ -94,7 +94,7 @@ class CoverageCache:
         return found
 
     def clear(self) -> None:
-        """Forget everything and delete the files; nothing else in the folder is touched."""
+        """Delete all records and their files, and nothing else in the folder."""
         for group in self._all_groups():
             group.clear()
         self._groups.clear()

@@ -43,7 +43,7 @@ class FakeSpotterClassifier(ClassifierMixin, BaseEstimator):
     ----------
     hidden_layer_sizes : sequence of int, default=(512, 256, 128, 64)
         Widths of the layers before the last, which has one output per class. The paper
-        has five layers and is silent on widths: these are chosen by measurement.
+        has five layers and does not state widths; these were chosen by measurement.
     lr : float, default=1e-4
         Learning rate (the paper's).
     momentum : float, default=0.9
@@ -51,19 +51,19 @@ class FakeSpotterClassifier(ClassifierMixin, BaseEstimator):
     weight_decay : float, default=1e-6
         L2 penalty (the paper's "decay").
     max_epochs : int, default=40
-        Passes over the training data; the paper is silent, chosen by measurement.
+        Passes over the training data; not stated in the paper, chosen by measurement.
     batch_size : int, default=8
-        Vectors per step; the paper is silent, chosen by measurement. With the paper's
-        small learning rate it takes many steps to learn at all.
+        Vectors per step; not stated in the paper, chosen by measurement. The paper's small
+        learning rate needs many steps.
     device : str, default="auto"
         ``"auto"`` takes CUDA, then MPS, then the CPU.
     class_weight : dict, "balanced" or None, default=None
         How much a sample of each class counts in the loss; "balanced" lets all classes count
         the same in sum. It is multiplied with ``sample_weight``.
     early_stopping : bool, default=False
-        Hold a part of the training data back and stop when the loss on it no longer
-        falls; the best weights are kept. Where a class has a single sample, so that none
-        can be held back, a warning says so and all epochs are trained.
+        Hold part of the training data back, stop when the loss on it no longer falls, and keep
+        the best weights. If a class has a single sample, none can be held back: a warning says so
+        and all epochs are trained.
     validation_fraction : float, default=0.1
         Part held back by ``early_stopping``, between 0 and 1; at least one sample per class.
     n_iter_no_change : int, default=10
@@ -77,7 +77,7 @@ class FakeSpotterClassifier(ClassifierMixin, BaseEstimator):
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
-        Labels as given; fake stands last for labels 0 and 1.
+        Labels as given; with labels 0 and 1, fake comes last.
     net_ : skorch.NeuralNetClassifier
         The trained net.
     history_ : skorch.history.History
@@ -160,7 +160,7 @@ class FakeSpotterClassifier(ClassifierMixin, BaseEstimator):
         ----------
         X : array of shape (n_samples, n_features)
             Scaled coverage vectors. Under ``sklearn.config_context(array_api_dispatch=True)``
-            a Tensor is taken from where it is.
+            a Tensor stays on its device.
         y : array of shape (n_samples,)
             Labels, numbers or strings, of at least two classes.
         sample_weight : array of shape (n_samples,), default=None

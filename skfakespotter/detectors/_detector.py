@@ -23,12 +23,12 @@ FPR = 0.01  # promised on the worst source, unless another rate is chosen
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Detector:
-    r"""A detector that knows one family of fakes, and how far its word goes.
+    r"""A linear detector of one family of fakes, with calibration and limits.
 
     The score of a face is linear in the counts of its channels,
-    :math:`s = b + \sum_c w_c n_c`, so that it can be taken apart exactly, layer by layer and
-    place by place: see :func:`skfakespotter.explain`. What a score means is measured:
-    :attr:`calibration` holds the scores of photographs and fakes that were not trained on.
+    :math:`s = b + \sum_c w_c n_c`, so :func:`skfakespotter.explain` splits it exactly by layer
+    and place. :attr:`calibration` holds
+    the scores of photographs and fakes that were not trained on.
 
     Make one with :func:`skfakespotter.train_detector`, or take one that ships from
     :func:`skfakespotter.load_detector`.
@@ -53,7 +53,7 @@ class Detector:
     calibration : Calibration
         Scores of photographs, source by source, and of fakes.
     limits : Limits
-        Which faces it was measured on; about others it cannot say anything.
+        Which faces it was measured on; for others the verdict is "cannot say".
     baselines : Mapping of str to ndarray of shape (h, w), float32
         Expected evidence at each place of a layer's map, over real photographs: the zero
         line of explanations. Empty: zero.
@@ -166,7 +166,7 @@ class Detector:
         return self.decide(features.transform(X))
 
     def predict(self, X: Pictures, *, fpr: float = FPR) -> NDArray[np.int64]:
-        """Say which pictures resemble the family at the promised false-positive rate.
+        """Predict which pictures resemble the family at the promised false-positive rate.
 
         Parameters
         ----------

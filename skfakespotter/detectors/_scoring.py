@@ -32,14 +32,14 @@ def score_pictures(
     device: Device = "auto",
     verbose: int = 0,
 ) -> Sequence[ScoreRow]:
-    """Judge all faces of pictures by detectors; never makes a score up, never drops a picture.
+    """Judge all faces of pictures with detectors; every picture gets a row.
 
     Parameters
     ----------
     pictures : sequence of pictures, folders and clips, or path of one
         Pictures, see :func:`skfakespotter.images.check_images`. Folders are searched with
-        their subfolders. Of a clip a frame a second is looked at, twenty at most, and each is
-        a picture named ``clip.mp4#t=3.00``; :class:`skfakespotter.video.VideoScorer` judges
+        their subfolders. A clip yields one frame per second, twenty at most, and each is a
+        picture named ``clip.mp4#t=3.00``; :class:`skfakespotter.video.VideoScorer` judges
         clips as such.
     detectors : None, str, PathLike, Detector, classifier, or a sequence or dict of these, \
             default=None
@@ -51,10 +51,10 @@ def score_pictures(
         seven detectors at 1 % more than 1 % of photographs resemble one family or another:
         ``docs/detectors.md`` says how many.
     on_error : {"report", "raise"}, default="report"
-        What a picture that cannot be read does: a row that says why, or an ImageError.
+        For a picture that cannot be read: a row that says why, or an ImageError.
     out : str or PathLike, default=None
-        Write the rows to this file, ``.csv`` or ``.jsonl``, as they are made. A file that is
-        there already is gone on with: its pictures are not scored again. Pictures must be
+        Write the rows to this file, ``.csv`` or ``.jsonl``, as they are made. An existing file is
+        continued: its pictures are not scored again. Pictures must be
         paths.
     device : str, default="auto"
         Where networks compute.

@@ -26,7 +26,7 @@ CHUNK = 16  # pictures per parallel task
 
 @dataclass(frozen=True)
 class FaceRecord:
-    """What was found in one picture.
+    """Faces of one picture.
 
     Attributes
     ----------
@@ -37,8 +37,8 @@ class FaceRecord:
     status : {"found", "missing", "unreadable"}
         Whether the picture has a face, has none, or cannot be read.
     faces : tuple of Face
-        All of them, main face first. Any of them can be cropped by
-        :func:`skfakespotter.faces.crop_face`; :class:`FaceAligner` takes the first.
+        All faces, main face first. :func:`skfakespotter.faces.crop_face` crops any of them;
+        :class:`FaceAligner` takes the first.
     reason : str or None
         Why the picture cannot be read.
     """
@@ -75,9 +75,9 @@ class FaceAligner(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None): 
     """Find the face in every picture, turn it upright and crop it.
 
     A face detector finds the face and five landmarks, and the picture is rotated, scaled and
-    cropped so that these lie where the network was trained to see them. The picture is
-    searched small first, and larger only where no face is found for sure. Of several faces
-    the main one is taken, by area times confidence; :meth:`locate` returns them all.
+    cropped so that these lie where the network was trained to see them. The search starts on a
+    small copy of the picture and continues on larger ones until a face is certain. Of several
+    faces it takes the one with the largest area times confidence; :meth:`locate` returns all.
 
     Parameters
     ----------
@@ -100,13 +100,13 @@ class FaceAligner(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None): 
         a row of NaN. :meth:`locate` tells beforehand which pictures these are.
     lazy : bool, default=False
         Let ``transform`` return a list of :class:`LazyFace`, whose faces are found and
-        cropped when a later step needs their pixels. So memory holds a few batches and not all
-        faces, and they are found while the network computes.
+        cropped when a later step needs their pixels. Memory then holds a few batches instead of
+        all faces, and faces are found while the network computes.
     device : str or torch.device, default="auto"
         Where CenterFace runs: "auto" takes a GPU where there is one. With ``lazy=True`` it is
         the device of the later step.
     n_jobs : int, default=None
-        Processes that work side by side, through joblib. None: one, or what
+        Processes, through joblib. None: one, or what
         :func:`joblib.parallel_config` says. With ``lazy=True`` nothing is found here; see
         ``prefetch`` of :class:`NeuronCoverageTransformer`.
     verbose : int, default=0
@@ -224,7 +224,7 @@ class FaceAligner(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None): 
         return aligned
 
     def locate(self, X: Pictures) -> list[FaceRecord]:
-        """Find the faces without cropping them; never fails because of one picture.
+        """Find the faces without cropping them; one bad picture does not raise an error.
 
         Parameters
         ----------

@@ -1,6 +1,6 @@
-"""Leakage: does the data leak the label? What tells real from fake besides the face.
+"""Auditing: find what predicts the label besides the face.
 
-Every fact is turned into one figure, the AUC with which it alone tells the label.
+Every fact becomes one figure: the AUC with which it alone predicts the label.
 """
 
 from __future__ import annotations
@@ -53,29 +53,29 @@ def audit(
     cue_auc: float = 0.9,
     random_state: RandomState = 0,
 ) -> AuditReport:
-    """Find whether a data set tells real from fake by anything but the face.
+    """Find facts besides the face that predict the label.
 
     Each fact alone predicts the label, and its AUC is the finding. Facts about files
     (format, mode, quantization tables, chroma subsampling, metadata, EXIF) and geometry
-    (width and height, face scale) have nothing to do with synthesis. They are a leak from
-    ``leak_auc`` on, and a warning below it when chance does not explain them. Facts about
-    content (bytes per pixel, 8 x 8 block grid, cheap cues) are partly the traces that a
-    detector is right to use, and two honest sets may differ in them: they are a warning from
-    ``leak_auc`` on, and a leak only from ``cue_auc`` on.
+    (width and height, face scale) are unrelated to synthesis. They are a leak at ``leak_auc`` or
+    more, and a warning below it if chance does not explain them. Facts about
+    content (bytes per pixel, 8 x 8 block grid, cheap cues) are partly traces that a detector may
+    use, and two sound sets may differ in them. They are a warning at ``leak_auc`` or more, and a
+    leak only at ``cue_auc`` or more.
 
     Parameters
     ----------
     X : sequence of n pictures
-        See :func:`skfakespotter.images.check_images`. Pass paths: of pictures in memory the
-        files cannot be checked, and the report says so.
+        See :func:`skfakespotter.images.check_images`. Pass paths: the files of pictures in memory
+        cannot be checked, and the report says so.
     y : array-like of shape (n,)
         Labels, two classes.
     groups : array-like of shape (n,), default=None
         What belongs together: the photo behind an edited copy (file stem), the person, the
         video. A group may hold both classes. None: every picture is its own group.
     splits : array-like of shape (n,), default=None
-        The side each picture stands on ("train", "test", or a fold's number), to be checked
-        for copies and groups that stand on more than one.
+        The side of each picture ("train", "test", or a fold's number). The audit checks for
+        copies and groups on more than one side.
     faces : callable or sequence of length n, default=None
         For face scale: per picture a box (left, top, right, bottom) in pixels, an object with
         such a ``box``, or None without a face; or what returns these for ``X``, such as
@@ -113,14 +113,14 @@ def audit(
 
     Two pictures are near-duplicates when their perceptual hashes (signs of the 16 x 16 lowest
     frequencies of the cosine transform) differ in at most 32 of 256 bits. A cropped or strongly
-    edited copy escapes it. Copies of one group are expected. Copies that stand in different
-    groups but both classes, or on two sides of a split, are a leak when they concern one picture
+    edited copy goes unnoticed. Copies of one group are expected. Copies in different groups but
+    both classes, or on two sides of a split, are a leak when they concern one picture
     in a hundred, else a warning. Their AUC is that of copying the label of the copies: below 0.5
     where these carry the other one.
 
-    Pixels keep what files do not tell. The block grid shows an unscaled JPEG past inside another
-    format; other pasts (a resampler, a JPEG before a reduction) may go unseen, and "no leak
-    found" is not "no leak".
+    The block grid shows that a picture was once an unscaled JPEG. Other traces of earlier
+    processing (a resampler, a JPEG before a reduction) may go unseen, so "no leak found" does not
+    mean "no leak".
 
     Examples
     --------

@@ -44,21 +44,20 @@ PIECE = 1024  # faces that the detector gets at a time, so that memory does not 
 class VideoScorer(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     """Judge clips with a detector of fake face pictures, or of fake tracks.
 
-    Frames are sampled, faces found in them and followed through the clip, and the detector
-    scores each aligned face, or with ``window`` each run of consecutive faces of one person.
-    A track's score is an aggregate of these, a clip's the score of its most fake track: one
-    manipulated person makes a manipulated clip. A clip in which no face is found, or that
-    cannot be read, gets no score.
+    It samples frames, finds faces and follows them through the clip. The detector scores each
+    aligned face, or with ``window`` each run of consecutive faces of one person. A track's score
+    aggregates these, and a clip's score is that of its most fake track, because one manipulated
+    person is enough. A clip without a face, or one that cannot be read, gets no score.
 
     Parameters
     ----------
     estimator : classifier
         Detector of two classes with ``predict_proba``. A Pipeline that begins with a
-        :class:`~skfakespotter.FaceAligner` is taken apart: that aligner crops the faces
-        of the frames, and the other steps get the crops. Anything else gets the crops of
-        ``FaceAligner()``: a list of arrays (150, 150, 3). A detector that was trained on
-        pictures stays as it is inside :class:`sklearn.frozen.FrozenEstimator`, and then
-        scores clips without ``fit``; any other is trained anew by ``fit``.
+        :class:`~skfakespotter.FaceAligner` is split: that aligner crops the faces of the frames,
+        and the other steps get the crops. Any other detector gets the crops of ``FaceAligner()``:
+        a list of arrays (150, 150, 3). Wrap a detector that was trained on pictures in
+        :class:`sklearn.frozen.FrozenEstimator` to score clips without ``fit``; ``fit`` trains any
+        other detector again.
     every : int or float, default=10
         Sampling of the frames: an int is a number of frames, a float is seconds.
     burst : int, default=1
@@ -70,7 +69,7 @@ class VideoScorer(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         consecutive faces of one person, as :class:`CoverageOverTime` does; a longer track is
         cut into windows of nearly equal length.
     smoothing : int, "track" or None, default=None
-        How crops are kept from jumping with the landmarks. An odd int averages the landmarks
+        How to keep crops from jumping with the landmarks. An odd int averages the landmarks
         over so many consecutive faces, "track" over all, so that a track is cut out by one
         transform. That decodes each clip twice. None crops each frame as a picture.
     aggregate : {"mean", "median", "max", "top-k"}, default="mean"
@@ -79,8 +78,8 @@ class VideoScorer(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     top_k : int, default=5
         For ``aggregate="top-k"``.
     min_faces : int, default=3
-        Tracks of fewer faces do not decide on a clip, for many are false finds; only where
-        a clip has no longer track do they count. Windows of fewer faces are not scored.
+        Tracks of fewer faces are often false detections, so they decide on a clip only if it has
+        no longer track. Windows of fewer faces are not scored.
     compressions : sequence of int, default=None
         H.264 rate factors: ``fit`` also trains on each clip as it looks after it was encoded
         again at each of these, unless no face is found in it then; see
@@ -95,8 +94,8 @@ class VideoScorer(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         nothing. It holds pictures of people. None keeps them for the length of a call, in
         the system's folder for temporary files.
     n_jobs : int, default=None
-        Clips that are decoded and searched side by side, through joblib. The detector runs
-        in the calling process.
+        Processes that decode and search clips, through joblib. The detector runs in the calling
+        process.
     verbose : int, default=0
         Above 0, show a progress bar with the time left.
 
@@ -127,8 +126,8 @@ class VideoScorer(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     mapped into memory. What the detector makes of them in ``fit`` does grow: 15 kB a face for
     the coverage of each of dlib's channels.
 
-    Clips cut from one recording, or an original and its fakes, belong on one side of a
-    split: pass ``groups`` to the splitter, one label a clip.
+    Clips cut from one recording, or an original and its fakes, belong on one side of a split:
+    pass ``groups`` to the splitter, one value per clip.
 
     Examples
     --------
@@ -242,7 +241,7 @@ class VideoScorer(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         return self
 
     def score_clips(self, X: Iterable) -> list[ClipScore]:
-        """Score clips and keep all that the verdicts rest on; never fails because of one clip.
+        """Score clips and keep the evidence; one bad clip does not raise an error.
 
         Parameters
         ----------
