@@ -1,4 +1,4 @@
-"""Backbone: a network to watch, and what one must know to feed it."""
+"""Backbone: a network to watch, with its input format."""
 
 from __future__ import annotations
 
@@ -44,8 +44,7 @@ class WeightsError(ValueError):
 class Backbone:
     """A face-recognition network with its input format.
 
-    It holds facts only and never changes. The copies that run on a device are made, and
-    kept, by the transformer.
+    It is immutable. The transformer makes and keeps the copies that run on a device.
 
     Parameters
     ----------
@@ -75,8 +74,8 @@ class Backbone:
     Attributes
     ----------
     fingerprint : str
-        SHA-256 over the input format, the layers and the weights, in hexadecimal. Two
-        backbones with one fingerprint give one result.
+        SHA-256 over the input format, the layers and the weights, in hexadecimal. Backbones with
+        equal fingerprints give equal results.
 
     Raises
     ------
@@ -85,8 +84,8 @@ class Backbone:
 
     Notes
     -----
-    The output of a neuron is the value after the batch normalization that is applied
-    directly to its layer, if there is one, for every network.
+    If a batch normalization directly follows a layer, a neuron's output is the value after it,
+    for every network.
 
     Examples
     --------

@@ -44,9 +44,9 @@ def register_backbone(
 ) -> None:
     """Make a backbone available by name.
 
-    A name, unlike a module, keeps clones, pickles and cache keys small and stable. In a
-    worker process the registering module must be imported too; where that is a burden,
-    use ``backbone="package.module:factory"``, which needs no registration.
+    A name, unlike a module, keeps clones, pickles and cache keys small and stable. A worker
+    process must import the registering module too. ``backbone="package.module:factory"`` needs no
+    registration.
 
     Parameters
     ----------
@@ -58,8 +58,8 @@ def register_backbone(
     takes_arrays : bool, default=False
         True when the network takes arrays of numbers (n, n_features), not pictures.
     path : path, default=None
-        The file that the factory reads, if it is always one and the same: where its content
-        has changed, the backbone is loaded again.
+        The file that the factory reads, if it always reads the same file. The backbone is loaded
+        again when the content changes.
     overwrite : bool, default=False
         Replace a backbone of the same name; otherwise that is an error.
 

@@ -88,8 +88,8 @@ def onnx_backbone(
     input_size : (int, int), default=None
         Height and width; None takes what the file says.
     mean, scale : float or sequence of 3 floats, default=127.5
-        The network sees ``(pixels - mean) / scale``. Files that do that themselves (a Sub
-        and a Mul among the first nodes) want 0 and 1.
+        The network sees ``(pixels - mean) / scale``. Use 0 and 1 for files that scale pixels
+        themselves (a Sub and a Mul among the first nodes).
     channel_order : "RGB" or "BGR", default="RGB"
         Order in which the network takes the channels.
     template : str, default="arcface"
@@ -112,8 +112,8 @@ def onnx_backbone(
 
     Notes
     -----
-    Exporters fold a batch norm into the convolution before it; then the value that the batch
-    norm gives is what is monitored, as in the other backbones. The descriptor is the
+    Exporters fold a batch normalization into the convolution before it, so its output is
+    monitored, as in the other backbones. The descriptor is the
     graph's first output.
     """
     network = OnnxNetwork(path)

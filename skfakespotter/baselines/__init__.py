@@ -1,4 +1,4 @@
-"""What coverage is compared with: other people's detectors, each as a Pipeline on pictures.
+"""Baselines: detectors from the literature, each as a Pipeline on pictures.
 
 ``BASELINES`` maps a name to a function that takes ``random_state`` and returns an unfitted
 Pipeline; :func:`make_baseline` calls it. All of them have ``predict_proba``. What needs torch

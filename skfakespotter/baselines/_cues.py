@@ -1,7 +1,7 @@
-"""Cheap cues: what tells real from fake without looking at the face.
+"""Cheap cues: predict the label without looking at the face.
 
-The baseline that every result stands beside. A detector that does not beat it has
-measured the source of the pictures (camera, crop, encoder), not the synthesis.
+Compare every result with this baseline. A detector that does not beat it has measured the source
+of the pictures (camera, crop, encoder), not the synthesis.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ CUE_NAMES = (
 
 
 class CheapCues(PictureFeatures):
-    """Describe a picture by 23 numbers that know nothing about faces.
+    """Describe a picture by 23 numbers that do not depend on the face.
 
-    Bytes per pixel, width, height, the mean of each color channel, the sharpness and the
-    power spectrum in sixteen bands: what a pair of data sets from two sources differs in even
-    when every picture is real (FFHQ against LFW, all real, reaches an AUC of 0.97 on such
-    cues [1]_). A published detector can be no better than this and still look good, so each
-    figure of this package stands beside :func:`cheap_cue_baseline`.
+    Bytes per pixel, width, height, the mean of each color channel, the sharpness and the power
+    spectrum in sixteen bands. Data sets from two sources differ in these even when every picture
+    is real: FFHQ against LFW, all real, reaches an AUC of 0.97 on such cues [1]_. A published
+    detector may look good without being better, so compare each figure with
+    :func:`cheap_cue_baseline`.
 
     The transformer holds no state: ``transform`` works without ``fit``.
 
@@ -47,25 +47,25 @@ class CheapCues(PictureFeatures):
     file_size : bool, default=True
         Where bytes per pixel come from. True: the file's length when the picture is a path,
         metadata included; a picture in memory has no file, and gets the length of its JPEG
-        encoding at quality 90, 4:2:0. False: that JPEG encoding for every picture, so that
-        files and pictures in memory can stand in one table.
+        encoding at quality 90, 4:2:0. False: that JPEG encoding for every picture, so that files
+        and pictures in memory are comparable.
 
     See Also
     --------
     cheap_cue_baseline : These cues, scaled, and a logistic regression.
-    skfakespotter.leakage.audit : Which facts about the files tell the label.
+    skfakespotter.leakage.audit : Which facts about the files predict the label.
 
     Notes
     -----
-    All cues are taken on the picture's own pixels, never on a resized copy, for resizing
-    erases what is measured. Sharpness is the natural logarithm of one plus the variance of
+    All cues are measured on the original pixels, because resizing erases them.
+    Sharpness is the natural logarithm of one plus the variance of
     the Laplacian of the luminance (0 to 255). The spectrum is the natural logarithm of the
     mean squared magnitude of the Fourier transform of the luminance, its mean removed,
     divided by the number of pixels, over rings of 1/32 cycle per pixel; the corners beyond
     0.5 cycles per pixel belong to the last ring, and a ring without a frequency (pictures
     under 32 pixels) has no power. A Hann window comes first: without it the jump between
     opposite borders covers the high frequencies. Synthesis itself leaves traces in the
-    spectrum [2]_, so a score above 0.5 is not yet a fault of the data.
+    spectrum [2]_, so a score above 0.5 alone does not disqualify the data.
 
     References
     ----------

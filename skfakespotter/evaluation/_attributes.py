@@ -1,4 +1,4 @@
-"""Attributes: light, sharpness and pose of a picture; nothing about the person."""
+"""Attributes: size, light, sharpness and pose of a face, and nothing about the person."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from skfakespotter.images import check_images
 
 
 def picture_attributes(X: Pictures, records: Sequence[Any] | None = None) -> dict[str, NDArray]:
-    """Measure what errors of a detector may depend on, for ``detection_report(by=...)``.
+    """Measure properties of pictures for ``detection_report(by=...)``.
 
     Parameters
     ----------

@@ -41,9 +41,9 @@ class Difference(NamedTuple):
     difference, low, high : float
         Figure of ``a`` minus that of ``b``, and the ends of its interval.
     p_value : float
-        Two-sided, of no difference; of this comparison alone.
+        Two-sided p-value of no difference, for this comparison alone.
     p_adjusted : float
-        The same for all comparisons together, by Holm's method.
+        The p-value corrected for all comparisons by Holm's method.
     """
 
     a: str
@@ -88,8 +88,8 @@ class ComparisonResult(Result):
     """Detectors compared on the same items; what :func:`compare` returns.
 
     ``to_frame()`` and ``to_csv(path)`` have the predictions, one row an item and detector:
-    item, label, group, detector, fold, score; whoever has them can analyze without this
-    package. ``differences`` has the pairs, ``reports`` all figures, ``plot()`` draws the figure
+    item, label, group, detector, fold, score. Others can analyze them without this package.
+    ``differences`` has the pairs, ``reports`` all figures, ``plot()`` draws the figure
     of each detector with its interval, and ``str`` is a table in words.
 
     Parameters
@@ -193,9 +193,9 @@ def compare(
 ) -> ComparisonResult:
     """Compare detectors on the same items: figures, differences, paired tests.
 
-    Every detector is fitted on the same folds and asked about the same held-out items; first
-    steps that are equal (finding faces, one network) run once. Differences are tested pair by
-    pair on the same items, and the p-values corrected for their number.
+    Every detector is fitted on the same folds and scored on the same held-out items. Equal first
+    steps (finding faces, one network) run once. Differences are tested pair by pair on the same
+    items, with p-values corrected for the number of pairs.
 
     Parameters
     ----------
@@ -243,8 +243,9 @@ def compare(
 
     Notes
     -----
-    The test knows how the items vary, not how the training sets do: that one detector leads
-    on other training data is more than it says. Intervals are of one pair alone.
+    The test accounts for the variation between items, not between training sets: it does not tell
+    whether a detector leads on other training data. Intervals are not corrected for the number of
+    pairs.
 
     References
     ----------

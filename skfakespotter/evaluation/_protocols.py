@@ -1,9 +1,8 @@
-"""Protocols: who is trained on what and tested on what, with groups kept apart.
+"""Protocols: train on some items and test on others, without splitting a group.
 
 Every protocol takes any scikit-learn classifier, or a Pipeline that ends in one, and fits
 clones of it. Scores are P(fake) from ``predict_proba``, or else ``decision_function``.
-A group is what must not stand on both sides of a split: a photograph and its edited
-copies, a person, a video.
+A group must stay on one side of a split: a photograph and its edited copies, a person, a video.
 """
 
 from __future__ import annotations
@@ -52,7 +51,7 @@ def within_pair(
     random_state: int = 0,
     n_jobs: int | None = None,
 ) -> WithinPairResult:
-    """Cross-validate a detector on one pair, real against fake, groups kept apart.
+    """Cross-validate a detector on one pair, real against fake, without splitting a group.
 
     Parameters
     ----------
@@ -137,9 +136,9 @@ def cross_generator(
     Off the diagonal the detector is fitted on all of the training set and tested on all of
     the other, unless they share groups (edits of the same photographs). Then the other set
     is tested fold by fold, as on the diagonal, and training items whose group occurs in
-    the fold under test are left out. Groups are compared by value across the sets, so that
-    "00017" is one photograph wherever it stands: give unrelated sets group names of their
-    own, such as ``"pggan/00017"``, or no groups.
+    the fold under test are left out. Two sets share a group when they use the same name for it.
+    Give the groups of unrelated sets different names, such as ``"pggan/00017"``, or pass no
+    groups.
 
     Parameters
     ----------
@@ -169,8 +168,8 @@ def cross_generator(
     Raises
     ------
     ValueError
-        For fewer than two sets, labels that differ, or a training set of which no items
-        of both classes are left.
+        For fewer than two sets, labels that differ, or a training set that is left without one of
+        the classes.
 
     Examples
     --------
@@ -267,7 +266,7 @@ def detection_learning_curve(
     random_state: int = 0,
     n_jobs: int | None = None,
 ) -> LearningCurveResult:
-    """Measure AUC against the number of training items, groups kept apart.
+    """Measure AUC against the number of training items, without splitting a group.
 
     In each fold the training side is shuffled once, classes interleaved in its own
     proportion, and a detector is fitted on the first items, so that smaller training sets

@@ -1,4 +1,4 @@
-"""Robustness: how a detector's score falls as pictures are attacked, attack by attack."""
+"""Robustness: scores of a detector on attacked pictures."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ def robustness_curve(
 ) -> RobustnessCurve | dict[Any, RobustnessCurve]:
     """Score one fitted detector on pictures and on the same pictures attacked.
 
-    The estimator is not fitted again. Perturbed pictures are held a batch at a time.
+    The estimator is not fitted again. Memory holds one batch of perturbed pictures.
 
     Parameters
     ----------
     estimator : fitted classifier, or dict of them
-        Takes pictures; two classes. Detectors by name are asked about the same perturbed
+        Takes pictures; two classes. Detectors in a dict are scored on the same perturbed
         pictures; steps that they share (the same fitted object, or an equal one that learns
         nothing, such as :class:`~skfakespotter.FaceAligner`) run once.
     X : sequence of pictures, ndarray of shape (n, h, w, 3) or Tensor of shape (n, 3, h, w)
@@ -94,14 +94,14 @@ def robustness_curve(
     ------
     ImageError
         When a picture cannot be used, before or after the attack (for example because no face
-        is found any more). It names the picture and the attack. Strong attacks hide a face now
-        and then: ``FaceAligner(on_missing="center")`` scores such pictures too.
+        is found any more). It names the picture and the attack. Strong attacks sometimes hide a
+        face: ``FaceAligner(on_missing="center")`` scores such pictures too.
     ValueError
         When labels, classes of the estimator, ``pos_label`` or ``scoring`` do not fit.
 
     See Also
     --------
-    robustness_cross_val : The same out of fold, when there is no separate test set.
+    robustness_cross_val : Scores out of fold, without a separate test set.
 
     References
     ----------
@@ -187,8 +187,8 @@ def robustness_cross_val(
     pos_label : label, default=None
         The label of fakes.
     n_attacked : int, default=None
-        Attack so many pictures, half real and half fake, drawn by ``random_state``; the others
-        are trained on and scored as they are. None attacks all.
+        Attack this many pictures, half real and half fake, drawn with ``random_state``. The
+        others are only trained on and scored without an attack. None attacks all.
     n_bootstraps : int, default=0
         Resamples for intervals.
     random_state : int, default=0
@@ -210,7 +210,7 @@ def robustness_cross_val(
     ImageError
         When a picture cannot be used.
     ValueError
-        When a picture is held out never or twice, or as in :func:`robustness_curve`.
+        When a picture is never held out or held out twice, or as in :func:`robustness_curve`.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Stability: how much a detector's word on one picture depends on what the picture went through."""
+"""Stability: how much attacks change a detector's verdict on one picture."""
 
 from __future__ import annotations
 
@@ -53,14 +53,14 @@ class StabilityResult(Result):
 
     @property
     def changes(self) -> list[tuple[str, Any]]:
-        """Attacks under which the verdict is the other one."""
+        """Attacks that reverse the verdict."""
         other = (self.scores >= self.threshold) != self.called_fake
         other &= ~np.isnan(self.scores)
         return [attack for attack, changed in zip(self.attacks, other, strict=True) if changed]
 
     @property
     def share_kept(self) -> float:
-        """Share of the attacks that could be scored under which the verdict stays."""
+        """Share of the scored attacks that keep the verdict."""
         n_scored = int(np.sum(~np.isnan(self.scores)))
         return 1 - len(self.changes) / n_scored if n_scored else float("nan")
 
@@ -126,9 +126,9 @@ def stability(
     pos_label: Any = None,
     random_state: int = 0,
 ) -> StabilityResult:
-    """Score one picture as it came and after all that may happen to it on its way.
+    """Score one picture and its attacked copies.
 
-    A verdict that compression at quality 70 turns around is a weak one, whatever its score.
+    Do not trust a verdict that compression at quality 70 reverses, whatever its score.
 
     Parameters
     ----------

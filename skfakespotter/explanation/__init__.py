@@ -1,4 +1,4 @@
-"""Explanation: which layers, channels and places of a face speak for fake."""
+"""Explanation: evidence for fake by layer and by place in the face."""
 
 from skfakespotter.explanation._evidence import layer_evidence, spread
 from skfakespotter.explanation._explain import Explanation, explain

@@ -1,4 +1,4 @@
-"""explain: which layers, channels and places of a face speak for fake, and by how much."""
+"""explain: evidence for fake by layer and by place in the face."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ GRID = 75  # rows and columns of the map: a place is two pixels of dlib's crop
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
-    """A score, taken apart; what :func:`explain` returns.
+    """The parts of a score; what :func:`explain` returns.
 
     ``map.sum() + remainder == score``, to rounding, for every detector with a linear score.
 
@@ -41,8 +41,7 @@ class Explanation:
         Evidence of the places of each layer at its own resolution.
     exact : bool
         False for an RBF SVC: then all parts are those of its first-order expansion about
-        this face. They add up to the score all the same, but say only what a small change
-        of the counts would do.
+        this face. They still add up to the score, but only describe small changes of the counts.
     crop : ndarray of shape (h, w, 3), uint8
         The aligned face that was looked at.
     box : (float, float, float, float) or None
@@ -76,13 +75,12 @@ class Explanation:
 
 
 def explain(detector: Any, picture: Picture, *, face: int = 0, flip: bool = False) -> Explanation:
-    """Take the score of a face apart: by layer, and by place.
+    """Split the score of a face by layer and by place.
 
     A score that is linear in counts of neurons is a sum over neurons, and every neuron of a
-    feature map has a place. So the map is no heuristic: it adds up to the score, without a
-    gradient and without an approximation. Averaged over many fakes of a family it shows what
-    the detector looks at; how far the map of one picture can be trusted has been measured,
-    see ``docs/detectors.md``.
+    feature map has a place. The map therefore adds up to the score, without a gradient and
+    without an approximation. The average over many fakes of a family shows what the detector
+    looks at. ``docs/detectors.md`` says how far you can trust the map of one picture.
 
     Parameters
     ----------
@@ -109,7 +107,7 @@ def explain(detector: Any, picture: Picture, *, face: int = 0, flip: bool = Fals
     ImageError
         When the picture cannot be read, or has no such face.
     TypeError
-        When the score of the detector cannot be taken apart.
+        When the score of the detector cannot be split.
 
     References
     ----------

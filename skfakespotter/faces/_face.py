@@ -1,4 +1,4 @@
-"""Face: one face of a picture, and what its landmarks tell about it."""
+"""Face: one face of a picture, with its pose and size."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class Face:
     box : (float, float, float, float)
         Left, top, right, bottom in pixels of the picture; parts may lie outside it.
     landmarks : tuple of 5 (float, float)
-        x, y in pixels, the center of the upper left pixel being (0, 0). Which points they are
-        is told by ``scheme``.
+        x, y in pixels, the center of the upper left pixel being (0, 0). ``scheme`` says which
+        points they are.
     score : float
         The face detector's confidence. "dlib": a margin, whose threshold is 0.
         "centerface": from 0 to 1, its threshold is 0.5.

@@ -1,4 +1,4 @@
-"""Augmentation: training on pictures and on perturbed copies of them."""
+"""Augmentation: train on pictures and on perturbed copies of them."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ def augment(
     """Append perturbed copies of the pictures.
 
     Each picture gets ``n_copies`` different perturbations, drawn with equal chances from all
-    attacks and intensities, whatever its class. A copy belongs to the group of its picture:
-    split by ``groups``, or a copy of a training picture ends up among the test pictures.
+    attacks and intensities, whatever its class. A copy belongs to the group of its picture. Split
+    by ``groups``; otherwise copies of training pictures end up among the test pictures.
     Inside cross-validation use :class:`AugmentedClassifier`.
 
     Parameters
@@ -119,14 +119,14 @@ def augment(
 class AugmentedClassifier(Delegate):
     """Classifier trained on the pictures and on perturbed copies of them.
 
-    As the last step of a Pipeline it stands behind ``FaceAligner(lazy=True)``: the pictures
-    are perturbed before their faces are found, as an attacker would do it, and a copy in
-    which no face is found any more is cropped at its center.
+    Use it as the last step of a Pipeline behind ``FaceAligner(lazy=True)``. Pictures are then
+    perturbed before their faces are found, as an attacker would do, and a copy without a detected
+    face is cropped at its center.
 
     The copies are made inside ``fit``, from the pictures that ``fit`` is given: in
     ``cross_val_score`` and ``GridSearchCV`` no copy of a test picture is trained on. (A search
     inside ``estimator`` would split copies from their originals: put the search outside.)
-    Prediction uses the pictures as they come.
+    Prediction does not perturb pictures.
 
     Parameters
     ----------
@@ -150,7 +150,7 @@ class AugmentedClassifier(Delegate):
 
     See Also
     --------
-    augment : The same for arrays of pictures, outside an estimator.
+    augment : Makes the copies outside an estimator.
 
     Notes
     -----
@@ -214,8 +214,8 @@ class AugmentedClassifier(Delegate):
         Raises
         ------
         ImageError
-            When a picture, or a copy of it, cannot be used. A strong perturbation hides a face
-            now and then: ``FaceAligner(on_missing="center")`` trains on such copies too.
+            When a picture, or a copy of it, cannot be used. A strong perturbation sometimes hides
+            a face: ``FaceAligner(on_missing="center")`` trains on such copies too.
         """
         with self.augmented(X, y, groups) as (X_all, y_all, groups_all):
             told = dict.fromkeys(takes_groups(self.estimator), groups_all)
@@ -298,7 +298,7 @@ def _perturbed_copies(
 
 
 def refound(face: LazyFace, copy: Any) -> LazyFace:
-    """Let the face be found in a copy; where it is lost, the middle is trained on.
+    """Find the face in a copy; if it is lost, take the middle of the copy.
 
     Parameters
     ----------

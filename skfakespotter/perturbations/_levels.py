@@ -67,7 +67,7 @@ def paper_attacks(*, combined: bool = False, random_state: int = 0) -> dict[str,
     noise    :class:`GaussianNoise`           0.0005, 0.001, 0.002, 0.005, .01 variance
     ======== ================================ ================================ ===========
 
-    With its 3x3 kernel the blur saturates: beyond sigma 2 little is left to lose.
+    With its 3x3 kernel the blur saturates near sigma 2.
 
     Parameters
     ----------
@@ -103,7 +103,7 @@ def paper_attacks(*, combined: bool = False, random_state: int = 0) -> dict[str,
 
 
 def sharing_attacks(*, random_state: int = 0) -> dict[str, Levels]:
-    """Return what happens to pictures that are shared today, at five intensities, weak to strong.
+    """Return attacks that imitate sharing a picture online, at five intensities, weak to strong.
 
     ========== ============================================== ============================ =========
     attack     transformer                                    intensities                  unit
@@ -153,7 +153,7 @@ def _grids(attacks: Mapping[str, tuple[Any, tuple]], random_state: int) -> dict[
 def check_attacks(
     attacks: Mapping[str, Sequence] | None, random_state: int = 0
 ) -> dict[str, Levels]:
-    """Bring what a user calls attacks into one form.
+    """Convert attacks to one form.
 
     Parameters
     ----------

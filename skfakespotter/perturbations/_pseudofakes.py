@@ -1,4 +1,4 @@
-"""Pseudo-fakes: learning to spot fakes without having any."""
+"""Pseudo-fakes: learn to spot fakes without having any."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ from skfakespotter.perturbations._simulators import UpsamplingSimulator
 class PseudoFakes(Delegate):
     """Classifier trained on photographs and on fakes that a simulator makes out of them.
 
-    ``fit(X)`` with photographs alone is enough: no fake is needed. Given fakes are trained on
-    as well. The simulator learns from the photographs that ``fit`` is given, so that in
-    cross-validation it never sees a test picture.
+    ``fit(X)`` needs photographs only. If you pass fakes, it trains on them too. The simulator
+    learns from the photographs that ``fit`` gets, so in cross-validation it does not see test
+    pictures.
 
     Parameters
     ----------
@@ -66,8 +66,8 @@ class PseudoFakes(Delegate):
 
     Notes
     -----
-    A detector learns what the simulator does, and real fakes are spotted as far as they do the
-    same: upsampling is in the networks that make whole faces, seams are in face swaps.
+    A detector learns what the simulator does, so it spots real fakes only as far as they show the
+    same traces. Networks that make whole faces upsample; face swaps have seams.
     While ``fit`` runs, the fakes are PNG files in a folder of :mod:`tempfile`; when ``X`` is one
     array they are kept in memory.
 

@@ -1,4 +1,4 @@
-"""Simulators: training fakes made out of real photographs.
+"""Simulators: make training fakes from real photographs.
 
 A simulator is a transformer of pictures: ``fit`` looks at real photographs, ``transform`` makes
 a fake out of each. See :class:`PseudoFakes`, which trains with them.
@@ -56,8 +56,8 @@ class UpsamplingSimulator(Perturbation):
         How often they are halved and doubled.
     jitter : float, default=0.1
         Every picture gets kernels of its own: each weight changes by a normal number of this
-        share of the kernel's root mean square, gray staying gray. It stands for the many
-        generators that one does not have.
+        share of the kernel's root mean square, gray staying gray. The variation imitates unknown
+        generators.
     random_state : int, RandomState instance or None, default=None
         Draws patches and changes. With an int, a picture's change depends on this number and
         on its pixels alone.
@@ -208,7 +208,7 @@ class SelfBlending(Perturbation):
 
     After self-blended images [1]_: one of two copies changes its color, contrast and sharpness,
     and the inner face of one, moved and scaled a little, is laid over the other through a
-    soft, deformed mask. Nothing is fake but the seam and what differs across it.
+    soft, deformed mask. Only the seam, and the difference across it, is fake.
 
     Departures from the publication: its mask is the hull of 81 landmarks, here it is an
     ellipse over the five points that are found; colors change by a shift of the channels and

@@ -1,4 +1,4 @@
-"""Perturbations: what happens to pictures on their way, as transformers.
+"""Perturbations: the paper's attacks on pictures as transformers.
 
 :class:`JPEGCompression`, :class:`GaussianBlur`, :class:`Resize` and :class:`GaussianNoise` turn
 pictures into uint8 RGB arrays. They chain with scikit-learn's own ``make_pipeline``. An attacker
@@ -221,8 +221,8 @@ class GaussianNoise(Perturbation):
         of 8 gray levels out of 255. The sum is clipped to [0, 1] and rounded to 256 levels.
     random_state : int, RandomState instance or None, default=None
         With an int, the noise of a picture depends on this number and on the picture's pixels
-        alone: a picture gets one and the same noise wherever it stands in ``X``, in whatever
-        batch, fold or process, and for two variances the same noise, scaled. None and a
+        alone: a picture gets the same noise at any position in ``X`` and in any batch, fold or
+        process, and scaled versions of it for two variances. None and a
         RandomState draw a new such number at each ``transform``.
 
     Examples
@@ -303,7 +303,7 @@ def own_generator(seed: int, image: NDArray) -> np.random.Generator:
     Returns
     -------
     Generator
-        The same for one picture wherever it stands, in whatever batch or process.
+        Equal for equal pictures in any batch or process.
     """
     digest = blake2b(np.ascontiguousarray(image).data, digest_size=16).digest()
     return np.random.default_rng([seed, int.from_bytes(digest, "little")])

@@ -45,8 +45,8 @@ def load_clips(
     """List the clips of a data set with labels and groups, without opening any.
 
     A clip is a file, or a folder that holds the frames of one clip as pictures: the trees
-    that DeepfakeBench makes of these data sets. Where ``videos`` and ``frames`` stand
-    beside each other, the videos are taken.
+    that DeepfakeBench makes of these data sets. If there are both ``videos`` and ``frames``, the
+    videos are used.
 
     Parameters
     ----------
@@ -76,8 +76,8 @@ def load_clips(
     -------
     Bunch
         ``data``: list of str, the paths; ``target``: ndarray of int, 0 real and 1 fake;
-        ``groups``: ndarray of str: clips whose identities are connected by swaps share one,
-        for 033_097 joins 033 and 097; ``method``: ndarray of str, "real" or the method;
+        ``groups``: ndarray of str: clips whose identities are connected by swaps share one:
+        033_097 joins 033 and 097; ``method``: ndarray of str, "real" or the method;
         ``compression`` and ``split``: ndarrays of str, empty where unknown;
         ``identities``: list of tuple of str; ``layout``: str; ``target_names``.
 

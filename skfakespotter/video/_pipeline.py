@@ -41,10 +41,9 @@ def make_clipspotter(
 ) -> VideoScorer:
     """Build the detector of clips: follow faces, count neurons, watch them over time, classify.
 
-    Each statistic of the coverage over windows of consecutive faces has an expert of its own,
-    and their weights are learned from folds that keep ``groups`` together: what a method of
-    making fakes leaves in single frames and what it leaves between frames are unlike, and a
-    method may leave only one of them.
+    Each statistic of the coverage over windows of consecutive faces gets its own expert. Their
+    weights are learned from folds that keep ``groups`` together. Some methods leave traces in
+    single frames, others between frames, and a method may leave only one kind.
 
     Parameters
     ----------
@@ -65,16 +64,16 @@ def make_clipspotter(
         Finds and crops the faces. None: as the backbone was trained to see them.
     coverage : transformer, default=None
         What counts neurons, such as a fitted transformer in a FrozenEstimator, whose thresholds
-        stay as they are; ``backbone``, ``granularity`` and ``device`` are then not looked at but
-        for the aligner. None: the thresholds are fitted on the training clips.
+        do not change; ``backbone``, ``granularity`` and ``device`` then matter only for the
+        aligner. None: the thresholds are fitted on the training clips.
     classifier : classifier, default=None
         Last step of each expert. None: ``RidgeClassifier(alpha=30, class_weight="balanced")``.
     device : str or torch.device, default="auto"
         Where the network runs.
     cache : path, default=None
-        Folder that keeps the faces of clips and what the network said about them, so that a
-        second experiment on the same clips decodes nothing and passes nothing through the
-        network. It holds pictures of people. None: nothing is kept after a call.
+        Folder that keeps the faces of clips and the network's outputs, so that a second
+        experiment on the same clips needs neither decoding nor the network.
+        It holds pictures of people. None: nothing is kept after a call.
     random_state : int, default=0
         Seed of the experts' folds.
     **options

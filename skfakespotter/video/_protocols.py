@@ -1,4 +1,4 @@
-"""Protocols over clips: who is trained on which methods and tested on which, identities apart."""
+"""Protocols over clips: within a method, with one left out, and across data sets."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from skfakespotter.video._scorer import VideoScorer, balanced_weights
 
 @dataclass(frozen=True, eq=False)
 class ClipEvaluation(Table):
-    """Scores of clips by detectors that saw none of their identities; what protocols return.
+    """Scores of clips of unknown identities; what the protocols return.
 
     Attributes
     ----------
@@ -121,8 +121,8 @@ def leave_one_method_out(
 ) -> ClipEvaluation:
     """Train on all methods but one and test on that one, for each in turn.
 
-    Identities stay apart as well: the method left out is tested fold by fold, and no clip of
-    the fold's identities is trained on.
+    The method left out is tested fold by fold, and no clip with an identity of the fold is
+    trained on.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Coverage over time: what the faces of one track say together, and what no still picture shows."""
+"""Coverage over time: statistics of the counts along a track of faces."""
 
 from __future__ import annotations
 
@@ -86,8 +86,8 @@ class CoverageOverTime(TransformerMixin, BaseEstimator):
 
     Notes
     -----
-    Faces are expected in a row: every frame of a clip, or bursts of them. Crops that follow
-    jumping landmarks add flicker of their own; ``VideoScorer(smoothing=)`` steadies them.
+    Faces are expected in a row: every frame of a clip, or bursts of them. Jumping landmarks make
+    the crops flicker too; ``VideoScorer(smoothing=)`` steadies them.
 
     Examples
     --------
@@ -133,7 +133,7 @@ class CoverageOverTime(TransformerMixin, BaseEstimator):
         return self
 
     def fit_transform(self, X: Sequence[Any], y: Any = None) -> NDArray[np.float32]:
-        """Compute the thresholds and the statistics, at the price of one forward pass.
+        """Compute the thresholds and the statistics in one forward pass.
 
         Parameters
         ----------

@@ -11,7 +11,7 @@ from skfakespotter.explanation._explain import Explanation, explain
 
 
 class ExplanationDisplay:
-    """Draw which layers and places speak for fake.
+    """Evidence for fake by place, over the face, and by layer.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ class ExplanationDisplay:
 
     See Also
     --------
-    explain : Takes a score apart.
+    explain : Splits a score.
 
     Examples
     --------
