@@ -40,6 +40,7 @@ class _Step:
     outputs: list
     layer: str | None = None
     finished: tuple = ()  # values that no later step needs
+    in_place: bool = False  # a Relu that overwrites what a layer gave
 
 
 class OnnxNetwork(nn.Module):
@@ -83,7 +84,9 @@ class OnnxNetwork(nn.Module):
         values = {self.input_name: x}
         for step in self._steps:
             given = [self.value(name, values) if name else None for name in step.inputs]
-            if step.layer is None:
+            if step.in_place:
+                values[step.outputs[0]] = given[0].relu_()
+            elif step.layer is None:
                 found = apply(step.operator, step.attributes, given)
                 values.update(zip(step.outputs, found, strict=False))
             else:
@@ -103,6 +106,17 @@ class OnnxNetwork(nn.Module):
             return values[name]
         buffer = self._buffer_names.get(name)
         return self._constants[name] if buffer is None else self.get_buffer(buffer)
+
+    def overwrite(self) -> None:
+        """Let each Relu overwrite its input where nothing else needs it.
+
+        A fifth faster on a CPU, where new memory costs more than the zeros. Not for a network
+        whose layers are watched: what they gave would be gone.
+        """
+        layers = {step.outputs[0] for step in self._steps if step.layer}
+        for step in self._steps:
+            given = step.inputs[0] if step.operator == "Relu" else None
+            step.in_place = given in layers and given in step.finished
 
     def specialize(self, size: tuple[int, int]) -> None:
         """Compute beforehand what depends on the pictures' size alone, such as shapes.

@@ -98,6 +98,7 @@ def _loaded(path, changed):
         shapes = [tuple(m.shape) for m in network(torch.zeros(1, 3, 64, 32, device="cpu"))]
     if shapes != [(1, channels, 16, 8) for channels in (1, 2, 2, 10)]:
         raise WeightsError(path, f"is no CenterFace: (1, 3, 64, 32) gives {shapes}")
+    network.overwrite()
     return network
 
 
