@@ -21,7 +21,9 @@ PER_CLASS = {"train": 40, "test": 12}  # pictures whose channels are kept, of ea
 
 def main():
     """Align, count, split and save."""
-    parser = make_parser(__doc__, data="one subfolder per pair", out=Path("skfakespotter/data"))
+    parser = make_parser(
+        __doc__, data="one subfolder per pair", out=Path("skfakespotter/datasets/data")
+    )
     options = parser.parse_args()
     faces, columns, missing = align_pairs(options.data)
     train = columns["split"] == 0
@@ -59,7 +61,7 @@ def align_pairs(data):
     faces, columns, missing = [], {"target": [], "pair": [], "groups": [], "split": []}, {}
     for number, (pair, (_, _, paired, source)) in enumerate(PAIRS.items()):
         pictures = load_folders(data / pair)
-        aligner = FaceAligner(n_jobs=-1, verbose=1)
+        aligner = FaceAligner(verbose=1)
         found = np.array([record.status == "found" for record in aligner.locate(pictures.data)])
         missing[pair] = int((~found).sum())
         kept = np.flatnonzero(found)

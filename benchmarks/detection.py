@@ -12,7 +12,6 @@ is that of coverage with a support vector machine, on the pictures whose faces b
 in the same folds.
 """
 
-import argparse
 import json
 import time
 from dataclasses import replace
@@ -20,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from options import make_parser
 from pairs import PAIRS, describe_pair
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -39,11 +39,9 @@ BATCH = 64  # pictures
 
 def main(arguments=None):
     """Find, crop and score pair by pair; save a table of faces and one of AUCs."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True)
+    parser = make_parser(__doc__, data="one subfolder per pair")
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--pairs", nargs="+", default=list(PAIRS))
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     options.work.mkdir(parents=True, exist_ok=True)

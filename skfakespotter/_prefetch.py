@@ -2,35 +2,24 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import threading
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import BrokenExecutor, ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import islice
 from typing import Any, Protocol
 
-import joblib
 import numpy as np
-from joblib.externals.loky import ProcessPoolExecutor
 from numpy.typing import NDArray
 
 from skfakespotter._pillow import PillowSettings, WithSettings
 from skfakespotter._typing import Pictures
+from skfakespotter._workers import in_processes, process_count, work_ahead
 from skfakespotter.images import ImageError, MissingFaceError, fit_to, load_image, path_of
 
 CHUNK = 8  # pictures that a process makes at a time
 GROUP = 32  # pictures whose faces are found at a time
-IDLE = 30  # seconds after which a worker without work ends
 MOST_THREADS = 8
-
-_POOLS: dict[int, ProcessPoolExecutor] = {}
-_HERE = threading.local()
-if hasattr(os, "register_at_fork"):  # a child has none of its parent's workers
-    os.register_at_fork(after_in_child=_POOLS.clear)
 
 
 class MadeTogether(Protocol):
@@ -262,134 +251,3 @@ def _load(picture, index, prepare, draft_side):
 
 def _make_chunk(make, pictures, positions):
     return [make(picture, i) for picture, i in zip(pictures, positions, strict=True)]
-
-
-def work_ahead(submit: Callable, tasks: Iterable, depth: int) -> Iterator:
-    """Submit tasks a bounded number of steps ahead of their consumer.
-
-    Parameters
-    ----------
-    submit : callable
-        ``submit(task)`` returns a future.
-    tasks : iterable
-        What to submit.
-    depth : int
-        Tasks under way or done, and not yet taken.
-
-    Yields
-    ------
-    object
-        Results, in order.
-
-    Examples
-    --------
-    >>> from concurrent.futures import ThreadPoolExecutor
-    >>> from skfakespotter._prefetch import work_ahead
-    >>> with ThreadPoolExecutor(2) as pool:
-    ...     list(work_ahead(lambda n: pool.submit(pow, n, 2), range(4), depth=2))
-    [0, 1, 4, 9]
-    """
-    tasks = iter(tasks)
-    waiting = deque(submit(task) for task in islice(tasks, depth))
-    while waiting:
-        result = waiting.popleft().result()
-        waiting.extend(submit(task) for task in islice(tasks, 1))
-        yield result
-
-
-def in_processes(
-    function: Callable, tasks: Iterable[tuple], n_jobs: int, depth: int
-) -> Iterator[Any]:
-    """Run a function in processes, as :func:`work_ahead` does.
-
-    Parameters
-    ----------
-    function : callable
-        ``function(*task)``; both are pickled.
-    tasks : iterable of tuple
-        Arguments.
-    n_jobs : int
-        Processes. They are kept for further calls, and end when they have been idle.
-    depth : int
-        As for :func:`work_ahead`.
-
-    Yields
-    ------
-    object
-        Results, in order. What a worker that died was at is done in this process.
-    """
-    yield from work_ahead(lambda task: _Job(function, task, n_jobs), tasks, depth)
-
-
-class _Job:
-    """A future that is made good here where its worker died."""
-
-    def __init__(self, function, task, n_jobs):
-        self.function, self.task = function, task
-        self.future = _submit(n_jobs, function, task)
-
-    def result(self):
-        try:
-            return self.future.result()
-        except BrokenExecutor:
-            return self.function(*self.task)
-
-
-def _submit(n_jobs, function, task):
-    try:
-        return _pool(n_jobs).submit(function, *task)
-    except BrokenExecutor:
-        del _POOLS[n_jobs]
-        return _pool(n_jobs).submit(function, *task)
-
-
-def _pool(n_jobs):
-    if n_jobs not in _POOLS:
-        one = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-        _POOLS[n_jobs] = ProcessPoolExecutor(n_jobs, timeout=IDLE, env=one)
-    return _POOLS[n_jobs]
-
-
-def process_count(n_jobs: int | None) -> int:
-    """Return how many processes may be used.
-
-    Parameters
-    ----------
-    n_jobs : int or None
-        As in scikit-learn; -1 for the CPU count.
-
-    Returns
-    -------
-    int
-        0 for none: not wanted, or this is itself a part of parallel work, or a daemonic
-        process, which may have no children.
-
-    Raises
-    ------
-    ValueError
-        For ``n_jobs=0``.
-
-    Examples
-    --------
-    >>> from skfakespotter._prefetch import process_count
-    >>> process_count(None), process_count(2)
-    (0, 2)
-    """
-    if n_jobs == 0:
-        raise ValueError("prefetch is 0: expected None, a number of processes or -1.")
-    if n_jobs is None or getattr(_HERE, "alone", False):
-        return 0
-    backend, _ = joblib.parallel.get_active_backend()
-    if getattr(backend, "nesting_level", 0) or multiprocessing.current_process().daemon:
-        return 0
-    return n_jobs if n_jobs > 0 else max(1, joblib.cpu_count() + 1 + n_jobs)
-
-
-@contextmanager
-def in_this_process() -> Iterator[None]:
-    """Let :func:`process_count` return 0 in this thread: for a task on a cluster."""
-    before, _HERE.alone = getattr(_HERE, "alone", False), True
-    try:
-        yield
-    finally:
-        _HERE.alone = before

@@ -1,17 +1,11 @@
-"""Work done ahead, in threads and processes, and faces found while the network computes."""
+"""Faces found ahead, while the network computes."""
 
-import os
 import pickle
-import signal
 import subprocess
 import sys
-import threading
-import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import FrozenInstanceError, fields
 from pathlib import Path
 
-import joblib
 import numpy as np
 import pytest
 from PIL import Image
@@ -24,89 +18,11 @@ from skfakespotter import (
     NeuronCoverageTransformer,
     make_fakespotter,
 )
-from skfakespotter._prefetch import (
-    in_processes,
-    in_this_process,
-    iter_batches,
-    iter_images,
-    process_count,
-    work_ahead,
-)
+from skfakespotter._prefetch import iter_batches, iter_images
 from skfakespotter.cache import CoverageCache
 from skfakespotter.coverage._monitor import NeuronMonitor
 from skfakespotter.faces import LazyFace
 from skfakespotter.images import MissingFaceError
-
-
-def square(n):
-    return n * n
-
-
-def where(n):
-    return os.getpid()
-
-
-def die_once(n, folder):
-    if n == 3 and not os.path.exists(f"{folder}/died"):
-        open(f"{folder}/died", "w").close()
-        os.kill(os.getpid(), signal.SIGKILL)
-    return n * n
-
-
-def fail(n):
-    raise ImageError("is bad", n, "a.jpg")
-
-
-def test_a_bounded_number_of_steps_ahead():
-    started, lock = [], threading.Lock()
-
-    def note(n):
-        with lock:
-            started.append(n)
-        return n
-
-    with ThreadPoolExecutor(2) as pool:
-        results = work_ahead(lambda n: pool.submit(note, n), range(50), depth=5)
-        for n, result in enumerate(results):
-            assert n == result
-            time.sleep(0.001)
-            assert max(started) <= n + 5
-
-
-def test_processes_work_in_order_and_are_kept():
-    tasks = [(n,) for n in range(20)]
-    assert list(in_processes(square, tasks, 2, 4)) == [n * n for n in range(20)]
-    first = set(in_processes(where, tasks, 2, 4))
-    assert os.getpid() not in first
-    assert first & set(in_processes(where, tasks, 2, 4))  # the same workers
-
-
-def test_a_worker_that_dies_costs_nothing(tmp_path):
-    tasks = [(n, str(tmp_path)) for n in range(12)]
-    assert list(in_processes(die_once, tasks, 2, 4)) == [n * n for n in range(12)]
-    assert (tmp_path / "died").exists()
-    assert list(in_processes(square, [(5,)], 2, 4)) == [25]  # and the next call has workers
-
-
-def test_an_error_comes_out_as_it_is():
-    with pytest.raises(ImageError, match=r"X\[0\] \('a.jpg'\): is bad"):
-        list(in_processes(fail, [(0,), (1,)], 2, 4))
-
-
-def test_process_count():
-    assert process_count(None) == 0
-    assert process_count(2) == 2
-    assert process_count(-1) == joblib.cpu_count()
-    with pytest.raises(ValueError, match="prefetch is 0: expected None, a number"):
-        process_count(0)
-    with in_this_process():
-        assert process_count(2) == 0
-    assert process_count(2) == 2
-    counts = joblib.Parallel(2)(joblib.delayed(process_count)(2) for _ in range(2))
-    assert counts == [0, 0]  # no processes within parallel work
-
-
-# ---- faces found when they are looked at -----------------------------------------------
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from skfakespotter._parallel import parallel_map
-from skfakespotter._prefetch import in_this_process
+from skfakespotter._workers import in_this_process
 from skfakespotter.coverage._direct import DirectStatistics
 from skfakespotter.coverage._layers import Layout
 from skfakespotter.coverage._statistics import Part, Statistics
