@@ -251,11 +251,17 @@ def measure_curves(bench, rounds):
 
 def write_curves(rows, options):
     """Save the curves as a table and a picture."""
-    import matplotlib.pyplot as plt
-
     header = ("varied", "value", "plain, pictures/s", "transform, pictures/s", "ratio")
     note = f"Everything else: 256 pictures, batches of {BATCH_SIZE}, all layers, eager, per layer."
     save(options, "speed_curves", "Scaling of the speed", header, rows, [note])
+    draw_curves(rows, options.out / "speed_curves.svg")
+
+
+def draw_curves(rows, path):
+    """Draw a panel for each thing that was varied."""
+    import matplotlib.pyplot as plt
+
+    plt.rcParams["svg.hashsalt"] = "speed"  # equal figures give equal files
     kinds = list(dict.fromkeys(row[0] for row in rows))
     figure, axes = plt.subplots(1, len(kinds), figsize=(12, 3), sharey=True, layout="constrained")
     for axis, kind in zip(axes, kinds, strict=True):
@@ -270,7 +276,7 @@ def write_curves(rows, options):
     fastest = max(float(rate) for row in rows for rate in row[2:4])
     axes[0].set(ylabel="pictures per second", ylim=(0, 1.08 * fastest))
     axes[0].legend()
-    figure.savefig(options.out / "speed_curves.png", dpi=110)
+    figure.savefig(path, metadata={"Date": None})
 
 
 def save(options, name, title, header, rows, notes):

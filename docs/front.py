@@ -31,10 +31,10 @@ SIDE = 150  # pixels of the crop that the face is drawn in
 LINE = {"color": "0.25", "linewidth": 1.1}
 
 
-def main():
+def main(target=ROOT / "docs" / "_static" / "front.svg"):
     """Draw the maps and the profile."""
     plt.rcParams.update({"font.size": 9, "svg.hashsalt": "front"})
-    figure = plt.figure(figsize=(9, 2.9), layout="constrained")
+    figure = plt.figure(figsize=(9, 2.6), layout="constrained")
     faces, profile = figure.subfigures(1, 2, width_ratios=(1.25, 1))
     draw_maps(faces)
     sample = load_coverage_sample(pair="stylegan", split="test")
@@ -47,7 +47,6 @@ def main():
         fake_name="fake (StyleGAN)",
     )
     display.ax_.set_title("Coverage of each layer", fontsize=10)
-    target = ROOT / "docs" / "_static" / "front.svg"
     figure.savefig(target, metadata={"Date": None})
     print(target.name)
 

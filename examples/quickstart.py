@@ -137,7 +137,7 @@ def search_classifier(Z, y, groups):
     """Choose the classifier by cross-validation; a group stays on one side of a split."""
     pipeline = Pipeline([("scale", StandardScaler()), ("classifier", None)])
     grid = {"classifier": list(CLASSIFIERS.values())}
-    folds = StratifiedGroupKFold(5, shuffle=True, random_state=0)
+    folds = StratifiedGroupKFold(3, shuffle=True, random_state=0)
     search = GridSearchCV(pipeline, grid, scoring="roc_auc", cv=folds, verbose=1)
     search.fit(Z, y, groups=groups)
     for name, score in zip(CLASSIFIERS, search.cv_results_["mean_test_score"], strict=True):

@@ -5,9 +5,12 @@ A block that cannot run here has a line `<!-- not run: WHY -->` before it.
 
 import os
 import re
+import runpy
+from collections import Counter
 from pathlib import Path
 
 import joblib
+import matplotlib
 import numpy as np
 import pytest
 from PIL import Image
@@ -85,3 +88,16 @@ def test_no_block_is_a_sketch():
     for page in PAGES:
         for code in blocks(page):
             assert "..." not in code.replace("...,", ""), page
+
+
+def test_the_front_picture_is_drawn_from_committed_numbers(tmp_path, close_figures):
+    """The command beside the picture draws what the picture shows, element by element."""
+    target = tmp_path / "front.svg"
+    with matplotlib.rc_context():
+        runpy.run_path(str(ROOT / "docs" / "front.py"))["main"](target)
+    drawn, shown = (
+        Counter(re.findall(r"<(\w+)", path.read_text()))
+        for path in (target, ROOT / "docs" / "_static" / "front.svg")
+    )
+    assert drawn == shown
+    assert shown["image"] == 4  # three maps and the bar; a photograph would be one more

@@ -1,6 +1,8 @@
-"""The order of the gallery: that of a user's questions, in `examples/ORDER.txt`."""
+"""The gallery: in the order of a user's questions, with figures as vector graphics."""
 
 from pathlib import Path
+
+from sphinx_gallery.scrapers import matplotlib_scraper
 
 NAMES = (Path(__file__).parents[1] / "examples" / "ORDER.txt").read_text().split()
 
@@ -17,3 +19,8 @@ class Order:
 
     def __repr__(self):
         return "<Order>"
+
+
+def save_vector_graphics(block, block_vars, gallery_conf):
+    """Save the figures of a block of code as SVG."""
+    return matplotlib_scraper(block, block_vars, gallery_conf, format="svg")
