@@ -1,31 +1,41 @@
 """Measure where explanations point, on edits whose place is known.
 
-    python benchmarks/localization.py --data FOLDER --work FOLDER [--out FOLDER] [--pictures N]
+    python benchmarks/localization.py --data FOLDER --work FOLDER [--detectors FOLDER]
 
 FOLDER and the work folder are those of ``benchmarks/detectors.py``, which has to run first.
-For each family of edits a linear model is trained without the photographs that are measured
-here. Original and edited picture are cropped with the original's landmarks (or the mask is
-spoilt); the mask is the 15 % of the pixels that the edit changed most. The figure is the AUC
-of a map's pixels against the mask: of single pictures (their mean), and of the average map
-against the average change of the family. Occlusion and gradients are of the same network and
-the same model.
+For each family of edits a model is trained without the photographs that are measured here.
+Original and edited picture are cropped with the original's landmarks (or the mask is spoilt);
+the mask is the 15 % of the pixels that the edit changed most. The figure is the AUC of a map's
+pixels against the mask: of single pictures (their mean), and of the average map against the
+average change of the family. Occlusion and gradients are of the same network and model.
+
+The figures of what ``explain`` draws are noted in the detectors of ``--detectors`` and in their
+cards, and the average maps are drawn over an outline of a face.
 """
 
-import argparse
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import matplotlib
+
+matplotlib.use("Agg")
+
 import numpy as np
 import torch
-from detectors import FAMILIES, PHOTOGRAPHS, Everything, fit_coverage
+from detectors import Everything, fit_coverage
+from matplotlib import pyplot as plt
+from matplotlib.patches import Ellipse
+from measured import FAMILIES, PHOTOGRAPHS
+from options import make_parser
 from pairs import PAIRS
 from scipy.ndimage import gaussian_filter
 from sklearn.metrics import roc_auc_score
 from table import save_table
 
-from skfakespotter import load_backbone
+from skfakespotter import load_backbone, load_detector, save_detector
 from skfakespotter.detectors import fit_linear
-from skfakespotter.explanation import layer_evidence, spread
+from skfakespotter.explanation import layer_evidence, smooth, spread
 from skfakespotter.faces import Cropping, crop_face, find_faces
 from skfakespotter.images import load_image
 
@@ -34,56 +44,64 @@ CHANGED = 0.15  # of the pixels are the mask
 SIDE = 75  # pixels of a map
 PATCH, STEP = 30, 15  # pixels of the crop that occlusion hides at a time
 SOFT = 0.25  # standard deviations of a layer's output: width of the step that gradients see
+DRAWN, DRAWN_MIRRORED = "as `explain` draws it", "as `explain(flip=True)` draws it"
+EYES, NOSE, MOUTH = ((46.9, 49.4), (102.2, 48.9)), (73.4, 76.9), ((51.0, 102.3), (96.9, 102.0))
 
 
 def main() -> None:
     """Train without the measured photographs, draw all maps, compare them with the masks."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True)
+    parser = make_parser(__doc__, data="one folder per pair")
     parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
-    parser.add_argument("--pictures", type=int, default=20, help="edited pictures of each family")
+    parser.add_argument("--pictures", type=int, default=24, help="edited pictures of each family")
+    parser.add_argument("--detectors", type=Path, help="folder of detectors that note the figures")
+    parser.add_argument("--docs", type=Path, default=Path("docs/detectors"), help="their cards")
     parser.add_argument("--face-detector", default=Cropping().detector)
     parser.add_argument("--edits", nargs="*", default=EDITS)
     options = parser.parse_args()
     cropping = Cropping(detector=options.face_detector)
     work = options.work / cropping.detector
     coverage = fit_coverage(options.data, work, cropping)
-    everything, rows, models = Everything(work), [], {}
+    everything, rows, models, averages = Everything(work), [], {}, {}
     for pair in options.edits:
         pairs = crop_pairs(options.data / pair, cropping, options.pictures)
-        models[pair] = pairs, fit_without(pair, everything, [name for name, _, _ in pairs])
+        names = [name for name, _, _ in pairs]
+        models[pair] = pairs, fit_without(pair, everything, names, coverage.n_channels_)
     of_all = np.stack([weights for _, weights in models.values()])
     usual = evidence_of(coverage, of_all, photographs(options.data, cropping))
     for number, (pair, (pairs, weights)) in enumerate(models.items()):
         zero = {name: values[:, number].mean(0) for name, values in usual.items()}
-        rows += measure_edit(pair, pairs, weights, zero, coverage)
+        figures, averages[pair] = measure_edit(pairs, weights, zero, coverage)
+        rows += [(FAMILIES[pair], name, *values, len(pairs)) for name, values in figures.items()]
+        if options.detectors:
+            note(options.detectors / f"{pair}.npz", options.docs / f"{pair}.md", figures)
+    draw(averages, options.out / "localization.png")
     save_table(
         options.out,
         "localization",
         "Where explanations point",
         "python benchmarks/localization.py --data FOLDER --work FOLDER",
         ("edit", "map", "single pictures", "average of the family", "pictures"),
-        rows,
+        [(*row[:2], *(f"{value:.3f}" for value in row[2:4]), row[4]) for row in rows],
         [
             "Pixel AUC against the 15 % of the pixels that the edit changed most; 0.5 is guessing. "
-            "Models are trained without the photographs measured here. `evidence` adds up to the "
-            "score; `center` is the distance from the middle of the crop."
+            "Models are trained without the photographs measured here. Maps of evidence add up to "
+            "the score, but for those of some layers, which add up to the part of these.",
+            "![Average maps of three kinds of edits over the outline of a face](localization.png)",
         ],
     )
 
 
-def fit_without(pair, everything, names):
+def fit_without(pair, everything, names, n_channels=None):
     """Train without the photographs of these names."""
     table, used = everything.of_family(pair)
     measured = {f"{PAIRS[pair].source}/{name}" for name in names}
-    rows = table.rows(used & ~np.isin(table.groups, list(measured)))
-    weights, _ = fit_linear(rows.counts, rows.fake, copy=rows.copy)
-    return weights
+    return fit_linear(
+        table.rows(used & ~np.isin(table.groups, list(measured))), n_channels=n_channels
+    )[0]
 
 
-def measure_edit(pair, pairs, weights, zero, coverage):
-    """Return the rows of one family."""
+def measure_edit(pairs, weights, zero, coverage):
+    """Return the figures of one family, and the average of the maps that ``explain`` draws."""
     edited = np.stack([fake for _, _, fake in pairs])
     changes = np.stack([change_of(real, fake) for _, real, fake in pairs])
     plain = evidence_of(coverage, weights, edited)
@@ -93,24 +111,50 @@ def measure_edit(pair, pairs, weights, zero, coverage):
     }
     both = {k: (of + of[..., ::-1]) / 2 for k, of in zero.items() if of.ndim == 2}
     maps = {
-        "evidence": total(plain, zero),
-        "evidence, mirrored copies averaged": total(flipped, both),
-        "evidence, smoothed": smooth(total(flipped, both), 4),
-        "evidence, maps up to 17 x 17": smooth(total(flipped, both, smallest=17), 2),
-        "evidence, maps up to 8 x 8": total(flipped, both, smallest=8),
-        "evidence without a zero line": total(plain, {}),
+        DRAWN: smooth(total(plain, zero)),
+        DRAWN_MIRRORED: smooth(total(flipped, both)),
+        "not blurred": total(plain, zero),
+        "without a zero line": smooth(total(plain, {})),
+        "mirrored, layers up to 17 x 17": smooth(total(flipped, both, smallest=17)),
+        "mirrored, layers up to 8 x 8": smooth(total(flipped, both, smallest=8)),
         "Grad-CAM": np.stack([grad_cam(coverage, weights, crop) for crop in edited]),
         "gradient": np.stack([gradient(coverage, weights, crop) for crop in edited]),
         "occlusion": np.stack([occlusion(coverage, weights, crop) for crop in edited]),
         "center": np.broadcast_to(center_prior(), changes.shape),
     }
-    figures = []
+    figures = {}
     for name, of in maps.items():
-        single = np.mean([pixel_auc(m, c) for m, c in zip(of, changes, strict=True)])
-        average = pixel_auc(of.mean(0), changes.mean(0))
-        figures.append((FAMILIES[pair], name, f"{single:.3f}", f"{average:.3f}", len(pairs)))
-        print(*figures[-1], flush=True)
-    return figures
+        single = float(np.mean([pixel_auc(m, c) for m, c in zip(of, changes, strict=True)]))
+        figures[name] = single, float(pixel_auc(of.mean(0), changes.mean(0)))
+        print(f"{name:32} {single:.3f} {figures[name][1]:.3f}", flush=True)
+    return figures, maps[DRAWN_MIRRORED].mean(0)
+
+
+def note(path, page, figures):
+    """Write the figures of what is drawn into a detector's card, for the report to judge by."""
+    detector = load_detector(path)
+    single, average = figures[DRAWN]
+    card = {**detector.card, "localization": {"single": single, "average": average}}
+    save_detector(replace(detector, card=card), path)
+    page.write_text(str(load_detector(path)), encoding="utf-8")
+
+
+def draw(averages, path):
+    """Draw average maps over the outline of a face."""
+    figure, axes = plt.subplots(1, len(averages), figsize=(3.2 * len(averages), 3.6), squeeze=False)
+    for axis, (pair, average) in zip(axes[0], averages.items(), strict=True):
+        limit = np.abs(average).max()
+        extent = (0, 2 * SIDE, 2 * SIDE, 0)
+        axis.imshow(average, cmap="PuOr_r", vmin=-limit, vmax=limit, extent=extent)
+        parts = [Ellipse((75, 74), 112, 142), Ellipse(NOSE, 14, 10)]
+        parts += [Ellipse(eye, 24, 11) for eye in EYES]
+        parts.append(Ellipse(np.mean(MOUTH, axis=0), MOUTH[1][0] - MOUTH[0][0], 14))
+        for part in parts:
+            axis.add_patch(part)
+            part.set(fill=False, edgecolor="black", linewidth=1.2)
+        axis.set(title=FAMILIES[pair], xticks=[], yticks=[])
+    figure.suptitle("orange: looks fake, purple: looks real", fontsize=9)
+    figure.savefig(path, dpi=110, bbox_inches="tight")
 
 
 def crop_pairs(folder, cropping, n):
@@ -126,7 +170,7 @@ def crop_pairs(folder, cropping, n):
     return found[:n]
 
 
-def photographs(data, cropping, n=40):
+def photographs(data, cropping, n=20):
     """Crop photographs of all sources, for the zero line."""
     crops = []
     for name, source in PHOTOGRAPHS.items():
@@ -165,11 +209,6 @@ def total(evidence, zero, smallest=None):
         if of.ndim == 3 and (smallest is None or of.shape[1] <= smallest)
     ]
     return np.sum(maps, axis=0)
-
-
-def smooth(maps, sigma):
-    """Smooth maps; with mirrored borders each keeps its sum."""
-    return gaussian_filter(maps, (0, sigma, sigma), mode="reflect")
 
 
 def center_prior():

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.stats import t
+
+CONFIDENCE = 0.95  # that a source nobody has measured keeps the promise
+FEW = 3  # sources, below which nothing is known of how sources differ
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,6 +27,15 @@ class Calibration:
     \alpha`. Nobody knows which source a picture comes from, so the worst one, the largest p,
     is what counts.
 
+    The picture may come from a source that nobody has measured. From three sources on, the
+    limits :math:`q_1, \dots, q_K` that photographs of the sources exceed at a rate
+    :math:`\alpha` are taken as a sample, and a new source's limit is predicted to lie, with 95 %
+    confidence, below
+
+    .. math:: \bar q + t_{0.95, K - 1} \, s_q \sqrt{1 + 1 / K}
+
+    A score has a p-value of at most :math:`\alpha` only if it is above this, too.
+
     Parameters
     ----------
     real : mapping of str to ndarray of shape (n,)
@@ -33,6 +47,7 @@ class Calibration:
     ----------
     V. Vovk, A. Gammerman, G. Shafer, "Algorithmic Learning in a Random World", 2005.
     S. Bates et al., "Testing for outliers with conformal p-values", Annals of Statistics 51, 2023.
+    G. Hahn and W. Meeker, "Statistical Intervals", 1991 (prediction bound of a new value).
 
     Examples
     --------
@@ -72,7 +87,7 @@ class Calibration:
         }
 
     def p_value(self, scores: ArrayLike) -> NDArray[np.float64]:
-        """Compute the p-value of each score against its worst source.
+        """Compute the p-value of each score against the worst source, measured or not.
 
         Parameters
         ----------
@@ -84,7 +99,13 @@ class Calibration:
         ndarray
             Values in (0, 1], in the shape of ``scores``.
         """
-        return np.max(list(self.p_values(scores).values()), axis=0)
+        measured = np.max(list(self.p_values(scores).values()), axis=0)
+        if len(self.real) < FEW:
+            return measured
+        rates, limits = self._unmeasured
+        n_below = np.searchsorted(limits[::-1], np.asarray(scores, np.float32), "left")
+        unmeasured = np.append(rates, 1.0)[len(rates) - n_below]
+        return np.maximum(measured, unmeasured)
 
     def worst_source(self, score: float) -> str:
         """Name the source whose photographs are most often as suspicious as this score.
@@ -103,7 +124,7 @@ class Calibration:
         return max(of_sources, key=lambda source: float(of_sources[source]))
 
     def threshold(self, fpr: float) -> float:
-        """Find the lowest score that photographs of no source reach more often than promised.
+        """Find the lowest score that photographs of no source exceed more often than promised.
 
         Parameters
         ----------
@@ -123,11 +144,12 @@ class Calibration:
         """
         if not 0 < fpr < 1:
             raise ValueError(f"fpr is {fpr!r}: expected a number between 0 and 1.")
-        limits = []
-        for of_source in self.real.values():
-            allowed = int(np.floor(fpr * (len(of_source) + 1) + 1e-9)) - 1  # may be as high
-            limits.append(np.inf if allowed < 0 else of_source[len(of_source) - 1 - allowed])
-        return float(max(limits))
+        measured = max(_limit(of_source, fpr) for of_source in self.real.values())
+        if len(self.real) < FEW:
+            return measured
+        rates, limits = self._unmeasured
+        kept = limits[rates <= fpr + 1e-9]
+        return max(measured, float(kept[-1]) if len(kept) else np.inf)
 
     def recall(self, fpr: float) -> float:
         """Measure the share of the family's fakes above the threshold.
@@ -144,3 +166,21 @@ class Calibration:
         """
         above = self.fake > np.float32(self.threshold(fpr))
         return float(above.mean())
+
+    @cached_property
+    def _unmeasured(self) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+        """Rates, rising, and the falling limits that a new source exceeds at these rates."""
+        n = min(map(len, self.real.values()))
+        rates = np.arange(1, n + 1) / (n + 1)
+        of_sources = np.array([[_limit(of, rate) for rate in rates] for of in self.real.values()])
+        n_sources = len(of_sources)
+        factor = t.ppf(CONFIDENCE, n_sources - 1) * np.sqrt(1 + 1 / n_sources)
+        limits = of_sources.mean(0) + factor * of_sources.std(0, ddof=1)
+        falling = np.maximum.accumulate(limits[::-1])[::-1]  # or a higher score could be commoner
+        return rates, falling.astype(np.float32)
+
+
+def _limit(of_source: NDArray[np.float32], fpr: float) -> float:
+    """Return the lowest score that at most the promised share of a source exceeds."""
+    allowed = int(np.floor(fpr * (len(of_source) + 1) + 1e-9)) - 1  # may be as high
+    return float(np.inf if allowed < 0 else of_source[len(of_source) - 1 - allowed])

@@ -40,6 +40,12 @@ def card_text(detector: Any) -> str:
             ]
         )
     )
+    if where := card.get("localization"):
+        parts[-1] += (
+            "\n- Where its map points, on edits whose place is known: pixel AUC "
+            f"{where['single']:.2f} for one picture, {where['average']:.2f} for the average of "
+            "the family (0.5 is guessing)"
+        )
     for title, table in card.get("tables", {}).items():
         parts += [f"## {title}", _table(table["header"], table["rows"])]
         parts += [table["note"]] if table.get("note") else []

@@ -13,8 +13,8 @@ from sklearn.utils.validation import check_is_fitted
 from skfakespotter._typing import Device
 from skfakespotter.detectors._detector import Detector
 from skfakespotter.detectors._faces import CroppedFace
+from skfakespotter.detectors._fitting import layer_shares
 from skfakespotter.detectors._store import list_detectors, load_detector
-from skfakespotter.detectors._training import layer_shares
 from skfakespotter.detectors._verdicts import CANNOT_SAY, RESEMBLES, judge
 from skfakespotter.evaluation import positive_label
 from skfakespotter.faces import Cropping, FaceAligner

@@ -133,12 +133,13 @@ def judge(
     source = calibration.worst_source(score)
     if p <= fpr:
         reason = (
-            f"at most {fpr:.1%} of the photographs of any source measured score so high (worst: "
+            f"at most {fpr:.1%} of the photographs of any source score so high (worst measured: "
             f"{source}); so do {calibration.recall(fpr):.0%} of the held-out fakes of {family}"
         )
         return p, f"{RESEMBLES} the fakes of {family} (p = {p:.2g})", reason
+    share = float(calibration.p_values(score)[source])
     reason = (
-        f"{p:.1%} of the photographs of {source} score as high or higher; no proof: "
+        f"{share:.1%} of the photographs of {source} score as high or higher; no proof: "
         f"{1 - calibration.recall(fpr):.0%} of the fakes of {family} leave no trace either"
     )
     return p, f"{NO_TRACE} of {family}", reason

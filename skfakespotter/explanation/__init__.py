@@ -1,6 +1,6 @@
 """Explanation: evidence for fake by layer and by place in the face."""
 
-from skfakespotter.explanation._evidence import layer_evidence, spread
+from skfakespotter.explanation._evidence import layer_evidence, smooth, spread
 from skfakespotter.explanation._explain import Explanation, explain
 from skfakespotter.explanation._page import write_report
 from skfakespotter.explanation._plot import (
@@ -16,6 +16,7 @@ __all__ = [
     "LayerImportanceDisplay",
     "explain",
     "layer_evidence",
+    "smooth",
     "spread",
     "write_report",
 ]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from skfakespotter._typing import Picture
 from skfakespotter.detectors import load_detector, read_faces
-from skfakespotter.explanation._evidence import layer_evidence, spread
+from skfakespotter.explanation._evidence import layer_evidence, smooth, spread
 from skfakespotter.explanation._linear import linear_form
 from skfakespotter.images import ImageError, is_path, load_image
 
@@ -28,8 +28,8 @@ class Explanation:
     score : float
         The detector's score of the face, larger means more fake.
     map : ndarray of shape (75, 75), float64
-        Evidence of each place of the aligned face, over all layers that have maps: above 0
-        where it looks fake, in units of the score.
+        Evidence of each place of the aligned face, over all layers that have maps, blurred
+        so that it keeps its sum: above 0 where it looks fake, in units of the score.
     remainder : float
         What has no place: the constant, and layers without a map.
     layers : dict of str to float
@@ -140,7 +140,7 @@ def explain(detector: Any, picture: Picture, *, face: int = 0, flip: bool = Fals
         layers[name] = float(np.sum(values - zero))
         if np.ndim(values) == 2:
             maps[name] = values - zero
-    total = sum((spread(of, (GRID, GRID)) for of in maps.values()), np.zeros((GRID, GRID)))
+    total = smooth(sum((spread(of, (GRID, GRID)) for of in maps.values()), np.zeros((GRID, GRID))))
     score = constant + sum(layers.values())
     return Explanation(
         score, total, score - float(total.sum()), layers, constant, maps, form.exact, crop, box

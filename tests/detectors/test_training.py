@@ -1,19 +1,28 @@
 """Training: a detector learns what marks a family, and its calibration is out of fold."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from skfakespotter import load_detector, save_detector, train_detector
-from skfakespotter.detectors import FaceTable, fit_linear, held_out_scores
+from skfakespotter.detectors import (
+    FaceTable,
+    Moments,
+    discriminate,
+    fit_linear,
+    fold_of,
+    held_out_scores,
+)
 from skfakespotter.perturbations import JPEGCompression
 
 
 def faces(face_picture, n, rng):
-    """Photographs of one face under changing light, and fakes with a faint grid."""
+    """Photographs of one face under changing light, and fakes with a grid."""
     for i in range(n):
         light = rng.uniform(0.7, 1.1) * face_picture + rng.normal(0, 4, face_picture.shape)
         if i % 2:
-            light[::2, ::2] += 25
+            light[::8] += 60
         yield np.rint(np.clip(light, 0, 255)).astype(np.uint8)
 
 
@@ -65,37 +74,66 @@ def table(n=200):
 def test_no_face_is_scored_by_a_model_that_saw_its_photograph():
     """Labels are noise: only a leak from a face's double could score them right."""
     faces = table()
-    scores = held_out_scores(faces, C=10.0)
+    scores = held_out_scores(faces, penalty=0.01)
     gap = scores[faces.fake].mean() - scores[~faces.fake].mean()
     assert gap < 0.5 * scores.std()
 
 
-def test_faces_that_are_scored_only_do_not_teach():
-    """Whatever their counts are, the scores of the others stay as they are."""
+def test_a_fold_is_scored_as_by_a_fit_without_it():
     faces = table()
-    trained = np.arange(len(faces)) < 150
-    counts = np.where(trained[:, None], faces.counts, 1000.0).astype(np.float32)
-    other = FaceTable(**{**vars(faces), "counts": counts})
-    one, two = (held_out_scores(t, trained=trained)[trained] for t in (faces, other))
-    np.testing.assert_array_equal(one, two)
+    scores, fold = held_out_scores(faces), fold_of(faces)
+    assert set(np.bincount(fold)) == {40}
+    rows = faces.rows(fold != 2)
+    weights, intercept = fit_linear(rows)
+    expected = faces.counts[fold == 2] @ weights + intercept
+    np.testing.assert_allclose(scores[fold == 2], expected, atol=1e-4)
 
 
-def test_copies_of_few_fakes_weigh_little():
-    """Contradicting copies turn the model when they weigh as much, and hardly when they do not."""
+def test_moments_of_parts_add_up():
     rng = np.random.default_rng(0)
-    fake = np.arange(200) % 2 == 1
-    counts = (fake + rng.normal(0, 0.3, 200))[:, None]
-    both, copy = np.vstack([counts, -counts]), np.arange(400) >= 200
-    twice = np.r_[fake, fake]
-    told, _ = fit_linear(both, twice, copy=copy)
-    untold, _ = fit_linear(both, twice)
-    assert told[0] > 0.1
-    assert abs(untold[0]) < 0.5 * told[0]
+    counts = rng.integers(0, 900, (50, 4))
+    whole = Moments.of(counts)
+    parts = Moments.total(Moments.of(part) for part in np.split(counts, [10, 17]))
+    assert parts.n == 50
+    np.testing.assert_allclose(parts.mean, counts.mean(0), rtol=1e-12)
+    np.testing.assert_allclose(parts.scatter / 50, np.cov(counts.T, bias=True), rtol=1e-5)
+    np.testing.assert_allclose(whole.scatter, parts.scatter, rtol=1e-4)
+    twice = Moments.of(counts) + Moments.of(counts)
+    np.testing.assert_allclose(Moments.of(counts, 2.0).scatter, twice.scatter, rtol=1e-5)
+
+
+def test_the_discriminant_by_hand():
+    """Two independent counts, means 0 and 2, 0 and 3; variances 1 and 4, a penalty of one variance.
+
+    The weights are 2 / (1 + 1) and 3 / (4 + 4), the middle of the means is (1, 1.5).
+    """
+    corners = np.array([[1, 2], [1, -2], [-1, 2], [-1, -2]], float)
+    real, fake = Moments.of(corners), Moments.of(corners + np.array([2, 3]))
+    weights, intercept = discriminate(real, fake, penalty=1.0)
+    np.testing.assert_allclose(weights, [1, 3 / 8], rtol=1e-6)
+    assert intercept == pytest.approx(-1 - 1.5 * 3 / 8)
+
+
+def test_a_layer_of_more_channels_has_no_more_say():
+    """Of three alike counts one is alone in its layer: its penalty is 2/3, theirs 4/3."""
+    cube = np.array(np.meshgrid(*[[-1.0, 1.0]] * 3)).reshape(3, -1).T
+    real, fake = Moments.of(cube), Moments.of(cube + 1)
+    weights, _ = discriminate(real, fake, n_channels=[1, 2])
+    np.testing.assert_allclose(weights, [3 / 5, 3 / 7, 3 / 7], rtol=1e-5)
+
+
+def test_copies_weigh_a_third():
+    """As three pictures of one, so one picture and three copies of the other."""
+    faces = table()
+    copies = replace(faces, copy=np.ones(len(faces), bool))
+    once, thrice = faces.rows(~faces.copy), copies.rows(np.tile(np.flatnonzero(~faces.copy), 3))
+    np.testing.assert_allclose(once.moments().scatter, thrice.moments().scatter, atol=1e-3)
+    assert thrice.moments().n == pytest.approx(100)
 
 
 def test_weights_are_of_the_counts_as_they_are():
     faces = table()
-    weights, intercept = fit_linear(3 * faces.counts + 7, faces.fake)
-    plain, constant = fit_linear(faces.counts, faces.fake)
+    weights, intercept = fit_linear(replace(faces, counts=3 * faces.counts + 7))
+    plain, constant = fit_linear(faces)
     np.testing.assert_allclose(3 * weights, plain, atol=1e-4)
     assert intercept + 7 * weights.sum() == pytest.approx(constant, abs=1e-3)

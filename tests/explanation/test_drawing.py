@@ -1,5 +1,6 @@
 """Displays and the page: what they show is what was computed, and it needs nothing else."""
 
+import dataclasses
 import html.parser
 import re
 
@@ -13,7 +14,7 @@ matplotlib.use("Agg")
 
 from matplotlib import pyplot
 
-from skfakespotter import ExplanationDisplay, explain
+from skfakespotter import ExplanationDisplay, explain, load_detector
 from skfakespotter.explanation import write_report
 from skfakespotter.explanation._drawing import draw_p_values, paint_map
 
@@ -88,3 +89,16 @@ def test_the_page_needs_nothing_else(tmp_path):
     assert "no trace of the families these detectors know" in text
     assert "cannot be read as a picture" in text
     assert text.count("<h1>") == 1
+
+
+@pytest.mark.parametrize(("single", "shown"), [(0.8, True), (0.5, False), (None, False)])
+def test_the_map_of_one_picture_is_shown_where_it_is_worth_it(tmp_path, single, shown):
+    measured = {} if single is None else {"localization": {"single": single, "average": 0.9}}
+    detector = dataclasses.replace(load_detector("stylegan"), card=measured)
+    write_report([astronaut()], tmp_path / "report.html", detector)
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert ("Map of the evidence over the face" in text) == shown
+    told = "has not been measured" if single is None else f"{single:.2f} (0.5 is guessing)"
+    assert told in text
+    if single is not None:
+        assert "pixel AUC 0.80 for one picture" in str(detector) or not shown
