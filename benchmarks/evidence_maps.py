@@ -34,7 +34,8 @@ def main() -> None:
     maps = {}
     for pair in EDITS:
         pairs = crop_pairs(options.data / pair, cropping, options.pictures)
-        weights = fit_without(pair, everything, [name for name, _, _ in pairs])
+        names = [name for name, _, _ in pairs]
+        weights = fit_without(pair, everything, names, coverage.n_channels_)
         edited = np.stack([fake for _, _, fake in pairs])
         change = average(coverage, weights, edited) - average(coverage, weights, usual)
         maps[pair] = change.astype(np.float32)

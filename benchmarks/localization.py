@@ -91,7 +91,7 @@ def main() -> None:
     )
 
 
-def fit_without(pair, everything, names, n_channels=None):
+def fit_without(pair, everything, names, n_channels):
     """Train without the photographs of these names."""
     table, used = everything.of_family(pair)
     measured = {f"{PAIRS[pair].source}/{name}" for name in names}
