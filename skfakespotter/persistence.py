@@ -16,6 +16,8 @@ import os
 from collections.abc import Collection, Iterator
 from typing import Any
 
+from skfakespotter._files import open_regular
+
 TRUSTED_TYPES = (
     "skfakespotter.baselines._cooccurrence.CooccurrenceMatrices",
     "skfakespotter.baselines._cues.CheapCues",
@@ -118,6 +120,8 @@ def load(
     ValueError
         When the file is broken, holds a type that is not trusted, or names a backbone with a
         colon that ``backbones`` does not.
+    OSError
+        When the file cannot be opened.
     ImportError
         When the extra ``safe`` is not installed.
 
@@ -127,10 +131,9 @@ def load(
     """
     skops = _skops()
     known = {*TRUSTED_TYPES, *trusted}
+    open_regular(path).close()
     try:
         unknown = sorted(set(skops.get_untrusted_types(file=path)) - known)
-    except OSError:
-        raise
     except Exception as error:  # a broken archive makes skops raise many types
         raise ValueError(f"{os.fspath(path)!r} is no model file of skops ({error})") from error
     if unknown:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import stat
 from typing import BinaryIO
 
+from skfakespotter._files import open_regular, size_of
 from skfakespotter.backbones._backbone import WeightsError
 
 LARGEST = 8 * 2**30 - 1  # bytes; the largest vision networks in use take half of it
@@ -41,21 +41,12 @@ def open_file(path: str | os.PathLike, largest: int = LARGEST) -> BinaryIO:
     ...
     skfakespotter.backbones._backbone.WeightsError: '.': cannot be read ...
     """
-    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     try:
-        file = os.fdopen(os.open(path, flags), "rb")
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        file = open_regular(path)
+    except OSError as error:
         raise WeightsError(path, f"cannot be read ({error})") from error
-    status = os.fstat(file.fileno())
-    if not stat.S_ISREG(status.st_mode):
+    size = size_of(file)
+    if size > largest:
         file.close()
-        raise WeightsError(path, "cannot be read (it is no regular file)")
-    if status.st_size > largest:
-        file.close()
-        raise WeightsError(path, f"has {status.st_size} bytes; expected at most {largest}")
+        raise WeightsError(path, f"has {size} bytes; expected at most {largest}")
     return file
-
-
-def size_of(file: BinaryIO) -> int:
-    """Return the size of an open file in bytes."""
-    return os.fstat(file.fileno()).st_size

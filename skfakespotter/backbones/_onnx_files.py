@@ -9,8 +9,9 @@ from typing import Any
 
 import torch
 
+from skfakespotter._files import size_of
 from skfakespotter.backbones._backbone import WeightsError
-from skfakespotter.backbones._files import open_file, size_of
+from skfakespotter.backbones._files import open_file
 from skfakespotter.backbones._pickles import shorten
 from skfakespotter.backbones._weights import flush_denormals
 

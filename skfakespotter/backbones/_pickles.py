@@ -17,8 +17,9 @@ from typing import Any, BinaryIO, ClassVar
 import numpy as np
 import torch
 
+from skfakespotter._files import size_of
 from skfakespotter.backbones._backbone import WeightsError
-from skfakespotter.backbones._files import open_file, size_of
+from skfakespotter.backbones._files import open_file
 
 MOST_INSTRUCTIONS = 300_000  # a network of a thousand tensors takes about 50,000
 LARGEST = 2**30  # bytes; VGG-16, the largest network in this layout, takes half of it

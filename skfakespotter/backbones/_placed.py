@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import threading
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -11,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from skfakespotter._forking import ForkSafeLock
 from skfakespotter.backbones._backbone import Backbone, share_weights, weights_state
 from skfakespotter.backbones._folding import fold_batch_norms
 from skfakespotter.backbones._pixels import along_row, scale_pixels
@@ -19,7 +19,7 @@ LARGEST_BATCH = 64  # pictures
 REUSED_BYTES = 2**25  # the C library's largest block that it keeps for the next layer
 
 _PLACED: WeakKeyDictionary[nn.Module, dict] = WeakKeyDictionary()
-_LOCK = threading.RLock()
+_LOCK = ForkSafeLock()
 
 
 class PlacedNetwork:

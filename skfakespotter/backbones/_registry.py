@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copyreg
 import os
-import threading
 from collections.abc import Callable
 from functools import partial
 from importlib import import_module
@@ -12,6 +11,7 @@ from typing import Any, NamedTuple
 
 from torch import nn
 
+from skfakespotter._forking import ForkSafeLock
 from skfakespotter.backbones._backbone import Backbone
 from skfakespotter.backbones._contents import content_of
 
@@ -31,7 +31,7 @@ class _Loaded(NamedTuple):
 _SCHEMES = {"onnx": "skfakespotter.backbones.onnx:onnx_factory"}
 _ENTRIES = {}
 _LOADED = {}
-_LOCK = threading.RLock()
+_LOCK = ForkSafeLock()
 
 
 def register_backbone(

@@ -18,8 +18,9 @@ from typing import ClassVar, NamedTuple
 
 import torch
 
+from skfakespotter._files import size_of
 from skfakespotter.backbones._backbone import WeightsError
-from skfakespotter.backbones._files import open_file, size_of
+from skfakespotter.backbones._files import open_file
 from skfakespotter.backbones._pickles import PickleMachine, check_shape, shorten
 
 LEGACY = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # the magic number of torch < 1.6, pickled

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-import threading
 import weakref
 from collections import OrderedDict
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from skfakespotter._forking import ForkSafeLock
 from skfakespotter.cache._folders import group_name, read_spec
 from skfakespotter.cache._group import RecordGroup
 
@@ -68,7 +68,7 @@ class CoverageCache:
         self._groups: dict[str, RecordGroup] = {}
         self._contents: OrderedDict[tuple, bytes] = OrderedDict()
         self._size = self._added = 0
-        self._lock = threading.RLock()
+        self._lock = ForkSafeLock()
         _ALL.add(self)
 
     def __repr__(self) -> str:
@@ -192,7 +192,6 @@ class CoverageCache:
         return [self._groups[name] for name in sorted(self._groups)]
 
     def _after_fork(self) -> None:
-        self._lock = threading.RLock()
         for group in self._groups.values():
             group.after_fork()
 
@@ -263,7 +262,7 @@ def user_cache_folder() -> Path:
 
 
 _CACHES: dict[tuple[Path | None, int], CoverageCache] = {}
-_CACHES_LOCK = threading.Lock()
+_CACHES_LOCK = ForkSafeLock()
 
 
 def _reopen(folder: Path | None, max_bytes: int, shared: bool = False) -> CoverageCache:
@@ -278,9 +277,7 @@ def _reopen(folder: Path | None, max_bytes: int, shared: bool = False) -> Covera
 
 
 def _in_forked_child() -> None:
-    """Replace the locks, which another thread of the parent may have held."""
-    global _CACHES_LOCK
-    _CACHES_LOCK = threading.Lock()
+    """Let go of the parent's files."""
     for cache in list(_ALL):
         cache._after_fork()
 

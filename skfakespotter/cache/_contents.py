@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from skfakespotter.cache._records import KEY_BYTES
 from skfakespotter.faces import LazyFace
+from skfakespotter.images import MOST_BYTES
 
 
 def key_of(picture: NDArray) -> bytes:
@@ -54,11 +55,13 @@ def content_of(picture: Any, form: tuple) -> tuple[tuple, Any] | None:
 
 
 def stamp_of(picture: Any) -> tuple | None:
-    """Return what changes when a file does; None for what is no regular file."""
+    """Return what changes when a file does; None for what is no picture's file."""
     source = picture.picture if isinstance(picture, LazyFace) else picture
     if not isinstance(source, (str, os.PathLike)) or not Path(source).is_file():
         return None
     status = os.stat(source)
+    if status.st_size > MOST_BYTES:  # is no picture, and is not read
+        return None
     return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 

@@ -9,6 +9,9 @@ import re
 from contextlib import suppress
 from pathlib import Path
 
+from skfakespotter._files import open_regular
+
+MOST_BYTES = 2**20  # read of a file that may be anybody's
 FORMAT = "skfakespotter coverage cache 3"  # raise it when what is kept changes
 
 
@@ -48,10 +51,11 @@ def read_spec(folder: Path) -> dict | None:
     """
     marker = folder / "spec.json"
     try:
-        if folder.is_symlink() or marker.is_symlink() or not marker.is_file():
+        if folder.is_symlink() or marker.is_symlink():
             return None
-        spec = json.loads(marker.read_text())
-    except (OSError, ValueError):
+        with open_regular(marker) as file:
+            spec = json.loads(file.read(MOST_BYTES))
+    except (OSError, ValueError, RecursionError):
         return None
     if not isinstance(spec, dict) or spec.pop("format", None) != FORMAT:
         return None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import threading
 import time
 import uuid
 import warnings
@@ -16,6 +15,7 @@ from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
+from skfakespotter._forking import ForkSafeLock
 from skfakespotter.cache._folders import group_name, is_group, remove_own, spec_text
 from skfakespotter.cache._locks import KeyLocks, make_private_folder, open_private
 from skfakespotter.cache._records import (
@@ -72,11 +72,11 @@ class RecordGroup:
         self._mine: set[bytes] = set()
         self._answers: OrderedDict[tuple, tuple[int, tuple]] = OrderedDict()
         self._ignored: set[str] = set()  # damaged, or not to be read now
+        self._lock = ForkSafeLock()
         self.after_fork()
 
     def after_fork(self) -> None:
         """Let go of what belongs to the parent process."""
-        self._lock = threading.RLock()
         self._shared = self.folder is not None  # False once writing has failed
         self._locks: KeyLocks | None = None
         self._mine.clear()

@@ -11,9 +11,11 @@ from typing import IO
 
 from filelock import FileLock, Timeout
 
+from skfakespotter._files import open_regular
 from skfakespotter.cache._records import KEY_BYTES
 
 PRIVATE_FOLDER, PRIVATE_FILE = 0o700, 0o600
+MOST_KEYS = 2**20  # read of another process, which may be hostile
 _OWNER = re.compile(r"\d+-[0-9a-f]{12}")
 
 
@@ -166,7 +168,8 @@ def _is_free(path: Path) -> bool:
 
 def _read_keys(path: Path) -> set[bytes]:
     try:
-        data = path.read_bytes()
-    except OSError:  # none, or another user's
+        with open_regular(path) as file:
+            data = file.read(MOST_KEYS * KEY_BYTES)
+    except OSError:  # none, another user's, or no file
         return set()
     return {data[i : i + KEY_BYTES] for i in range(0, len(data), KEY_BYTES)}

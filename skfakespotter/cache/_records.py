@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -14,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm, t
 
+from skfakespotter._files import DamagedFile, open_arrays
 from skfakespotter.coverage import ExactSums, exceeds, threshold
 
 TAIL = norm.sf(4.0)  # chance, per layer and side, that a training set's threshold lies outside
@@ -160,29 +159,17 @@ def load_head(path: Path, group: str) -> dict[str, NDArray]:
 
 
 def _read(path: Path, group: str, names: Sequence[str]) -> dict[str, NDArray]:
-    with open(path, "rb") as file:  # an OSError from here on is no damage
-        try:
-            _check_sizes(file)
-            with np.load(file, allow_pickle=False) as archive:
-                if archive["group"].tobytes() != group.encode():
-                    raise DamagedRecords("it belongs to another network or other options")
-                arrays = {name: archive[name] for name in names}
-                for part, digest in _digests(arrays).items():
-                    if not np.array_equal(archive[part], digest):
-                        raise DamagedRecords("its content does not match its checksum")
-        except Exception as error:  # the readers of zip and npy raise whatever a bit may cause
-            if isinstance(error, OSError) and error.errno != errno.EINVAL:
-                raise  # EINVAL: sought to a place that the damaged file names
-            raise DamagedRecords(f"{path}: {error}") from error
+    try:
+        with open_arrays(path) as archive:
+            if archive["group"].tobytes() != group.encode():
+                raise DamagedRecords("it belongs to another network or other options")
+            arrays = {name: archive[name] for name in names}
+            for part, digest in _digests(arrays).items():
+                if not np.array_equal(archive[part], digest):
+                    raise DamagedRecords("its content does not match its checksum")
+    except DamagedFile as error:
+        raise DamagedRecords(str(error)) from error
     return arrays
-
-
-def _check_sizes(file: IO[bytes]) -> None:
-    """Refuse archives that unpack to more than their own size."""
-    with zipfile.ZipFile(file) as archive:
-        if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
-            raise DamagedRecords("it is compressed")
-    file.seek(0)
 
 
 def _digests(arrays: dict[str, NDArray]) -> dict[str, NDArray[np.uint8]]:

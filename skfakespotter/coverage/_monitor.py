@@ -7,8 +7,6 @@ outputs), and the monitored network is left as it was found.
 
 from __future__ import annotations
 
-import os
-import threading
 import warnings
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -21,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import nn
 
 from skfakespotter._device import computing_in
+from skfakespotter._forking import ForkSafeLock
 from skfakespotter.backbones import find_norms
 from skfakespotter.coverage._compiled import CompiledStatistics
 from skfakespotter.coverage._kernels import Counter, between
@@ -34,23 +33,7 @@ from skfakespotter.coverage._outputs import (
 )
 
 # Forward hooks on a network that threads share would see each other's pictures.
-_FORWARD_LOCK = threading.RLock()
-
-
-def _in_forked_child() -> None:
-    """Replace the lock, which a thread of the parent may have held, and compute on one thread.
-
-    The threads that torch computes on are not there in a forked process: work shared among
-    them would never end.
-    """
-    global _FORWARD_LOCK
-    _FORWARD_LOCK = threading.RLock()
-    torch.set_num_threads(1)
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_in_forked_child)
-
+_FORWARD_LOCK = ForkSafeLock()
 _LAYOUTS: WeakKeyDictionary[nn.Module, dict] = WeakKeyDictionary()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import zipfile
+from collections.abc import Collection
 from dataclasses import asdict
 from importlib.resources import files
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from skfakespotter._files import DamagedFile, open_arrays
 from skfakespotter._typing import Path as PathLike
 from skfakespotter.detectors._calibration import Calibration
 from skfakespotter.detectors._detector import Detector
@@ -19,6 +20,7 @@ from skfakespotter.detectors._limits import Limits
 from skfakespotter.faces import Cropping
 
 VERSION = 1
+MOST_BYTES = 2**27  # unpacked; one that ships has a few megabytes
 FACTS = ("name", "family", "backbone", "fingerprint", "intercept", "card")
 
 
@@ -39,7 +41,7 @@ def list_detectors() -> list[str]:
     return sorted(path.name[:-4] for path in _shipped().iterdir() if path.name.endswith(".npz"))
 
 
-def load_detector(name: PathLike) -> Detector:
+def load_detector(name: PathLike, *, backbones: Collection[str] = ()) -> Detector:
     """Load a detector that ships, or one from a file.
 
     Nothing in the file can run: it holds arrays without Python objects, and JSON.
@@ -48,6 +50,9 @@ def load_detector(name: PathLike) -> Detector:
     ----------
     name : str or PathLike
         A name of :func:`list_detectors`, or a file that :func:`save_detector` wrote.
+    backbones : collection of str, default=()
+        Backbones with a colon (``"package.module:factory"``, ``"onnx:file.onnx"``) that you
+        trust: they import a module, or read a file, when they are first used.
 
     Returns
     -------
@@ -57,7 +62,8 @@ def load_detector(name: PathLike) -> Detector:
     Raises
     ------
     ValueError
-        For an unknown name, or a file that is damaged; it says what is wrong with it.
+        For an unknown name, a file that is damaged (it says what is wrong with it), or one
+        that names a backbone with a colon that ``backbones`` does not.
     FileNotFoundError
         When there is no such file.
 
@@ -80,7 +86,13 @@ def load_detector(name: PathLike) -> Detector:
         return _read(str(_shipped() / f"{text}.npz"))
     if not Path(text).is_file():
         raise FileNotFoundError(f"no such file: {text!r}")
-    return _read(text)
+    detector = _read(text)
+    if ":" in detector.backbone and detector.backbone not in backbones:
+        raise ValueError(
+            f"{text!r} names the backbone {detector.backbone[:80]!r}, which would import a module "
+            "or read a file: if you trust it, pass backbones=[...]."
+        )
+    return detector
 
 
 def save_detector(detector: Detector, path: PathLike) -> None:
@@ -133,23 +145,28 @@ def _plain(value):
 
 def _read(path):
     try:
-        # opened here, because numpy leaves the file of a broken archive open
-        with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
-            arrays = {key: file[key] for key in file.files}
-        facts = json.loads(arrays.pop("facts").tobytes())
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        with open_arrays(path, MOST_BYTES) as file:
+            arrays = dict(file.items())
+            facts = json.loads(arrays.pop("facts").tobytes())
+    except (OSError, DamagedFile) as error:
         raise ValueError(f"{path!r} is no detector: {error}") from error
-    if facts.get("version") != VERSION:
+    version = facts.get("version") if isinstance(facts, dict) else None
+    if version != VERSION:
         raise ValueError(
-            f"{path!r} has the version {facts.get('version')}: expected {VERSION}. Train it again."
+            f"{path!r} has the version {version!r:.80}: expected {VERSION}. Train it again."
         )
     try:
         return _assemble(facts, arrays)
     except KeyError as error:
         raise ValueError(f"{path!r} is no detector: it lacks {error}.") from error
+    except Exception as error:  # facts and arrays of any other kind
+        raise ValueError(f"{path!r} is no detector: {error}") from error
 
 
 def _assemble(facts, arrays):
+    for key in ("name", "family", "backbone", "fingerprint"):
+        if not isinstance(facts[key], str):
+            raise ValueError(f"{key} is {facts[key]!r:.80}: expected text.")
     layers = {key: arrays[key] for key in ("thresholds", "n_neurons", "n_channels")}
     layers["names"] = facts["layer_names"]
     n_layers, n_channels = len(layers["names"]), int(layers["n_channels"].sum())

@@ -7,7 +7,6 @@ the logarithms of its height and width, where in the cell its center lies, and f
 from __future__ import annotations
 
 import os
-import threading
 from copy import deepcopy
 from functools import cache
 from importlib.util import find_spec
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from skfakespotter._forking import ForkSafeLock
 from skfakespotter.faces._face import Face, suppress
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ STRIDE = 4  # pixels of the picture per cell of the maps
 MULTIPLE = 32  # the network halves the sides five times
 MOST_OVERLAP = 0.3
 
-_LOADING = threading.Lock()
+_LOADING = ForkSafeLock()
 
 
 def weights_path() -> str:

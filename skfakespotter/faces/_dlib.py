@@ -19,7 +19,7 @@ from skfakespotter.images import MIN_SIDE
 
 DETECTION_SIDE = 640  # pixels; longer pictures are searched at this size first
 SMALLEST_SIDE = 320  # pixels; shorter pictures may be enlarged four times to find a face
-LARGEST_SIDE = 4000  # pixels; no picture is enlarged beyond: a search takes 0.09 s a megapixel
+LARGEST_SIDE = 4000  # pixels; no picture is searched larger: a search takes 0.09 s a megapixel
 # dlib releases the interpreter lock while it searches, and its detector keeps the picture in
 # itself: threads that share one detector crash the process. So a search borrows one. They are
 # kept, because making one takes a quarter of a second.
@@ -31,7 +31,7 @@ def find_dlib(image: NDArray[np.uint8]) -> list[Face]:
 
     The cheapest scale comes first: a picture longer than 640 px is reduced, and only where
     no face is found it is searched at its own size, then enlarged (twice; four times when
-    shorter than 320 px), but never beyond 4,000 px.
+    shorter than 320 px), but never with more than 4,000 px on a side.
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ def load_dlib() -> Any:
 def _detect(image):
     """Find faces at the cheapest scale that shows any: boxes in pixels of the picture, scores."""
     longest = max(image.shape[:2])
-    scales = [min(1.0, DETECTION_SIDE / longest), 1.0]
+    scales = [min(1.0, DETECTION_SIDE / longest), min(1.0, LARGEST_SIDE / longest)]
     scales += [2.0] * (2 * longest <= LARGEST_SIDE) + [4.0] * (longest < SMALLEST_SIDE)
     for scale in dict.fromkeys(scales):
         reduced = min(scale, 1.0)  # dlib enlarges by itself: ``doublings`` times twice

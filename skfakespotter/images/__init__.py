@@ -10,7 +10,7 @@ when its pixels are needed.
 
 from skfakespotter._pillow import readable_suffixes
 from skfakespotter.images._errors import ImageError, MissingFaceError
-from skfakespotter.images._files import open_picture
+from skfakespotter.images._files import MOST_BYTES, open_picture
 from skfakespotter.images._folders import find_images
 from skfakespotter.images._inputs import check_images, is_path, path_of
 from skfakespotter.images._loading import load_image
@@ -18,6 +18,7 @@ from skfakespotter.images._sizes import MIN_SIDE, fit_to
 
 __all__ = [
     "MIN_SIDE",
+    "MOST_BYTES",
     "ImageError",
     "MissingFaceError",
     "check_images",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from contextlib import suppress
 from io import TextIOBase
 from typing import Any
@@ -12,13 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from skfakespotter._forking import ForkSafeLock
+
 _EXPECTED = (
     "a list of paths, PIL images or uint8 arrays, one uint8 array (n, h, w, 3), "
     "or a tensor (n, 3, h, w)"
 )
 # One object may stand at several places of X, and neither Pillow's lazy loading nor a file's
 # position can be shared by threads.
-_LOCKS = [threading.Lock() for _ in range(61)]
+_LOCKS = [ForkSafeLock() for _ in range(61)]
 
 
 def is_path(picture: object) -> bool:
@@ -124,7 +125,7 @@ def _only_column(X, name):
     return X[X.columns[0]]
 
 
-def lock_of(picture: Any) -> threading.Lock:
+def lock_of(picture: Any) -> ForkSafeLock:
     """Return the lock to hold while an object is read that may stand at several places of X."""
     return _LOCKS[id(picture) % len(_LOCKS)]
 

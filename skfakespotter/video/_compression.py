@@ -103,7 +103,7 @@ def _take(pictures, waiting, shape):
     """Join decoded pictures to the frames that wait for them; both come in one order."""
     for picture in pictures:
         frame = waiting.popleft()
-        image = picture.to_ndarray(format="rgb24")[: shape[0], : shape[1]]
+        image = picture.to_ndarray(format="rgb24", threads=1)[: shape[0], : shape[1]]
         yield Frame(frame.index, frame.time, np.ascontiguousarray(image))
 
 

@@ -83,8 +83,17 @@ def to_rgb(picture: Any) -> NDArray[np.uint8]:
     -------
     ndarray of shape (h, w, 3), uint8
         RGB.
+
+    Raises
+    ------
+    VideoError
+        When its format cannot be converted.
     """
-    image = picture.to_ndarray(format="rgb24")
+    try:
+        # one thread: PyAV's default starts two a picture, which last until garbage is collected
+        image = picture.to_ndarray(format="rgb24", threads=1)
+    except (_error_type(), OSError, ValueError) as error:
+        raise VideoError(f"holds a picture that cannot be converted to RGB ({error})") from error
     matrix = picture.side_data.get("DISPLAYMATRIX")
     if matrix is None:
         return image

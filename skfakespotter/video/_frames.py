@@ -143,7 +143,11 @@ def read_frames(
         raise VideoError("no such file", path=path)
     undone = (Frame(*entry) for entry in decoded)
     for frame in sample(undone, every, burst, max_frames):
-        yield Frame(frame.index, frame.time, convert(frame.image))
+        try:
+            image = convert(frame.image)
+        except VideoError as error:
+            raise error.at(None, error.path or path) from error
+        yield Frame(frame.index, frame.time, image)
 
 
 def sample(
