@@ -15,6 +15,7 @@ FORMATS = (
     *("AVIF", "BMP", "DIB", "GIF", "ICO", "JPEG", "JPEG2000", "MPO", "PCX", "PNG", "PPM"),
     *("PSD", "QOI", "SGI", "TGA", "TIFF", "WEBP"),
 )
+FROM_BROWSERS = frozenset({".pjpeg", ".pjp", ".jpg_large"})  # names that they give to JPEGs
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ def readable_suffixes() -> frozenset[str]:
     """
     known = Image.registered_extensions()
     formats = {*FORMATS, *_foreign_formats()}
-    return frozenset(suffix for suffix, name in known.items() if name in formats)
+    return FROM_BROWSERS.union(suffix for suffix, name in known.items() if name in formats)
 
 
 def _foreign_formats():

@@ -67,7 +67,7 @@ class Target:
     suffix: str
     refusals: tuple[type[BaseException], ...]
     files: list[bytes]
-    share: int = 10
+    share: int = 1
     names: bool = True
 
 
@@ -88,7 +88,7 @@ def _weights(files, suffix, **options):
 def _pickle():
     arrays = _arrays()
     files = [pickle.dumps(arrays, protocol) for protocol in range(5)]
-    return _weights([*files, python2_pickle(arrays)], ".pkl", share=24)
+    return _weights([*files, python2_pickle(arrays)], ".pkl", share=100)
 
 
 def _torch(new):
@@ -98,14 +98,14 @@ def _torch(new):
         buffer = io.BytesIO()
         torch.save(content, buffer, _use_new_zipfile_serialization=new)
         files.append(buffer.getvalue())
-    return _weights(files, ".pt", share=20)
+    return _weights(files, ".pt", share=80)
 
 
 def _safetensors():
     from safetensors.torch import save
 
     tensors = {name: torch.from_numpy(array) for name, array in _arrays().items()}
-    return _weights([save(tensors)], ".safetensors", share=20)
+    return _weights([save(tensors)], ".safetensors", share=90)
 
 
 def _h5():
@@ -128,7 +128,7 @@ def _dlib():
 
     with mock.patch.object(dlib, "BLOCKS", ("32",)), torch.device("meta"):
         network = dlib.DlibFaceNet()
-    return Target(read, ".dat", (WeightsError,), [dat_file(network)], share=12)
+    return Target(read, ".dat", (WeightsError,), [dat_file(network)], share=30)
 
 
 def dat_file(network):
@@ -198,7 +198,7 @@ def _onnx():
             shape=np.array([0, -1]),
         ),
     ]
-    return Target(onnx_backbone, ".onnx", (WeightsError,), files, share=16)
+    return Target(onnx_backbone, ".onnx", (WeightsError,), files, share=30)
 
 
 def _picture():
@@ -235,7 +235,7 @@ def _picture():
             assert pixels.shape[2] == 3
             assert pixels.size
 
-    return Target(read, ".jpg", (ImageError,), files, share=24)
+    return Target(read, ".jpg", (ImageError,), files, share=100)
 
 
 def _clip():
@@ -279,7 +279,7 @@ def _clip():
             frames += 1
         assert frames
 
-    return Target(read, ".mp4", (VideoError,), files, share=10)
+    return Target(read, ".mp4", (VideoError,), files, share=40)
 
 
 def _records():
@@ -299,7 +299,7 @@ def _records():
     def read(path):
         assert _content(Records.load(Path(path), group)) in known, "altered records were read"
 
-    return Target(read, ".npz", (DamagedRecords,), files, share=14)
+    return Target(read, ".npz", (DamagedRecords,), files, share=70)
 
 
 def _content(records):
@@ -342,7 +342,7 @@ def _detector():
         assert 0 < found.p_value(0.0) <= 1
         assert isinstance(f"{found!r}{found}", str)
 
-    return Target(read, ".npz", (ValueError,), files, share=14)
+    return Target(read, ".npz", (ValueError,), files, share=70)
 
 
 def _model():
@@ -358,7 +358,7 @@ def _model():
         path = Path(folder, "model.skops")
         persistence.save(pipeline.fit(X, y), path)
         files = [path.read_bytes()]
-    return Target(persistence.load, ".skops", (ValueError,), files, share=4)
+    return Target(persistence.load, ".skops", (ValueError,), files, share=15)
 
 
 TARGETS: dict[str, Callable[[], Target]] = {

@@ -7,10 +7,12 @@ import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
+from torch.nn.parameter import UninitializedTensorMixin
 
 from skfakespotter.backbones._pixels import along_row, scale_pixels
 
@@ -80,7 +82,7 @@ class Backbone:
     Raises
     ------
     ValueError
-        When ``channel_order`` is unknown.
+        When ``channel_order`` is unknown, or layers have no weights yet.
 
     Notes
     -----
@@ -110,6 +112,13 @@ class Backbone:
     def __post_init__(self) -> None:
         if self.channel_order not in ("RGB", "BGR"):
             raise ValueError(f"channel_order is {self.channel_order!r}: expected 'RGB' or 'BGR'.")
+        if type(self.module).__name__ == "OptimizedModule":  # of torch.compile: hides its layers
+            object.__setattr__(self, "module", self.module._orig_mod)
+        parameters = chain(self.module.parameters(), self.module.buffers())
+        if any(isinstance(p, UninitializedTensorMixin) for p in parameters):
+            raise ValueError(
+                f"backbone {self.name!r} has lazy layers without weights: call it once on an input."
+            )
 
     def __repr__(self) -> str:
         count = len(monitored_layers(self.module))

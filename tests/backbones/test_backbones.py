@@ -604,6 +604,7 @@ def test_a_backbone_never_changes():
     [
         (lambda: nn.Conv2d(3, 4, 3).half(), ValueError, "weights of torch.float16 in 'weight'"),
         (lambda: nn.Conv2d(3, 4, 3).double(), ValueError, "weights of torch.float64 in 'weight'"),
+        (lambda: nn.LazyConv2d(4, 3), ValueError, "'LazyConv2d' has lazy layers without weights"),
         (lambda: torch.jit.script(nn.Conv2d(3, 4, 3)), TypeError, "is a TorchScript module"),
     ],
 )

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 from fractions import Fraction
 from functools import partial
 
@@ -29,7 +30,7 @@ from skfakespotter import (
     make_pictures,
     merge_transformers,
 )
-from skfakespotter.cache import open_cache, user_cache_folder
+from skfakespotter.cache import _cached, open_cache, user_cache_folder
 from skfakespotter.cache._locks import KeyLocks
 from skfakespotter.cache._records import DamagedRecords, Records, covers, hull, window_around
 from skfakespotter.coverage import ExactSums, threshold
@@ -364,6 +365,18 @@ def test_picture_errors_name_the_position(tmp_path, pictures):
     assert Coverage(cache=store).fit(paths[:13]).n_samples_seen_ == 13
 
 
+@pytest.mark.parametrize("broken", range(6))
+def test_an_error_among_the_first_few_names_the_position_too(tmp_path, pictures, broken):
+    """The pilot looks at four of the six, before the batch in which they stand."""
+    paths = [str(tmp_path / f"{i}.png") for i in range(6)]
+    for path, picture in zip(paths, pictures[0], strict=False):
+        Image.fromarray(picture).save(path)
+    (tmp_path / f"{broken}.png").write_bytes(b"no picture")
+    direct = Coverage(cache="memory", batch_size=1)
+    with pytest.raises(ValueError, match=rf"X\[{broken}\] \('.*{broken}\.png'\): cannot be read"):
+        direct.fit(paths)
+
+
 # ---- folders, files, processes ---------------------------------------------------------
 
 
@@ -454,6 +467,25 @@ def test_another_process_waits_for_what_is_locked(pictures, tmp_path):
     assert done.wait(20)
     thread.join()
     np.testing.assert_allclose(stored.fitted.thresholds_, Coverage().fit(X).thresholds_, rtol=1e-6)
+
+
+def test_a_process_that_stalls_is_not_waited_for_for_ever(pictures, tmp_path, monkeypatch):
+    X = pictures[0][:20]
+    expected = Coverage().fit(X).thresholds_
+    mine = CoverageCache(tmp_path)
+    Coverage(cache=mine).fit(X)
+    keys = list(only_group(mine).places)
+    mine.clear()
+    Coverage(cache=mine).fit(X[:10])
+    kept = list(only_group(mine).places)
+    claimed = [key for key in keys if key not in kept]
+    assert len(claimed) == 10
+    assert all(only_group(mine).lock(claimed, lambda file: True))  # and nothing more is heard
+    monkeypatch.setattr(_cached, "PATIENCE", 0.5)
+    start = time.monotonic()
+    found = Coverage(cache=CoverageCache(tmp_path)).fit(X)
+    assert time.monotonic() - start > 0.5
+    np.testing.assert_allclose(found.thresholds_, expected, rtol=1e-6)
 
 
 def test_two_cold_processes_share_the_work(tmp_path):

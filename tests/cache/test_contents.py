@@ -10,6 +10,7 @@ from skfakespotter import CoverageCache, NeuronCoverageTransformer, make_picture
 from skfakespotter.cache import _cached
 from skfakespotter.cache._contents import content_of, stamp_of
 from skfakespotter.faces import Cropping, LazyFace
+from skfakespotter.images import ImageError
 
 
 def test_the_stamp_of_a_file_changes_with_it(tmp_path):
@@ -69,3 +70,13 @@ def test_other_options_forms_and_pixels_are_other_contents(other):
     assert content != content_of(LazyFace(picture, Cropping()), ((3, 16, 16), 1.0))
     assert content != content_of(other(picture), form)
     assert content_of(picture, form) is None  # its pixels are at hand
+
+
+def test_a_sparse_giant_is_not_read(tmp_path, monkeypatch):
+    path = tmp_path / "giant.jpg"
+    with open(path, "wb") as file:
+        file.truncate(40 * 2**30)
+    assert stamp_of(path) is content_of(str(path), ((3, 32, 32), 1.0)) is None
+    coverage = NeuronCoverageTransformer("toy_image", cache=CoverageCache())
+    with pytest.raises(ImageError, match=r"is a file of 40.0 GiB; expected at most 1 GiB"):
+        coverage.fit([str(path)])

@@ -14,6 +14,7 @@ import pytest
 
 from skfakespotter import CoverageCache, NeuronCoverageTransformer, make_pictures
 from skfakespotter.cache import user_cache_folder
+from skfakespotter.cache._locks import _read_keys
 from skfakespotter.cache._records import DamagedRecords, Records
 
 
@@ -209,6 +210,27 @@ def test_a_file_that_cannot_be_read_now_is_kept(X, expected, tmp_path, monkeypat
         found = coverage(CoverageCache(tmp_path)).fit_transform(X)
     np.testing.assert_array_equal(found, expected)
     assert set(files) <= set(tmp_path.glob("*/*.npz"))
+
+
+def test_pipes_in_the_folder_are_not_waited_for(X, expected, tmp_path):
+    """A pipe under any name that a cache reads; a list of keys without end; JSON without end."""
+    coverage(tmp_path).fit(X)
+    group = group_folder(tmp_path)
+    os.mkfifo(group / "00000000000000000001-00000000.npz")
+    os.mkfifo(group / "claims" / "1-000000000000.keys")
+    with open(group / "claims" / "2-000000000000.keys", "wb") as file:
+        file.truncate(40 * 2**30)
+    other = tmp_path / ("0" * 32)
+    other.mkdir()
+    os.mkfifo(other / "spec.json")
+    (tmp_path / ("1" * 32)).mkdir()
+    (tmp_path / ("1" * 32) / "spec.json").write_text("[" * 100_000)
+    claims = group / "claims"
+    assert _read_keys(claims / "1-000000000000.keys") == set()
+    assert _read_keys(claims / "2-000000000000.keys") == {bytes(16)}  # and not 40 GB of them
+    cache = CoverageCache(tmp_path)
+    assert len(cache) == len(X)
+    np.testing.assert_array_equal(coverage(cache).fit_transform(X), expected)
 
 
 # ---- users -----------------------------------------------------------------------------
