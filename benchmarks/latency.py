@@ -49,7 +49,8 @@ def main(arguments=None):
         print(*rows[-1], sep="\t", flush=True)
     notes = [
         f"Milliseconds for one picture, the least and the median of {len(left)} files that were "
-        f"not seen before: processor time, and time passed; {options.threads} threads, torch {torch.__version__}, CPU.",
+        f"not seen before: processor time, and time passed; {options.threads} threads, "
+        f"torch {torch.__version__}, CPU.",
         "The network of one's own: six convolutions, 30 million weights, 112x112 pixels; \"plain "
         'pass" is the network alone, on an array.',
     ]

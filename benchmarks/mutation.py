@@ -93,9 +93,9 @@ def variants(node):
         change(test=ast.copy_location(ast.UnaryOp(ast.Not(), node.test), node.test))
     elif isinstance(node, ast.Name) and node.id in NAMES:
         change(id=NAMES[node.id])
-    elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
-        found.append(ast.copy_location(ast.Pass(), node))
-    elif isinstance(node, (ast.Continue, ast.Break)):
+    elif isinstance(node, (ast.Continue, ast.Break)) or (
+        isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)
+    ):
         found.append(ast.copy_location(ast.Pass(), node))
     return found
 

@@ -42,16 +42,18 @@ def open_regular(path: str | os.PathLike) -> BinaryIO:
     >>> open_regular(".")
     Traceback (most recent call last):
     ...
-    OSError: '.' is no regular file
+    OSError: '.' is a directory
     """
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     try:
         descriptor = os.open(path, flags)
     except ValueError as error:  # a NUL in the name
         raise OSError(f"{os.fspath(path)!r}: {error}") from error
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
         os.close(descriptor)
-        raise OSError(f"{os.fspath(path)!r} is no regular file")
+        kind = "a directory" if stat.S_ISDIR(mode) else "no regular file"
+        raise OSError(f"{os.fspath(path)!r} is {kind}")
     return os.fdopen(descriptor, "rb")
 
 

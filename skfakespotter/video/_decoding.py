@@ -184,6 +184,8 @@ def _stream(container, path):
 def _packets(container, stream, faults):
     try:
         yield from container.demux(stream)
+    except IndexError:  # PyAV counts its streams once, and damage may change their number
+        faults.append("its streams change")
     except (_error_type(), OSError) as error:
         faults.append(error.strerror)
 

@@ -604,7 +604,7 @@ def test_a_backbone_never_changes():
     [
         (lambda: nn.Conv2d(3, 4, 3).half(), ValueError, "weights of torch.float16 in 'weight'"),
         (lambda: nn.Conv2d(3, 4, 3).double(), ValueError, "weights of torch.float64 in 'weight'"),
-        (lambda: nn.LazyConv2d(4, 3), ValueError, "'LazyConv2d' has lazy layers without weights"),
+        (lambda: nn.LazyConv2d(4, 3), ValueError, "'b' has lazy layers without weights"),
         (lambda: torch.jit.script(nn.Conv2d(3, 4, 3)), TypeError, "is a TorchScript module"),
     ],
 )
@@ -701,3 +701,12 @@ def test_a_backbone_without_a_recipe_pickles_whole():
     assert again.fingerprint == backbone.fingerprint
     x = torch.rand(1, 3, 32, 32)
     torch.testing.assert_close(again.module(x), backbone.module(x))
+
+
+def test_a_compiled_module_is_watched_as_what_it_was_made_from():
+    """Compiled, its layers do not run one by one."""
+    module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())
+    compiled = torch.compile(module, backend="eager")
+    backbone = load_backbone(compiled)
+    assert backbone.module is module
+    assert backbone.fingerprint == load_backbone(module).fingerprint

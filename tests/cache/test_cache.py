@@ -525,7 +525,7 @@ def test_two_cold_processes_share_the_work(tmp_path):
     for process in processes:
         process.stdin.write("\n")
         process.stdin.flush()
-    results = [json.loads(process.communicate(timeout=60)[0]) for process in processes]
+    results = [json.loads(process.communicate(timeout=240)[0]) for process in processes]
     assert sum(n for n, _, _ in results) <= 1.1 * len(X)
     for fold, (_, thresholds, counts) in enumerate(results):
         plain = Coverage().fit(X[np.arange(len(X)) % 5 != fold])
