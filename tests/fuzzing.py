@@ -14,6 +14,7 @@ process. Every input is made from the seed and its number alone.
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import io
 import json
 import mmap
@@ -512,6 +513,7 @@ def _be_child(name, target, folder, seed, numbers, at, writing):
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 1)
     os.dup2(null, 2)
+    faulthandler.disable()  # the parent says what a child died of
     _limit_memory()
     for number in (signal.SIGPROF, signal.SIGALRM):
         signal.signal(number, signal.SIG_DFL)  # which ends the process, also inside C

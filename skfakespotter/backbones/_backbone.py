@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
-from torch.nn.parameter import UninitializedTensorMixin
+from torch.nn.parameter import is_lazy
 
 from skfakespotter.backbones._pixels import along_row, scale_pixels
 
@@ -115,7 +115,7 @@ class Backbone:
         if type(self.module).__name__ == "OptimizedModule":  # of torch.compile: hides its layers
             object.__setattr__(self, "module", self.module._orig_mod)
         parameters = chain(self.module.parameters(), self.module.buffers())
-        if any(isinstance(p, UninitializedTensorMixin) for p in parameters):
+        if any(is_lazy(p) for p in parameters):
             raise ValueError(
                 f"backbone {self.name!r} has lazy layers without weights: call it once on an input."
             )
