@@ -6,8 +6,11 @@ from skfakespotter.backbones import load_backbone as load_backbone
 from skfakespotter.backbones import register_backbone as register_backbone
 from skfakespotter.baselines import CheapCues as CheapCues
 from skfakespotter.baselines import CNNDetection as CNNDetection
+from skfakespotter.baselines import CooccurrenceCNNClassifier as CooccurrenceCNNClassifier
 from skfakespotter.baselines import CooccurrenceMatrices as CooccurrenceMatrices
 from skfakespotter.baselines import LogSpectrum as LogSpectrum
+from skfakespotter.baselines import PixelValues as PixelValues
+from skfakespotter.baselines import ResNetClassifier as ResNetClassifier
 from skfakespotter.baselines import SaturationStatistics as SaturationStatistics
 from skfakespotter.baselines import SpectrumCNNClassifier as SpectrumCNNClassifier
 from skfakespotter.baselines import make_baseline as make_baseline
@@ -27,6 +30,7 @@ from skfakespotter.detectors import train_detector as train_detector
 from skfakespotter.evaluation import AdversarialAttack as AdversarialAttack
 from skfakespotter.evaluation import DetectionCurveDisplay as DetectionCurveDisplay
 from skfakespotter.evaluation import DetectionReport as DetectionReport
+from skfakespotter.evaluation import QueryAttack as QueryAttack
 from skfakespotter.evaluation import ReliabilityDisplay as ReliabilityDisplay
 from skfakespotter.evaluation import RobustnessDisplay as RobustnessDisplay
 from skfakespotter.evaluation import ScoreDistributionDisplay as ScoreDistributionDisplay

@@ -9,9 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from sklearn.dummy import DummyClassifier
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
+from sklearn.pipeline import make_pipeline
 
-from skfakespotter import make_fakespotter, make_pictures, within_pair
+from skfakespotter import CheapCues, GaussianBlur, make_fakespotter, make_pictures, within_pair
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 PAIRS = ("stgan_eyeglasses", "stgan_mouth_open")  # they share photographs
@@ -198,6 +201,44 @@ def test_import_paths_of_rivals_and_attacks(tmp_path, monkeypatch):
     assert len(import_object("own_attacks:smear")) == 2
     with pytest.raises(ValueError, match=r"'math': expected 'package.module:name'"):
         import_object("math")
+
+
+def test_extended_table_is_paired_resumable_and_tells_losses(data, tmp_path, monkeypatch):
+    """With toy detectors in place of the real ones: from pictures to tables, twice."""
+    import extended
+
+    fitted = []
+
+    class Guess(DummyClassifier):
+        def fit(self, X, y):
+            fitted.append(len(y))
+            return super().fit(X, y)
+
+    cues = make_pipeline(CheapCues(file_size=False), LogisticRegression(max_iter=5000))
+    groups = {"rivals": {extended.COVERAGE: Guess(), "cues": cues}}
+    monkeypatch.setattr(extended, "make_methods", lambda pair, options: groups)
+    attacks = {"blur": [(1.0, GaussianBlur(0.5))]}
+    monkeypatch.setattr(extended, "make_attacks", lambda options: attacks)
+    command = [f"--data={data}", f"--work={tmp_path / 'work'}", f"--out={tmp_path / 'out'}"]
+    command += [f"--limit={N}", "--attacked=16", "--pairs", *PAIRS]
+    extended.main(command)
+    extended.main(command)
+    assert fitted == [N // 2] * 2 * len(PAIRS)  # two folds of each pair, once
+    rows = rows_of(tmp_path / "out" / "extended.csv")
+    assert len(rows) == 2 * 2 * len(PAIRS)
+    predictions = rows_of(tmp_path / "out" / f"predictions_{PAIRS[0]}.csv")
+    for name in ("cues", extended.COVERAGE):
+        own = [row for row in predictions if row["detector"] == name]
+        auc = roc_auc_score([int(r["label"]) for r in own], [float(r["score"]) for r in own])
+        clean = [
+            r for r in rows if (r["pair"], r["method"], r["attack"]) == (PAIRS[0], name, "clean")
+        ]
+        assert float(clean[0]["auc"]) == pytest.approx(auc)
+    losses = rows_of(tmp_path / "out" / "losses.csv")
+    assert {row["rival"] for row in losses} == {"cues"}  # what guesses loses to what looks
+    assert all(float(row["low"]) > 0 for row in losses)
+    text = (tmp_path / "out" / "README.md").read_text()
+    assert text.index("Where coverage loses") < text.index("Clean pictures")
 
 
 SCRIPTS = sorted(

@@ -28,6 +28,7 @@ from skfakespotter import (
     Border,
     CheapCues,
     CNNDetection,
+    CooccurrenceCNNClassifier,
     CooccurrenceMatrices,
     ExpertStack,
     FaceAligner,
@@ -40,9 +41,12 @@ from skfakespotter import (
     LogSpectrum,
     MessengerChain,
     NeuronCoverageTransformer,
+    PixelValues,
     PseudoFakes,
+    QueryAttack,
     RandomCrop,
     Resize,
+    ResNetClassifier,
     SaturationStatistics,
     Screenshot,
     SelfBlending,
@@ -147,7 +151,7 @@ class MeanSquares(StatelessRows):
 
 
 class ThreeSquares(StatelessRows):
-    """Lay pictures out as `SpectrumCNNClassifier` expects spectra."""
+    """Lay pictures out as networks on three squares expect them."""
 
     def transform(self, X):
         return X[:, ::2, ::2].reshape(len(X), -1) / 64.0 - 2
@@ -178,6 +182,7 @@ OF_PICTURES = [
     LogSpectrum(size=32),
     MeanActivations("toy_image", device="cpu"),
     MessengerChain(),
+    PixelValues(32),
     NeuronCoverageTransformer("toy_image", device="cpu"),
     RandomCrop(random_state=0),
     Resize(),
@@ -190,11 +195,14 @@ OF_PICTURES = [
 OF_SPECTRA = make_pipeline(
     ThreeSquares(), SpectrumCNNClassifier((8, 8, 8), lr=1e-2, random_state=0)
 )
+# they fit and answer by the methods of SpectrumCNNClassifier, and take long
+LARGE = [ResNetClassifier(), CooccurrenceCNNClassifier()]
 # the labels of the first say which pictures are photographs: with others it has nothing to learn
 # from; the second is about a detector that is fitted already, the third comes trained
 OF_PHOTOGRAPHS = [
     PseudoFakes(CLASSIFIER, random_state=0),
     AdversarialAttack(CLASSIFIER),
+    QueryAttack(CLASSIFIER),
     CNNDetection("a.pth"),
 ]
 OF_CLIPS = [VideoScorer(LogisticRegression()), CoverageOverTime(CheapCues())]
@@ -230,7 +238,7 @@ def test_every_estimator_is_checked():
     checked = {
         type(estimator) for estimator in [*OF_NUMBERS, *OF_PICTURES, *OF_PHOTOGRAPHS, *OF_CLIPS]
     }
-    checked.add(type(OF_SPECTRA[-1]))
+    checked |= {type(one) for one in [OF_SPECTRA[-1], *LARGE]}
     assert found == checked, "add it to OF_NUMBERS or OF_PICTURES"
 
 
@@ -264,7 +272,7 @@ def test_on_drawn_rows(estimator, check):
 @pytest.mark.parametrize("name", WITHOUT_DATA)
 @pytest.mark.parametrize(
     "estimator",
-    [*OF_PICTURES, OF_SPECTRA[-1], *OF_PHOTOGRAPHS, *OF_CLIPS],
+    [*OF_PICTURES, OF_SPECTRA[-1], *LARGE, *OF_PHOTOGRAPHS, *OF_CLIPS],
     ids=lambda e: type(e).__name__,
 )
 def test_without_data(estimator, name):

@@ -27,12 +27,15 @@ from skfakespotter.baselines._cues import (
     picture_cues,
     with_file_size,
 )
+from skfakespotter.baselines._pixels import PixelValues
 from skfakespotter.baselines._saturation import SaturationStatistics
 from skfakespotter.baselines._spectrum import LogSpectrum
 
 if TYPE_CHECKING:
     from skfakespotter.baselines._cnn_detection import CNNDetection
+    from skfakespotter.baselines._cooccurrence_cnn import CooccurrenceCNNClassifier
     from skfakespotter.baselines._network import FaceEmbedding, MeanActivations
+    from skfakespotter.baselines._resnet_classifier import ResNetClassifier
     from skfakespotter.baselines._spectrum_cnn import SpectrumCNNClassifier
 
 __all__ = [
@@ -40,10 +43,13 @@ __all__ = [
     "CUE_NAMES",
     "CNNDetection",
     "CheapCues",
+    "CooccurrenceCNNClassifier",
     "CooccurrenceMatrices",
     "FaceEmbedding",
     "LogSpectrum",
     "MeanActivations",
+    "PixelValues",
+    "ResNetClassifier",
     "SaturationStatistics",
     "SpectrumCNNClassifier",
     "cheap_cue_baseline",
@@ -66,8 +72,14 @@ def make_baseline(name: str, *, random_state: RandomState = None) -> Pipeline:
         - "spectrum-linear": :class:`LogSpectrum` averaged to 32 x 32 cells per channel,
           standardized, logistic regression;
         - "spectrum-cnn": the same cells, :class:`SpectrumCNNClassifier`;
+        - "autogan": :class:`LogSpectrum` of the center 224 x 224 of 256 x 256, a ResNet-34
+          (:class:`ResNetClassifier`), ten epochs, as published;
+        - "cnn-scratch": :class:`PixelValues` of 256 x 256, a ResNet-50 on random 224 x 224 of
+          them, mirrored or not: the architecture of :class:`CNNDetection`;
         - "cooccurrence": square roots of :class:`CooccurrenceMatrices`, standardized,
           linear support vector machine;
+        - "cooccurrence-cnn": :class:`CooccurrenceMatrices` of 256 levels,
+          :class:`CooccurrenceCNNClassifier`, as published;
         - "saturation": :class:`SaturationStatistics`, standardized, linear support vector
           machine.
 
@@ -82,7 +94,9 @@ def make_baseline(name: str, *, random_state: RandomState = None) -> Pipeline:
         - "random-weights": coverage per channel of the same network, untrained: what the
           architecture alone sees [3]_.
 
-        The support vector machines are calibrated by five-fold cross-validation (Platt)
+        The three large networks start from nothing, and ask for an accelerator.
+        ``set_params(classifier__weights=...)`` gives the ResNets your ImageNet weights. The
+        support vector machines are calibrated by five-fold cross-validation (Platt)
         to give probabilities, so each class needs five pictures.
     random_state : int, RandomState instance or None, default=None
         Seeds the classifier. An integer makes the result repeatable.
@@ -135,6 +149,28 @@ def _cooccurrence(random_state: RandomState) -> Pipeline:
     root = FunctionTransformer(np.sqrt, feature_names_out="one-to-one")
     pipeline.steps.insert(1, ("root", root))
     return pipeline
+
+
+def _autogan(random_state: RandomState) -> Pipeline:
+    from skfakespotter.baselines._resnet_classifier import ResNetClassifier
+
+    classifier = ResNetClassifier(34, optimizer="sgd", lr=0.01, random_state=random_state)
+    spectrum = LogSpectrum(224, crop=224 / 256)
+    return Pipeline([("features", spectrum), ("classifier", classifier)])
+
+
+def _cnn_scratch(random_state: RandomState) -> Pipeline:
+    from skfakespotter.baselines._resnet_classifier import ResNetClassifier
+
+    classifier = ResNetClassifier(50, crop=224, flip=True, random_state=random_state)
+    return Pipeline([("features", PixelValues(256)), ("classifier", classifier)])
+
+
+def _cooccurrence_cnn(random_state: RandomState) -> Pipeline:
+    from skfakespotter.baselines._cooccurrence_cnn import CooccurrenceCNNClassifier
+
+    classifier = CooccurrenceCNNClassifier(random_state=random_state)
+    return Pipeline([("features", CooccurrenceMatrices(256)), ("classifier", classifier)])
 
 
 def _saturation(random_state: RandomState) -> Pipeline:
@@ -193,7 +229,10 @@ def _pipeline(features: Any, scale: Any, classifier: Any) -> Pipeline:
 BASELINES = {
     "spectrum-linear": _spectrum_linear,
     "spectrum-cnn": _spectrum_cnn,
+    "autogan": _autogan,
+    "cnn-scratch": _cnn_scratch,
     "cooccurrence": _cooccurrence,
+    "cooccurrence-cnn": _cooccurrence_cnn,
     "saturation": _saturation,
     "cheap-cues": _cheap_cues,
     "embedding": _embedding,
@@ -203,8 +242,10 @@ BASELINES = {
 }
 _NEEDING_TORCH = {
     "CNNDetection": "_cnn_detection",
+    "CooccurrenceCNNClassifier": "_cooccurrence_cnn",
     "FaceEmbedding": "_network",
     "MeanActivations": "_network",
+    "ResNetClassifier": "_resnet_classifier",
     "SpectrumCNNClassifier": "_spectrum_cnn",
 }
 

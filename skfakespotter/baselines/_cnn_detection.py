@@ -11,86 +11,14 @@ from scipy.special import expit
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import column_or_1d
 from sklearn.utils.validation import check_is_fitted
-from torch import nn
 
 from skfakespotter import _typing
 from skfakespotter._device import resolve_device
 from skfakespotter._prefetch import iter_images
 from skfakespotter._typing import Device, Labels, Pictures
-from skfakespotter.backbones import check_weights, read_weights
+from skfakespotter.baselines._pixels import standardize
+from skfakespotter.baselines._resnet import ResNet
 from skfakespotter.images import check_images
-
-MEAN, SCALE = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of values in [0, 1]
-_STAGES = ((3, 64, 1), (4, 128, 2), (6, 256, 2), (3, 512, 2))  # blocks, width, stride
-
-
-class Bottleneck(nn.Module):
-    """1x1, 3x3 (with the stride) and 1x1 convolution, and a shortcut.
-
-    Parameters
-    ----------
-    n_in, width : int
-        Channels that come; a quarter of those that go.
-    stride : int
-        Of the 3x3 convolution.
-    """
-
-    def __init__(self, n_in: int, width: int, stride: int) -> None:
-        super().__init__()
-        n_out = 4 * width
-        self.conv1, self.bn1 = nn.Conv2d(n_in, width, 1, bias=False), nn.BatchNorm2d(width)
-        self.conv2 = nn.Conv2d(width, width, 3, stride, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(width)
-        self.conv3, self.bn3 = nn.Conv2d(width, n_out, 1, bias=False), nn.BatchNorm2d(n_out)
-        self.relu = nn.ReLU(inplace=True)
-        self.downsample = None
-        if stride != 1 or n_in != n_out:
-            shortcut = nn.Conv2d(n_in, n_out, 1, stride, bias=False)
-            self.downsample = nn.Sequential(shortcut, nn.BatchNorm2d(n_out))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Apply the block.
-
-        Parameters
-        ----------
-        x : Tensor of shape (n, n_in, h, w)
-            Input.
-
-        Returns
-        -------
-        Tensor of shape (n, 4 * width, h / stride, w / stride)
-            Output.
-        """
-        shortcut = x if self.downsample is None else self.downsample(x)
-        x = self.relu(self.bn1(self.conv1(x)))
-        x = self.relu(self.bn2(self.conv2(x)))
-        return self.relu(self.bn3(self.conv3(x)) + shortcut)
-
-
-class ResNet50(nn.Sequential):
-    """ResNet-50 with one output, its parts named as in the published weight files.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from skfakespotter.baselines._cnn_detection import ResNet50
-    >>> sum(p.numel() for p in ResNet50().parameters())
-    23510081
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(3, 64, 7, 2, padding=3, bias=False)
-        self.bn1, self.relu = nn.BatchNorm2d(64), nn.ReLU(inplace=True)
-        self.maxpool = nn.MaxPool2d(3, 2, padding=1)
-        n_in = 64
-        for number, (n_blocks, width, stride) in enumerate(_STAGES, start=1):
-            blocks = [Bottleneck(n_in, width, stride)]
-            n_in = 4 * width
-            blocks += [Bottleneck(n_in, width, 1) for _ in range(n_blocks - 1)]
-            self.add_module(f"layer{number}", nn.Sequential(*blocks))
-        self.avgpool, self.flatten = nn.AdaptiveAvgPool2d(1), nn.Flatten()
-        self.fc = nn.Linear(n_in, 1)
 
 
 class CNNDetection(ClassifierMixin, BaseEstimator):
@@ -100,6 +28,8 @@ class CNNDetection(ClassifierMixin, BaseEstimator):
     compressed at random. Pictures are taken at their own size, neither resized nor cropped;
     values in [0, 1] are standardized as for ImageNet, and the output passes a sigmoid. At 0.5
     and above a picture is called fake.
+
+    ``make_baseline("cnn-scratch")`` trains the same architecture on your own pictures.
 
     Parameters
     ----------
@@ -113,7 +43,7 @@ class CNNDetection(ClassifierMixin, BaseEstimator):
     ----------
     classes_ : ndarray of shape (2,)
         Labels.
-    network_ : ResNet50
+    network_ : ResNet
         With the weights.
 
     References
@@ -188,13 +118,11 @@ class CNNDetection(ClassifierMixin, BaseEstimator):
         """
         check_is_fitted(self)
         device = next(self.network_.parameters()).device
-        mean, scale = (torch.tensor(v, device=device).reshape(3, 1, 1) for v in (MEAN, SCALE))
         logits = []
         with torch.inference_mode():
             for image in iter_images(check_images(X)):
-                pixels = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
-                x = (pixels.to(device) / 255 - mean) / scale
-                logits.append(float(self.network_(x[None])[0, 0]))
+                x = torch.from_numpy(standardize(image)[None]).to(device)
+                logits.append(float(self.network_(x)[0, 0]))
         return np.array(logits) * (1 if self.classes_[1] == 1 else -1)
 
     def predict_proba(self, X: Pictures) -> NDArray:
@@ -239,14 +167,7 @@ class CNNDetection(ClassifierMixin, BaseEstimator):
         return tags
 
 
-def _read(path: _typing.Path) -> ResNet50:
-    """Read the network, executing nothing that the file holds."""
+def _read(path: _typing.Path) -> ResNet:
     with torch.device("meta"):
-        network = ResNet50()
-    counters = "num_batches_tracked"  # in the files, and of no use
-    found = {name: t for name, t in read_weights(path).items() if not name.endswith(counters)}
-    known = network.state_dict()
-    check_weights(path, found, {k: t.shape for k, t in known.items() if not k.endswith(counters)})
-    state = {name: found.get(name, torch.tensor(0)) for name in known}
-    network.load_state_dict(state, assign=True)
-    return network.requires_grad_(False).eval()
+        network = ResNet(50, 1)
+    return network.load(path).requires_grad_(False).eval()

@@ -39,6 +39,9 @@ class LogSpectrum(PictureFeatures):
     pool : int, default=1
         Averages ``pool`` x ``pool`` cells of the normalized spectrum into one, which keeps
         the columns few; it must divide ``size``.
+    crop : float, default=1.0
+        Part of the shorter side that is kept, in (0, 1]; 224 / 256 with a ``size`` of 224 takes
+        the center of 256 x 256 pictures as it is.
     epsilon : float, default=1e-3
         Added to the amplitude before the logarithm.
     percentiles : (float, float), default=(5, 95)
@@ -46,7 +49,8 @@ class LogSpectrum(PictureFeatures):
 
     See Also
     --------
-    SpectrumCNNClassifier : The convolutional network that takes these columns.
+    SpectrumCNNClassifier : A small network that takes these columns.
+    ResNetClassifier : The network of the publication.
 
     References
     ----------
@@ -72,6 +76,7 @@ class LogSpectrum(PictureFeatures):
     _parameter_constraints: ClassVar = {
         "size": [Interval(Integral, MIN_SIDE, None, closed="left")],
         "pool": [Interval(Integral, 1, None, closed="left")],
+        "crop": [Interval(Real, 0, 1, closed="right")],
         "epsilon": [Interval(Real, 0, None, closed="neither")],
         "percentiles": [tuple, list],
     }
@@ -81,11 +86,13 @@ class LogSpectrum(PictureFeatures):
         size: int = 256,
         *,
         pool: int = 1,
+        crop: float = 1.0,
         epsilon: float = 1e-3,
         percentiles: tuple[float, float] = (5, 95),
     ) -> None:
         self.size = size
         self.pool = pool
+        self.crop = crop
         self.epsilon = epsilon
         self.percentiles = percentiles
 
@@ -107,7 +114,8 @@ class LogSpectrum(PictureFeatures):
         return [f"{channel}[{row},{col}]" for channel in "RGB" for row in cells for col in cells]
 
     def _describe(self, image: NDArray) -> NDArray:
-        image = fit_to(image, (self.size, self.size)).transpose(2, 0, 1) / np.float32(255)
+        image = fit_to(image, (self.size, self.size), self.crop)
+        image = image.transpose(2, 0, 1) / np.float32(255)
         spectrum = np.log(np.abs(fft.fft2(image)) + self.epsilon)
         low, high = np.percentile(spectrum, self.percentiles, axis=(1, 2), keepdims=True)
         span = np.maximum(high - low, 1e-6)  # a flat channel has one amplitude: all cells -1

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from skfakespotter.evaluation._attributes import picture_attributes
 from skfakespotter.evaluation._bootstrap import number_groups, resample
-from skfakespotter.evaluation._comparison import ComparisonResult, Difference, compare
+from skfakespotter.evaluation._bound import PerceptualBound, structural_similarity
+from skfakespotter.evaluation._comparison import ComparisonResult, compare
+from skfakespotter.evaluation._differences import Difference
 from skfakespotter.evaluation._figures import FIGURES, weighted_figures
 from skfakespotter.evaluation._metrics import (
     choose_threshold,
@@ -29,6 +31,7 @@ from skfakespotter.evaluation._protocols import (
     leave_one_generator_out,
     within_pair,
 )
+from skfakespotter.evaluation._queries import QueryAttack
 from skfakespotter.evaluation._report import DetectionReport, Figure
 from skfakespotter.evaluation._results import (
     CrossGeneratorResult,
@@ -56,6 +59,8 @@ __all__ = [
     "Figure",
     "LearningCurveResult",
     "LeaveOneOutResult",
+    "PerceptualBound",
+    "QueryAttack",
     "ReliabilityDisplay",
     "RobustnessCurve",
     "RobustnessDisplay",
@@ -82,6 +87,7 @@ __all__ = [
     "robustness_curve",
     "soft_method",
     "stability",
+    "structural_similarity",
     "weighted_figures",
     "within_pair",
 ]

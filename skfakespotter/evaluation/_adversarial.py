@@ -2,39 +2,37 @@
 
 from __future__ import annotations
 
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.utils import gen_batches
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils._param_validation import Interval
 
-from skfakespotter._prefetch import iter_images
-from skfakespotter._typing import Pictures
+from skfakespotter.evaluation._attacker import Attacker
+from skfakespotter.evaluation._bound import PerceptualBound
 from skfakespotter.evaluation._smooth import SmoothDetector
-from skfakespotter.images import check_images
-from skfakespotter.perturbations import Perturbation, to_uint8
+from skfakespotter.perturbations import to_uint8
 
 STEEP = 1e6  # a slope with which the smooth count is the true one
 
 
-class AdversarialAttack(Perturbation):
-    """Change every picture by a few levels so that a detector assigns it the other class.
+class AdversarialAttack(Attacker):
+    """Change every picture by a few levels so that a detector takes it for the other class.
 
     Projected gradient descent [1]_ on the detector's decision, within ``epsilon`` levels of
     every pixel and channel. A count has no gradient: it is replaced by a sum of sigmoids of
     the distance to the threshold, in standard deviations of the layer, whose slope rises from
-    the first of ``slopes`` to the second over the steps; so the attack starts on a smooth surface
-    and ends near the true count.
+    the first of ``slopes`` to the second over the steps; so the attack sees a smooth surface
+    first and nearly the true count at last.
 
     The pictures are aligned faces, and the detector is one without an aligner: the attacker
     changes what the network sees.
 
-    Use it in :func:`robustness_curve` like any attack. Built on the detector under test it is a
-    white-box attack. Built on another one (another network, other training pictures) it is a
-    black-box attack by transfer.
+    It takes the place of any other attack in :func:`robustness_curve`. Given the detector under
+    test it is a white-box attack; given another one (another network, other training
+    pictures) it is a black-box attack by transfer.
 
     Parameters
     ----------
@@ -50,17 +48,20 @@ class AdversarialAttack(Perturbation):
         pictures.
     slopes : (float, float), default=(1, 10)
         Slopes of the sigmoids in the first and in the last step.
+    bound : PerceptualBound, default=None
+        What the attacked faces must keep besides: the look, or the person.
     batch_size : int, default=16
         Pictures attacked at a time.
 
     See Also
     --------
-    skfakespotter.paper_attacks : Attacks that do not know the detector.
+    QueryAttack : With nothing but the scores of the detector.
+    skfakespotter.paper_attacks : What happens to pictures without anybody's intent.
 
     Notes
     -----
-    A failed attack proves nothing, because a stronger one may exist [2]_. A successful one shows
-    what an attacker who has the detector can do.
+    An attack that fails proves nothing: a stronger one may exist [2]_. One that succeeds shows
+    what an attacker can do who has the detector.
 
     References
     ----------
@@ -87,14 +88,10 @@ class AdversarialAttack(Perturbation):
     True
     """
 
-    intensity = "epsilon"
     _parameter_constraints: ClassVar = {
-        "detector": [HasMethods(["predict"])],
-        "epsilon": [Interval(Real, 0, 255, closed="both")],
+        **Attacker._parameter_constraints,
         "n_steps": [Interval(Integral, 1, None, closed="left")],
-        "target": [StrOptions({"away", "real", "fake"})],
         "slopes": [tuple, list],
-        "batch_size": [Interval(Integral, 1, None, closed="left")],
     }
 
     def __init__(
@@ -105,6 +102,7 @@ class AdversarialAttack(Perturbation):
         n_steps: int = 10,
         target: str = "away",
         slopes: tuple[float, float] = (1.0, 10.0),
+        bound: PerceptualBound | None = None,
         batch_size: int = 16,
     ) -> None:
         self.detector = detector
@@ -112,70 +110,19 @@ class AdversarialAttack(Perturbation):
         self.n_steps = n_steps
         self.target = target
         self.slopes = slopes
+        self.bound = bound
         self.batch_size = batch_size
 
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Return the parameters; those of the fitted detector are its own.
+    def _prepare(self) -> None:
+        self._smooth = SmoothDetector(self.detector)
 
-        Parameters
-        ----------
-        deep : bool, default=True
-            Ignored.
-
-        Returns
-        -------
-        dict
-            Parameters by name.
-        """
-        return super().get_params(deep=False)
-
-    def __sklearn_clone__(self) -> AdversarialAttack:
-        return type(self)(**self.get_params())
-
-    def transform(self, X: Pictures) -> list[NDArray] | NDArray:
-        """Attack every picture.
-
-        Parameters
-        ----------
-        X : sequence of pictures, ndarray of shape (n, h, w, 3) or Tensor of shape (n, 3, h, w)
-            Aligned faces of one size.
-
-        Returns
-        -------
-        list of ndarray of shape (h, w, 3), or ndarray of shape (n, h, w, 3), uint8
-            RGB, of the size that came.
-
-        Raises
-        ------
-        ImageError
-            At the first picture that cannot be used.
-        ValueError
-            For pictures of several sizes.
-        TypeError
-            For a detector of another form.
-        """
-        self._check_params()
-        X = check_images(X)
-        smooth, attacked = SmoothDetector(self.detector), []
-        images = list(iter_images(X))
-        if len({image.shape for image in images}) > 1:
-            raise ValueError("X holds pictures of several sizes: expected aligned faces of one.")
-        for batch in gen_batches(len(images), self.batch_size):
-            attacked += list(self._attack(smooth, np.stack(images[batch])))
-        return np.stack(attacked) if isinstance(X, np.ndarray) else attacked
-
-    def _attack(self, smooth: SmoothDetector, images: NDArray) -> NDArray:
+    def _attack(self, images: NDArray) -> NDArray:
         clean = torch.from_numpy(images.transpose(0, 3, 1, 2).astype(np.float32))
-        verdicts, _ = smooth.decide(clean, STEEP)  # of the true counts
-        towards, changed = self._directions(verdicts).reshape(-1, 1, 1, 1), clean
+        verdicts, _ = self._smooth.decide(clean, STEEP)  # of the true counts
+        towards = torch.from_numpy(self._directions(verdicts.numpy())).float()
+        towards, changed = towards.reshape(-1, 1, 1, 1), clean
         for slope in np.geomspace(*self.slopes, self.n_steps):
-            _, gradients = smooth.decide(changed, float(slope))
+            _, gradients = self._smooth.decide(changed, float(slope))
             changed = changed + 2.5 * self.epsilon / self.n_steps * towards * gradients.sign()
             changed = torch.clamp(changed, clean - self.epsilon, clean + self.epsilon).clamp(0, 255)
         return to_uint8(changed.permute(0, 2, 3, 1).numpy())
-
-    def _directions(self, decisions: torch.Tensor) -> torch.Tensor:
-        """Return 1 where the decision is to rise towards fake, -1 where it is to fall."""
-        if self.target == "away":
-            return torch.where(decisions < 0, 1.0, -1.0)
-        return torch.full_like(decisions, 1.0 if self.target == "fake" else -1.0)

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import combinations
 from numbers import Integral, Real
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import norm
 from sklearn.utils import _safe_indexing, check_consistent_length
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.parallel import Parallel
 
 from skfakespotter._params import checked
-from skfakespotter._tables import Table
 from skfakespotter._typing import Labels
-from skfakespotter.evaluation._bootstrap import number_groups, resample, warn_of_few
-from skfakespotter.evaluation._delong import adjust_holm, delong_covariance
-from skfakespotter.evaluation._figures import FIGURES, weighted_figures
+from skfakespotter.evaluation._bootstrap import number_groups, warn_of_few
+from skfakespotter.evaluation._delong import delong_covariance
+from skfakespotter.evaluation._differences import (
+    Differences,
+    bootstrap_covariance,
+    find_differences,
+)
+from skfakespotter.evaluation._figures import FIGURES
 from skfakespotter.evaluation._folds import make_folds
 from skfakespotter.evaluation._metrics import detection_report
 from skfakespotter.evaluation._plot import ScoreIntervalDisplay
@@ -29,58 +31,6 @@ from skfakespotter.evaluation._results import Result
 from skfakespotter.evaluation._scoring import soft_method
 from skfakespotter.evaluation._sets import check_set
 from skfakespotter.evaluation._together import cross_fit, respond_together
-
-
-class Difference(NamedTuple):
-    """How one detector compares with another.
-
-    Attributes
-    ----------
-    a, b : str
-        Names of the detectors.
-    difference, low, high : float
-        Figure of ``a`` minus that of ``b``, and the ends of its interval.
-    p_value : float
-        Two-sided p-value of no difference, for this comparison alone.
-    p_adjusted : float
-        The p-value corrected for all comparisons by Holm's method.
-    """
-
-    a: str
-    b: str
-    difference: float
-    low: float
-    high: float
-    p_value: float
-    p_adjusted: float
-
-
-class Differences(Table):
-    """The differences of all pairs of detectors: ``to_frame()``, ``to_csv(path)``, iteration.
-
-    Parameters
-    ----------
-    rows : list of Difference
-        One a pair.
-    """
-
-    def __init__(self, rows: list[Difference]) -> None:
-        self.rows = rows
-
-    def __iter__(self) -> Any:
-        return iter(self.rows)
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, pair: tuple[str, str]) -> Difference:
-        for row in self.rows:
-            if (row.a, row.b) == tuple(pair):
-                return row
-        raise KeyError(f"no comparison of {pair!r}: expected one of {[r[:2] for r in self.rows]}")
-
-    def _columns(self) -> dict[str, list]:
-        return {name: [getattr(row, name) for row in self.rows] for name in Difference._fields}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -284,9 +234,14 @@ def compare(
         name: detection_report(y, own, threshold=thresholds[name], **options)
         for name, own in scores.items()
     }
-    differences = _differences(
-        fake, scores, thresholds, groups, figure, test, n_bootstraps, confidence_level, random_state
-    )
+    if test == "delong":
+        tested = delong_covariance(fake, np.array(list(scores.values())))
+    else:
+        group = number_groups(groups, len(fake))
+        warn_of_few(fake, group, "comparisons", stacklevel=3)
+        tested = bootstrap_covariance(
+            fake, scores, thresholds, group, figure, n_bootstraps, random_state
+        )
     return ComparisonResult(
         y_true=y,
         scores=scores,
@@ -294,7 +249,7 @@ def compare(
         groups=groups,
         figure=figure,
         reports=reports,
-        differences=Differences(differences),
+        differences=find_differences(list(scores), *tested, confidence_level),
         test=test,
     )
 
@@ -341,52 +296,3 @@ def _scores(
             ).items():
                 scores[str(key)][test] = part
     return {name: scores[name] for name in detectors}, thresholds, fold_of
-
-
-def _differences(
-    fake: NDArray,
-    scores: dict[str, NDArray],
-    thresholds: dict[str, float],
-    groups: NDArray | None,
-    figure: str,
-    test: str,
-    n_bootstraps: int,
-    confidence_level: float,
-    random_state: int,
-) -> list[Difference]:
-    group, names = number_groups(groups, len(fake)), list(scores)
-    pairs = list(combinations(range(len(names)), 2))
-    if test == "delong":
-        values, covariance = delong_covariance(fake, np.array(list(scores.values())))
-        spread = np.array(
-            [
-                np.sqrt(max(covariance[a, a] + covariance[b, b] - 2 * covariance[a, b], 0))
-                for a, b in pairs
-            ]
-        )
-    else:
-        warn_of_few(fake, group, "comparisons", stacklevel=4)
-        column = FIGURES.index(figure)
-
-        def figures(weights: NDArray) -> NDArray:
-            return np.array(
-                [
-                    weighted_figures(fake, own, thresholds[name], weights)[:, column]
-                    for name, own in scores.items()
-                ]
-            )
-
-        values = figures(np.ones((1, len(fake))))[:, 0]
-        chunks = resample(fake, group, n_bootstraps, random_state)
-        resampled = np.concatenate([figures(weights) for weights, _ in chunks], axis=1)
-        spread = np.array([np.std(resampled[a] - resampled[b], ddof=1) for a, b in pairs])
-    gaps = np.array([values[a] - values[b] for a, b in pairs])
-    safe = np.where(spread > 0, spread, 1)
-    p_values = np.where(spread > 0, 2 * norm.sf(np.abs(gaps) / safe), np.where(gaps == 0, 1.0, 0.0))
-    half = norm.isf((1 - confidence_level) / 2) * spread
-    return [
-        Difference(names[a], names[b], *map(float, row))
-        for (a, b), *row in zip(
-            pairs, gaps, gaps - half, gaps + half, p_values, adjust_holm(p_values), strict=True
-        )
-    ]

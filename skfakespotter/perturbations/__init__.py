@@ -1,7 +1,10 @@
 """Perturbations: what happens to a picture on its way, as attacks and as augmentation."""
 
 from skfakespotter.perturbations._augmentation import AugmentedClassifier, augment, takes_groups
+from skfakespotter.perturbations._beautify import Beautify
+from skfakespotter.perturbations._codecs import AVIFCompression, H264Compression, WebPCompression
 from skfakespotter.perturbations._delegate import Delegate
+from skfakespotter.perturbations._framing import Border, RandomCrop
 from skfakespotter.perturbations._levels import (
     ATTACKS,
     BATCH_SIZE,
@@ -12,25 +15,19 @@ from skfakespotter.perturbations._levels import (
     sharing_attacks,
 )
 from skfakespotter.perturbations._pseudofakes import PseudoFakes
-from skfakespotter.perturbations._sharing import (
-    AVIFCompression,
-    Beautify,
-    Border,
-    H264Compression,
-    MessengerChain,
-    RandomCrop,
-    Screenshot,
-    WebPCompression,
-)
-from skfakespotter.perturbations._simulators import SelfBlending, UpsamplingSimulator
+from skfakespotter.perturbations._self_blending import SelfBlending
+from skfakespotter.perturbations._sharing import MessengerChain, Screenshot
 from skfakespotter.perturbations._transformers import (
     GaussianBlur,
     GaussianNoise,
     JPEGCompression,
     Perturbation,
     Resize,
+    draw_seed,
+    own_generator,
     to_uint8,
 )
+from skfakespotter.perturbations._upsampling import UpsamplingSimulator
 
 __all__ = [
     "ATTACKS",
@@ -56,7 +53,9 @@ __all__ = [
     "WebPCompression",
     "augment",
     "check_attacks",
+    "draw_seed",
     "naming",
+    "own_generator",
     "paper_attacks",
     "sharing_attacks",
     "takes_groups",

@@ -12,16 +12,10 @@ from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 
 from skfakespotter.images import ImageError, is_path
-from skfakespotter.perturbations._sharing import (
-    AVIFCompression,
-    Beautify,
-    Border,
-    H264Compression,
-    MessengerChain,
-    RandomCrop,
-    Screenshot,
-    WebPCompression,
-)
+from skfakespotter.perturbations._beautify import Beautify
+from skfakespotter.perturbations._codecs import AVIFCompression, H264Compression, WebPCompression
+from skfakespotter.perturbations._framing import Border, RandomCrop
+from skfakespotter.perturbations._sharing import MessengerChain, Screenshot
 from skfakespotter.perturbations._transformers import (
     GaussianBlur,
     GaussianNoise,

@@ -25,7 +25,7 @@ from skfakespotter.images import check_images
 from skfakespotter.perturbations._augmentation import refound, save_copy, takes_groups
 from skfakespotter.perturbations._delegate import Delegate
 from skfakespotter.perturbations._levels import BATCH_SIZE, naming
-from skfakespotter.perturbations._simulators import UpsamplingSimulator
+from skfakespotter.perturbations._upsampling import UpsamplingSimulator
 
 
 class PseudoFakes(Delegate):

@@ -8,14 +8,14 @@ from torch.nn import functional
 
 from skfakespotter import CNNDetection
 from skfakespotter.backbones import WeightsError
-from skfakespotter.baselines._cnn_detection import ResNet50
+from skfakespotter.baselines._resnet import ResNet
 
 
 @pytest.fixture(scope="module")
 def network():
     """A ResNet-50 whose normalizations keep the values in range."""
     torch.manual_seed(0)
-    network = ResNet50()
+    network = ResNet(50, 1)
     for name, tensor in network.state_dict().items():
         if "running_mean" in name:
             tensor.uniform_(-0.1, 0.1)

@@ -23,7 +23,7 @@ from skfakespotter import (
     sharing_attacks,
 )
 from skfakespotter.perturbations import SHARING, check_attacks
-from skfakespotter.perturbations._sharing import bilateral
+from skfakespotter.perturbations._beautify import bilateral
 
 
 @pytest.fixture(scope="module")

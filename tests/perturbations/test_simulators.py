@@ -21,7 +21,7 @@ from skfakespotter import (
     make_pictures,
 )
 from skfakespotter.images import check_images, load_image
-from skfakespotter.perturbations._simulators import _shake, _smooth_doubled, halve, windows
+from skfakespotter.perturbations._upsampling import _shake, _smooth_doubled, halve, windows
 
 KINDS = ["transposed", "nearest", "bilinear"]
 
