@@ -19,20 +19,20 @@ STEEP = 1e6  # a slope with which the smooth count is the true one
 
 
 class AdversarialAttack(Attacker):
-    """Change every picture by a few levels so that a detector takes it for the other class.
+    """Change every picture by a few levels so that a detector assigns it the other class.
 
     Projected gradient descent [1]_ on the detector's decision, within ``epsilon`` levels of
     every pixel and channel. A count has no gradient: it is replaced by a sum of sigmoids of
     the distance to the threshold, in standard deviations of the layer, whose slope rises from
-    the first of ``slopes`` to the second over the steps; so the attack sees a smooth surface
-    first and nearly the true count at last.
+    the first of ``slopes`` to the second over the steps; so the attack starts on a smooth surface
+    and ends near the true count.
 
     The pictures are aligned faces, and the detector is one without an aligner: the attacker
     changes what the network sees.
 
-    It takes the place of any other attack in :func:`robustness_curve`. Given the detector under
-    test it is a white-box attack; given another one (another network, other training
-    pictures) it is a black-box attack by transfer.
+    Use it in :func:`robustness_curve` like any attack. Built on the detector under test it is a
+    white-box attack. Built on another one (another network, other training pictures) it is a
+    black-box attack by transfer.
 
     Parameters
     ----------
@@ -49,19 +49,19 @@ class AdversarialAttack(Attacker):
     slopes : (float, float), default=(1, 10)
         Slopes of the sigmoids in the first and in the last step.
     bound : PerceptualBound, default=None
-        What the attacked faces must keep besides: the look, or the person.
+        Limit on how different the attacked face may look.
     batch_size : int, default=16
         Pictures attacked at a time.
 
     See Also
     --------
-    QueryAttack : With nothing but the scores of the detector.
-    skfakespotter.paper_attacks : What happens to pictures without anybody's intent.
+    QueryAttack : Needs the scores of the detector alone.
+    skfakespotter.paper_attacks : Attacks that do not know the detector.
 
     Notes
     -----
-    An attack that fails proves nothing: a stronger one may exist [2]_. One that succeeds shows
-    what an attacker can do who has the detector.
+    A failed attack proves nothing, because a stronger one may exist [2]_. A successful one shows
+    what an attacker who has the detector can do.
 
     References
     ----------

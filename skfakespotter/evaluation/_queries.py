@@ -1,4 +1,4 @@
-"""Queries: an attacker who sees nothing of the detector but its scores."""
+"""Queries: an attacker who sees the scores of a detector and nothing else."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _HALVED_AT = (0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8)
 
 
 class QueryAttack(Attacker):
-    """Change every picture by a few levels, with nothing but the scores of a detector.
+    """Change every picture by a few levels, guided by the scores of a detector alone.
 
-    Square Attack [1]_: vertical stripes of plus or minus ``epsilon`` levels first, then squares of
-    them at drawn places, which shrink as the queries go by; what moves the score towards the other
-    class is kept. It needs no gradient, so it takes any detector, one with an aligner too, and
-    tells how much a service gives away that answers with scores.
+    Square Attack [1]_ starts with vertical stripes of plus or minus ``epsilon`` levels. It then
+    tries squares of plus or minus ``epsilon`` at random places, which shrink as queries are used
+    up, and keeps those that move the score towards the other class. It needs no gradient, so it
+    works on any detector, also on one with an aligner.
 
     Parameters
     ----------
@@ -40,10 +40,10 @@ class QueryAttack(Attacker):
         Area of the first squares as a share of the picture. The publication takes 0.05 for ten
         thousand queries; with few, larger squares lead further.
     target : {"away", "real", "fake"}, default="away"
-        What the pictures are to be taken for: the opposite of what the detector says of them,
-        or one class for all.
+        Class that the detector should assign: the opposite of its verdict, or one class for all
+        pictures.
     bound : PerceptualBound, default=None
-        What the attacked faces must keep besides.
+        Limit on how different the attacked face may look.
     batch_size : int, default=32
         Pictures asked about at a time.
     random_state : int, RandomState instance or None, default=0
@@ -51,7 +51,7 @@ class QueryAttack(Attacker):
 
     See Also
     --------
-    AdversarialAttack : With the detector's gradient, or that of another one.
+    AdversarialAttack : Uses the gradient of this detector or of another one.
 
     References
     ----------
