@@ -1,7 +1,7 @@
 """An attacker who knows the detector, one like it, or its scores: what passes, and at what price.
 
     python benchmarks/adversarial.py --data FOLDER [--work FOLDER] [--out FOLDER] [--n 60]
-        [--test 10] [--epsilon 1 2 4 8] [--queries 200] [--weights FILE]
+        [--test 10] [--epsilon 1 2 4 8] [--queries 100] [--weights FILE]
 
 FOLDER/stylegan holds ``real/`` and ``fake/``. Detectors are trained on n aligned faces of each
 class, as they are or with perturbed copies, and asked about attacked faces that they were not
@@ -152,7 +152,7 @@ def main(arguments=None):
     parser.add_argument("--n", type=int, default=60, help="training faces of each class")
     parser.add_argument("--test", type=int, default=10, help="attacked faces of each class")
     parser.add_argument("--epsilon", type=float, nargs="+", default=[1, 2, 4, 8], help="levels")
-    parser.add_argument("--queries", type=int, default=200, help="scores asked for, a face")
+    parser.add_argument("--queries", type=int, default=100, help="scores asked for, a face")
     parser.add_argument("--weights", type=Path, help="of MobileFaceNet, to attack from")
     options = parser.parse_args(arguments)
     work, bench = Work(options.work), Bench(options)

@@ -1,7 +1,8 @@
 """The extended table: methods by pairs by attacks, every method on the same pictures and folds.
 
     python benchmarks/extended.py --data FOLDER [--work FOLDER] [--out FOLDER] [--pairs NAME ...]
-        [--networks NAME ...] [--limit 200] [--attacked 40] [--levels 3] [--epochs 6]
+        [--networks NAME ...] [--detector NAME] [--limit 200] [--attacked 40]
+        [--levels 3] [--epochs 6]
 
 FOLDER holds one subfolder per pair, each with ``real/`` and ``fake/``. Every method is trained and
 scored inside the same two folds of ``--limit`` pictures, by photograph where a pair holds edits of
@@ -40,19 +41,25 @@ NETWORKS = ("autogan", "cnn-scratch", "cooccurrence-cnn")
 HEADLINE = ("stylegan", "stargan_brown_hair", "faceswap")  # of one source, and large
 N_FOLDS = 2
 N_BOOTSTRAPS = 500
-ALIGNER = FaceAligner(on_missing="center")  # an attack may hide a face
 COLUMNS = ("pair", "method", "attack", "intensity", "auc", "low", "high", "drop")
+
+
+def make_aligner(options):
+    """Make what finds the faces; one that an attack hides is taken for the center."""
+    aligner = FaceAligner(on_missing="center")
+    return aligner if options.detector is None else aligner.set_params(detector=options.detector)
 
 
 def make_methods(pair, options):
     """Make the unfitted detectors of a pair, by name, in groups that are fitted together."""
+    aligner = make_aligner(options)
     coverage = make_fakespotter(
-        granularity="channel", align=ALIGNER, classifier=SVC(C=10), random_state=0
+        granularity="channel", align=aligner, classifier=SVC(C=10), random_state=0
     )
     rivals = {name: make_baseline(name, random_state=0) for name in RIVALS}
     for rival in rivals.values():
         if "align" in rival.named_steps:
-            rival.set_params(align=ALIGNER)
+            rival.set_params(align=aligner)
     groups = [{COVERAGE: coverage, **rivals}]
     for name in NETWORKS if pair in options.networks else ():
         groups.append({name: make_network(name, options)})
@@ -171,11 +178,11 @@ def write(work, options):
     write_page(
         options.out / "README.md",
         "Methods by pairs by attacks",
-        "python benchmarks/extended.py --data FOLDER",
+        command(options),
         f"{options.limit} pictures of each pair, half of them real; every method is trained on "
         "one half and scored on the other, and the other way round, by photograph. "
         f"{options.attacked} pictures of each pair are attacked. Faces found by "
-        f"{ALIGNER.detector!r}, a face that is not found is taken for the center. Large networks "
+        f"{make_aligner(options).detector!r}; else the center is taken. Large networks "
         f"start from nothing: {options.epochs} epochs in batches of 16 ({options.precision}), so "
         "what they show is what they learn from a hundred pictures.",
         "## Where coverage loses",
@@ -187,9 +194,18 @@ def write(work, options):
         format_table(["AUC [95 %]", *curves], clean),
         "## Under attack",
         f"Mean AUC at level {' and '.join(map(str, options.levels))} of five, over the pairs on "
-        f"which a method was measured; the large networks on {', '.join(options.networks)}.",
+        f"which a method was measured; large networks on {', '.join(options.networks) or 'none'}.",
         format_table(["method", *attacks], attacked),
     )
+
+
+def command(options):
+    """Return what makes the table anew, wherever defaults have moved since."""
+    lists = {"pairs": options.pairs, "networks": options.networks, "levels": options.levels}
+    words = [f"--{name} {' '.join(map(str, values))}".strip() for name, values in lists.items()]
+    words += [f"--detector {make_aligner(options).detector}", f"--limit {options.limit}"]
+    words += [f"--attacked {options.attacked}", f"--epochs {options.epochs}"]
+    return f"python benchmarks/extended.py --data FOLDER {' '.join(words)}"
 
 
 def count_cells(curves, options):
@@ -214,6 +230,7 @@ def parse(arguments):
     parser.add_argument("--work", type=Path, default=Path("extended_work"))
     parser.add_argument("--pairs", nargs="+", default=list(PAIRS))
     parser.add_argument("--networks", nargs="*", default=list(HEADLINE), help="pairs they train on")
+    parser.add_argument("--detector", help="what finds the faces; the package's default")
     parser.add_argument("--limit", type=int, default=200, help="pictures of a pair")
     parser.add_argument("--attacked", type=int, default=40, help="pictures attacked, of a pair")
     parser.add_argument(
@@ -231,7 +248,7 @@ def main(arguments=None):
     work = Work(options.work)
     names = ("limit", "attacked", "levels", "epochs", "precision")
     known = {name: getattr(options, name) for name in names}
-    work.claim(data=str(options.data.resolve()), detector=ALIGNER.detector, **known)
+    work.claim(data=str(options.data.resolve()), detector=make_aligner(options).detector, **known)
     stages = [
         (f"{pair}/{group}", options.limit, partial(measure, options, pair, group))
         for pair in options.pairs
