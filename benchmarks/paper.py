@@ -65,7 +65,7 @@ def make_aligner(options):
     """Make what finds the faces, as the network was trained to see them; None without."""
     if not options.align:
         return None
-    aligner = FaceAligner(template=load_backbone(options.backbone).template or "dlib")
+    aligner = FaceAligner(template=load_backbone(options.backbone).alignment)
     if options.detector is not None:
         aligner.set_params(detector=options.detector)
     return aligner.set_params(n_jobs=options.n_jobs)

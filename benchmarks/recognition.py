@@ -40,7 +40,8 @@ def main(arguments=None):
     rows = [compare(backbone, template, *sides) for template in [*TEMPLATES, "center"]]
     distances = residuals(find_images(options.data / "faces" / "stylegan" / "real")[:60])
     notes = [
-        f"{options.pictures} people; distance in standard deviations of other people's cosines.",
+        f"{options.pictures} people, faces found by {FaceAligner().detector}; distance in standard "
+        "deviations of other people's cosines.",
         "Mean distance of the five points from ArcFace's, in pixels of its 112, over 60 "
         "photographs of FFHQ: "
         + ", ".join(f"{name} {d:.1f}" for name, d in zip(POINTS, distances, strict=True))

@@ -148,8 +148,10 @@ def make_fakespotter(
         One count per layer (the paper) or per channel (much more accurate). None takes the
         preset's: "layer", or "channel" for "recommended".
     align : bool or FaceAligner, default=True
-        Find the face in every picture and align it as the backbone was trained to see it;
-        False when the pictures are aligned faces already. An aligner is used as it is.
+        Find the face in every picture and align it as the backbone was trained to see it.
+        False when the pictures are aligned faces already, or the backbone sees whole
+        pictures, as CLIP does: they are resized and cropped to the center as it asks. An
+        aligner is used as it is.
     classifier : estimator, default=None
         The last step; None takes the preset's.
     device : str, default="auto"
@@ -173,7 +175,7 @@ def make_fakespotter(
     Raises
     ------
     ValueError
-        For an unknown preset.
+        For an unknown preset, or ``align=True`` for a backbone of whole pictures.
 
     Examples
     --------
@@ -188,7 +190,7 @@ def make_fakespotter(
     aligner = align or "passthrough"
     if align is True:
         # lazy: faces are found while the network computes, and memory holds a few batches
-        aligner = FaceAligner(template=load_backbone(backbone).template or "dlib", lazy=True)
+        aligner = FaceAligner(template=load_backbone(backbone).alignment, lazy=True)
     recommended = preset == "recommended"
     coverage = NeuronCoverageTransformer(
         backbone,

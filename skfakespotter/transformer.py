@@ -122,8 +122,9 @@ class NeuronCoverageTransformer(TransformerMixin, BaseEstimator):
     layer_names_ : list of str
         The layers watched.
     skipped_layers_ : list of str
-        Convolutional and fully-connected layers that the network does not run, or not as
-        modules (the projections of ``nn.MultiheadAttention``).
+        Layers of the default choice, or of a pattern, that are left out: the network does not
+        run them, or not as modules (the projections of ``nn.MultiheadAttention``), or they give
+        other rows than one per picture (the windows of Swin's attention).
     n_neurons_ : ndarray of shape (n_layers,)
         Neurons per layer.
     n_channels_ : ndarray of shape (n_layers,)
@@ -441,7 +442,7 @@ class NeuronCoverageTransformer(TransformerMixin, BaseEstimator):
         if not reset:
             check_fingerprint(backbone, self.backbone_fingerprint_)
         X = self._check_input(X, backbone, reset)
-        aligned = backbone.input_size if backbone.template else None
+        aligned = backbone.input_size if backbone.sees_faces else None
         if reset:
             self.crops_ = None if holds_numbers(X) else crops_of(X, aligned)
         else:

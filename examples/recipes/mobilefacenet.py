@@ -17,8 +17,7 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from skfakespotter.backbones import Backbone, WeightsError
-from skfakespotter.backbones._weights import find_weights
+from skfakespotter.backbones import Backbone, WeightsError, find_weights
 
 FILE = "mobilefacenet_casia.ckpt"
 # expansion, output channels, repetitions, stride of the first (table 1 of the paper)

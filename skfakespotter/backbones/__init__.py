@@ -15,7 +15,7 @@ from skfakespotter.backbones._registry import (
     register_backbone,
     takes_arrays,
 )
-from skfakespotter.backbones._weights import check_weights, read_weights
+from skfakespotter.backbones._weights import check_weights, find_weights, load_weights, read_weights
 from skfakespotter.backbones.dlib import dlib_backbone
 from skfakespotter.backbones.toy import toy_image_backbone, toy_vector_backbone
 from skfakespotter.backbones.vggface2 import vggface2_resnet50, vggface2_senet50
@@ -33,8 +33,10 @@ __all__ = [
     "check_fingerprint",
     "check_weights",
     "find_norms",
+    "find_weights",
     "list_backbones",
     "load_backbone",
+    "load_weights",
     "monitored_layers",
     "place",
     "read_weights",

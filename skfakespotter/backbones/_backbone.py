@@ -16,6 +16,7 @@ from torch.nn.parameter import is_lazy
 
 from skfakespotter.backbones._pixels import along_row, scale_pixels
 
+WHOLE = "whole"  # the template of networks that see whole pictures
 # What the outputs of a network mean; part of every fingerprint. Raise it when that changes.
 NEURON = "outputs after the batch normalization"
 _DIGESTS: WeakKeyDictionary[nn.Module, tuple[tuple, str]] = WeakKeyDictionary()
@@ -44,7 +45,7 @@ class WeightsError(ValueError):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Backbone:
-    """A face-recognition network with its input format.
+    """A network of faces, or of whole pictures, with its input format.
 
     It is immutable. The transformer makes and keeps the copies that run on a device.
 
@@ -61,7 +62,8 @@ class Backbone:
         Part of the shorter side that is kept of pictures of another size (a center crop).
     template : str, default=None
         The alignment that the network was trained with, for ``FaceAligner(template=...)``:
-        "dlib", "arcface", "sphereface", "vggface2"; None when it is unknown.
+        "dlib", "arcface", "sphereface", "vggface2"; "whole" for a network of whole pictures,
+        which are resized and cropped to the center (``crop``); None when it is unknown.
     mean, scale : float or sequence of 3 floats, default=0.0 and 1.0
         The network sees ``(pixels - mean) / scale``, pixels from 0 to 255, per channel in
         the network's channel order.
@@ -141,6 +143,27 @@ class Backbone:
         rows = pixels.shape[3], pixels.shape[1], pixels.device
         mean, scale = along_row(self.mean, *rows), along_row(self.scale, *rows)
         return scale_pixels(pixels, mean, scale, self.channel_order)
+
+    @property
+    def sees_faces(self) -> bool:
+        """Whether the network is known to see aligned faces."""
+        return self.template not in (None, WHOLE)
+
+    @property
+    def alignment(self) -> str:
+        """Template for a FaceAligner before the network; "dlib" where none is known.
+
+        Raises
+        ------
+        ValueError
+            For a network of whole pictures.
+        """
+        if self.template == WHOLE:
+            raise ValueError(
+                f"backbone {self.name!r} sees whole pictures, not faces: pass align=False to "
+                "make_fakespotter, or a FaceAligner to show it faces."
+            )
+        return self.template or "dlib"
 
     @property
     def fingerprint(self) -> str:

@@ -68,12 +68,12 @@ class OnnxNetwork(nn.Module):
         self.files_beside = sorted(names_beside(model))
         read_beside(path, model)
         self._digest = hashlib.sha256(model.SerializeToString()).hexdigest()
-        self.input_name, batch, self.input_size = input_of(model.graph, path)
+        self.input_name, self.batch, self.input_size = input_of(model.graph, path)
         self._outputs = [value.name for value in model.graph.output]
         self._all_outputs = all_outputs
         if not all_outputs:
             del self._outputs[1:]
-        builder = _Builder(self, path, model, batch)
+        builder = _Builder(self, path, model, self.batch)
         self._steps, self._constants = builder.steps, builder.constants
         self._buffer_names: dict[str, str] = {}
         self._finish(path)

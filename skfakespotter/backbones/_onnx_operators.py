@@ -103,6 +103,11 @@ def _gelu(attributes, x):
     return F.gelu(x, approximate=attributes.get("approximate", "none"))
 
 
+def _is_inf(attributes, x):
+    above = torch.isposinf(x) & bool(attributes.get("detect_positive", 1))
+    return above | (torch.isneginf(x) & bool(attributes.get("detect_negative", 1)))
+
+
 def _lp_normalization(attributes, x):
     return F.normalize(x, attributes.get("p", 2), attributes.get("axis", -1))
 
@@ -144,6 +149,8 @@ OPERATORS = {
     "GreaterOrEqual": _plain(torch.ge),
     "HardSigmoid": _hard_sigmoid,
     "HardSwish": _plain(F.hardswish),
+    "IsInf": _is_inf,
+    "IsNaN": _plain(torch.isnan),
     "LayerNormalization": _layer_norm,
     "LeakyRelu": lambda attributes, x: F.leaky_relu(x, attributes.get("alpha", 0.01)),
     "Less": _plain(torch.lt),

@@ -14,6 +14,7 @@ from skfakespotter._forking import ForkSafeLock
 from skfakespotter.backbones._backbone import Backbone, share_weights, weights_state
 from skfakespotter.backbones._folding import fold_batch_norms
 from skfakespotter.backbones._pixels import along_row, scale_pixels
+from skfakespotter.backbones._weights import flush_denormals
 
 LARGEST_BATCH = 64  # pictures
 REUSED_BYTES = 2**25  # the C library's largest block that it keeps for the next layer
@@ -37,8 +38,8 @@ class PlacedNetwork:
     Attributes
     ----------
     module : torch.nn.Module
-        The copy, with batch normalizations folded where that keeps the output, and channels
-        last in memory where the network can work so.
+        The copy, with batch normalizations folded where that keeps the output, channels last
+        in memory where the network can work so, and no denormal weights.
     sample : Tensor of shape (1, ...)
         Network input of the kind it will see.
     best_batch : int
@@ -70,6 +71,8 @@ class PlacedNetwork:
         if folded is not None:
             self.module = folded.requires_grad_(False)
             _arrange(self.module, self._layout)
+        for weights in self.module.parameters():  # folding makes more of them
+            flush_denormals(weights.data)
         self.best_batch = self._measure()
 
     def input(self, batch: NDArray | torch.Tensor) -> torch.Tensor:

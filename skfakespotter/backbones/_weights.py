@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from skfakespotter.backbones._backbone import WeightsError
 from skfakespotter.backbones._files import open_file
@@ -57,7 +58,7 @@ def find_weights(
 
     Examples
     --------
-    >>> from skfakespotter.backbones._weights import find_weights
+    >>> from skfakespotter.backbones import find_weights
     >>> find_weights(["net.pkl"], "https://example.org", folder="no/such/folder")
     Traceback (most recent call last):
     ...
@@ -176,6 +177,38 @@ def check_weights(
             raise WeightsError(path, "holds negative variances", name)
     if unexpected := [name for name in weights if name not in shapes]:
         raise WeightsError(path, "unexpected: the file is of another network", unexpected[0])
+
+
+def load_weights(network: nn.Module, path: str | os.PathLike) -> None:
+    """Load a file into a network, every name and shape of which must agree.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        Is changed.
+    path : path
+        What :func:`read_weights` reads.
+
+    Raises
+    ------
+    WeightsError
+        When the file cannot be read, or is of another network; it names the first keys.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skfakespotter.backbones import load_weights
+    >>> load_weights(torch.nn.Linear(2, 1), "missing.pth")
+    Traceback (most recent call last):
+    ...
+    skfakespotter.backbones._backbone.WeightsError: 'missing.pth': cannot be read ([Errno 2] ...
+    """
+    weights = read_weights(path)
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:500]
+        raise WeightsError(path, f"is of another network ({reason})") from error
 
 
 def _plain(tensor):

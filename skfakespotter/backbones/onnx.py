@@ -142,23 +142,25 @@ def _check_batches(network, path, size):
     try:
         network.specialize(size)
     except UnsupportedError as error:
-        raise _does_not_run(path, size, error) from error
+        raise _does_not_run(network, path, size, error) from error
     except StepError as error:
         (step,) = error.args
         where = f" at {label(step.name, step.operator)}"
-        raise _does_not_run(path, size, error.__cause__, where) from error
+        raise _does_not_run(network, path, size, error.__cause__, where) from error
     x = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(0), dtype=torch.float32)
     try:
         with torch.inference_mode():
             both, one = network(x), network(x[:1])
     except Exception as error:
-        raise _does_not_run(path, size, error) from error
+        raise _does_not_run(network, path, size, error) from error
     if not both.is_floating_point():
         raise WeightsError(path, f"gives values of type {both.dtype}: expected floating-point ones")
     if not both.ndim or both.shape[0] != 2 or not torch.allclose(both[:1], one, 1e-3, 1e-4):
         raise WeightsError(path, "gives other results for two pictures than for one")
 
 
-def _does_not_run(path, size, error, where=""):
+def _does_not_run(network, path, size, error, where=""):
     reason = str(error).split("\n")[0][:500]
+    if network.batch:
+        reason += f"; it was made for batches of {network.batch}: export it for any batch size"
     return WeightsError(path, f"does not run on (2, 3, {size[0]}, {size[1]}){where}: {reason}")

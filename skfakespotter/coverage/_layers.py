@@ -30,7 +30,7 @@ class Layout:
     watched : tuple of str
         The module whose output is a layer's: itself, or the batch normalization after it.
     skipped : tuple of str
-        Layers of the default choice that do not run.
+        Chosen layers, none of which was named, that do not run or give no row per input.
     tokens_first : frozenset of str
         Layers whose output is (tokens, pictures, channels).
     """
@@ -119,6 +119,25 @@ def select_layers(
     return [name for name, _ in module.named_modules() if name in chosen]
 
 
+def named_layers(layers: LayerChoice, module: nn.Module) -> set[str]:
+    """Return the layers that were asked for one by one, by their names, and so must run.
+
+    Parameters
+    ----------
+    layers : str, type or sequence of them
+        As for :func:`select_layers`.
+    module : torch.nn.Module
+        The network.
+
+    Returns
+    -------
+    set of str
+        Without those that a pattern, a class or ``"blocks"`` stands for.
+    """
+    listed = [layers] if isinstance(layers, (str, type)) else layers or []
+    return {name for name, _ in module.named_modules() if name in listed}
+
+
 def find_blocks(module: nn.Module) -> list[str]:
     """Find the repeated parts of a network: residual blocks, transformer blocks.
 
@@ -130,8 +149,9 @@ def find_blocks(module: nn.Module) -> list[str]:
     Returns
     -------
     list of str
-        Names of the modules of one class that stand in a row in a container and have parts of
-        their own; of nested ones the outermost.
+        Names of the modules of one class that stand in a row in a container and have two
+        matrices or kernels at least. Of nested ones the outermost, unless it is a mere stage,
+        most of whose weights lie in blocks of its own.
 
     Examples
     --------
@@ -147,12 +167,35 @@ def find_blocks(module: nn.Module) -> list[str]:
             counts = Counter(type(child) for child in container.children())
             kinds |= {kind for kind, times in counts.items() if times > 1}
     kinds = {kind for kind in kinds if not issubclass(kind, _CONTAINERS)}
+    parts = {
+        name: part
+        for name, part in module.named_modules()
+        if type(part) in kinds and name and sum(p.ndim > 1 for p in part.parameters()) > 1
+    }
+    return [name for name in parts if name in set(_without_stages(parts))]
+
+
+def _without_stages(parts: dict[str, nn.Module]) -> list[str]:
+    """Choose among parts that lie within each other, as :func:`find_blocks` says."""
+    chosen = []
+    for outer in _outermost(parts):
+        inner = {name: part for name, part in parts.items() if name.startswith(f"{outer}.")}
+        held = sum(_n_weights(parts[name]) for name in _outermost(inner))
+        is_stage = 2 * held > _n_weights(parts[outer])
+        chosen += _without_stages(inner) if is_stage else [outer]
+    return chosen
+
+
+def _outermost(parts: dict[str, nn.Module]) -> list[str]:
     found: list[str] = []
-    for name, part in module.named_modules():
-        inside = any(name.startswith(f"{outer}.") for outer in found)
-        if type(part) in kinds and any(True for _ in part.children()) and not inside and name:
+    for name in parts:  # an outer part comes before those within it
+        if not any(name.startswith(f"{outer}.") for outer in found):
             found.append(name)
     return found
+
+
+def _n_weights(part: nn.Module) -> int:
+    return sum(weights.numel() for weights in part.parameters())
 
 
 def _matches_of_all(

@@ -23,7 +23,7 @@ from skfakespotter._forking import ForkSafeLock
 from skfakespotter.backbones import find_norms
 from skfakespotter.coverage._compiled import CompiledStatistics
 from skfakespotter.coverage._kernels import Counter, between
-from skfakespotter.coverage._layers import LayerChoice, Layout, select_layers
+from skfakespotter.coverage._layers import LayerChoice, Layout, named_layers, select_layers
 from skfakespotter.coverage._outputs import (
     Neurons,
     evaluating,
@@ -114,7 +114,7 @@ class NeuronMonitor:
         self.module, self.precision, self.compiled = module, precision, compiled
         self.neurons = Neurons(neuron, tokens, rectify)
         self.layer_names = select_layers(module, layers, exclude)
-        self._may_skip = layers is None
+        self._must_run = frozenset(named_layers(layers, module))
         self._layouts: dict[tuple[int, ...], Layout] = {}
         self._layout: Layout | None = None
         self._last_limits: tuple[Any, dict] = (None, {})
@@ -291,7 +291,7 @@ class NeuronMonitor:
         """
         key = (*x.shape[1:],)
         if key not in self._layouts:
-            options = (*self.layer_names, self._may_skip, self.neurons, key)
+            options = (*self.layer_names, self._must_run, self.neurons, key)
             known = _LAYOUTS.setdefault(self.module, {})
             if options not in known:
                 known[options] = self._examine(x[:1])
@@ -315,8 +315,11 @@ class NeuronMonitor:
         tokens_first: set[str] = set()
         self._run(x, observe, watched, tokens_first, examining=True)
         missing = [name for name in self.layer_names if name not in seen]
-        if missing and not (self._may_skip and seen):
-            raise ValueError(f"layers {missing} did not run in the forward pass: leave them out.")
+        if self._must_run.intersection(missing) or not seen:
+            raise ValueError(
+                f"layers {missing} did not run in the forward pass, or give no row per input: "
+                "leave them out."
+            )
         names = [name for name in self.layer_names if name in seen]
         sizes = np.array([seen[name] for name in names], dtype=np.int64)
         return Layout(
@@ -362,7 +365,12 @@ class NeuronMonitor:
             def hook(module: nn.Module, inputs: tuple, output: Any) -> None:
                 if examining and has_tokens_first(output):
                     tokens_first.add(name)
-                rows = output_rows(name, output, len(x), tokens_first=name in tokens_first)
+                try:
+                    rows = output_rows(name, output, len(x), tokens_first=name in tokens_first)
+                except ValueError:
+                    if examining and name not in self._must_run:
+                        return  # it is left out
+                    raise
                 result = statistic(name, self.neurons.of(layer, rows))
                 # a layer that runs twice has the neurons of both runs
                 found[name] = found[name] + result if name in found else result

@@ -117,10 +117,22 @@ def has_channels_last(layer: nn.Module, output: torch.Tensor) -> bool:
     bool
         True for fully-connected layers and layer normalizations, and for whatever else gives
         three dimensions, (n, tokens, channels), but for convolutions and batch normalizations.
+        A block of four dimensions, as of Swin or ConvNeXt, has its channels where the width of
+        one of its parts is; a part without any has them first.
     """
-    if isinstance(layer, (nn.Linear, nn.LayerNorm)):
+    if type(layer) in (nn.Linear, nn.LayerNorm):
         return True
-    return output.ndim == 3 and not isinstance(layer, _MAPS)
+    if output.ndim != 4 or isinstance(layer, _MAPS):
+        return output.ndim == 3 and not isinstance(layer, _MAPS)
+    widths = {width for part in layer.modules() if (width := _width(part))}
+    return output.shape[1] not in widths and output.shape[-1] in widths
+
+
+def _width(part: nn.Module) -> int | None:
+    """Return the number of channels that a layer gives; None for what is no layer."""
+    if isinstance(part, nn.LayerNorm):  # some give maps, such as LayerNorm2d
+        return part.normalized_shape[-1]
+    return getattr(part, "out_features", None) or getattr(part, "out_channels", None)
 
 
 def has_tokens(layer: nn.Module, output: torch.Tensor) -> bool:

@@ -96,7 +96,7 @@ def train_detector(
     y = np.asarray(y)
     check_consistent_length(pictures, y, sources, groups)
     fake = y == positive_label(y)
-    cropping = cropping or Cropping(template=load_backbone(backbone).template or "dlib")
+    cropping = cropping or Cropping(template=load_backbone(backbone).alignment)
     coverage = sample_coverage(pictures, cropping, backbone=backbone, device=device)
     rng = np.random.default_rng(random_state)
     pool = [t for levels in check_attacks(attacks, random_state).values() for _, t in levels]

@@ -110,7 +110,7 @@ def make_clipspotter(
         part = FunctionTransformer(_part, kw_args={"place": place, "n_parts": len(statistics)})
         experts.append((statistic, make_pipeline(part, StandardScaler(), clone(classifier))))
     if aligner is None:
-        aligner = FaceAligner(template=load_backbone(backbone).template or "dlib")
+        aligner = FaceAligner(template=load_backbone(backbone).alignment)
     detector = Pipeline(
         [
             ("align", aligner),

@@ -237,3 +237,25 @@ def test_fit_transform_on_the_papers_network_equals_fit_then_transform():
     twice = coverage.fit(X).transform(X)
     # of ten million neurons a picture, those at the threshold may change sides
     assert np.abs(once - twice).sum(1).max() <= 20
+
+
+def test_denormal_weights_are_flushed_once_placed_with_equal_counts():
+    """Also those that folding makes of a channel that is all but silenced."""
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 8, 3)
+    ).eval()
+    with torch.no_grad():
+        network[1].weight[::2] = 1e-30
+        network[3].weight[:4] *= 1e-39
+    denormal = [(w.abs() > 0) & (w.abs() < 1e-20) for w in network.parameters()]
+    assert sum(int(d.sum()) for d in denormal) > 200
+    backbone = Backbone("denormal", network, input_size=(16, 16), mean=127.5, scale=127.5)
+    placed = place(backbone, torch.device("cpu"), (3, 16, 16)).module
+    assert all(((w == 0) | (w.abs() >= 1e-20)).all() for w in placed.parameters())
+    x = torch.randn(4, 3, 16, 16)
+    with torch.no_grad():
+        torch.testing.assert_close(placed(x), network(x), rtol=1e-5, atol=1e-6)
+    thresholds = np.full(16, 0.01)
+    before, after = (NeuronMonitor(n).counts(x, thresholds, "channel") for n in (network, placed))
+    assert (before - after).abs().sum() <= 1

@@ -95,6 +95,7 @@ VALUES = {
     "row": np.arange(8, dtype=np.float32)[None],
     "mask": np.arange(8) % 3 == 0,
     "zero": np.float32(0),
+    "gaps": np.array([[0, np.nan, np.inf, -np.inf, 1, 2, np.inf, 3]], np.float32),
     **SHAPES,
 }
 OPERATORS = {
@@ -119,6 +120,9 @@ OPERATORS = {
     "max": ("Max", ["x", "row", "zero"], {}),
     "reduce max": ("ReduceMax", ["x", "axes"], {"keepdims": 0}),
     "reciprocal": ("Reciprocal", ["x"], {}),
+    "not a number": ("IsNaN", ["gaps"], {}),
+    "infinite": ("IsInf", ["gaps"], {}),
+    "minus infinity": ("IsInf", ["gaps"], {"detect_positive": 0}),
 }
 
 
@@ -127,7 +131,7 @@ def test_operator_agrees_with_onnx(tmp_path, name):
     operator, inputs, attributes = OPERATORS[name]
     constants = {**VALUES, "wide1": np.array([2])}
     nodes = [helper.make_node(operator, inputs, ["y"], **attributes)]
-    if operator == "Cast":
+    if operator in ("Cast", "IsNaN", "IsInf"):
         nodes[0].output[0] = "whole"
         nodes.append(helper.make_node("Cast", ["whole"], ["y"], to=TensorProto.FLOAT))
     check(tmp_path, nodes, inputs, constants)

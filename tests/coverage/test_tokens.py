@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import torch
+from literal import literal_counts, outputs_of
 from torch import nn
 
 from skfakespotter import CoverageCache, NeuronCoverageTransformer, load_backbone
@@ -83,43 +84,8 @@ def pictures():
     return np.random.default_rng(0).integers(0, 256, (12, SIZE, SIZE, 3), dtype=np.uint8)
 
 
-def outputs_of(backbone, pictures, names):
-    """Record what modules return, by hooks and nothing else."""
-    found = {}
-    modules = dict(backbone.module.named_modules())
-
-    def record(name):
-        def hook(module, inputs, output):
-            output = output.hidden if isinstance(output, Output) else output
-            found[name] = (output[0] if isinstance(output, tuple) else output).clone()
-
-        return hook
-
-    handles = [modules[name].register_forward_hook(record(name)) for name in names]
-    with torch.inference_mode():
-        backbone.module(backbone.preprocess(torch.from_numpy(pictures).permute(0, 3, 1, 2)))
-    for handle in handles:
-        handle.remove()
-    return found
-
-
-def literal(output, tokens, per_channel_threshold):
-    """Equations 1 and 2, written out: counts (n, channels) and thresholds."""
-    if output.ndim == 4:
-        output = output.flatten(2).mT  # places as if they were tokens
-    elif output.ndim == 2:
-        output = output[:, None]
-    elif tokens == "class":
-        output = output[:, :1]
-    elif tokens == "patches":
-        output = output[:, 1:]
-    elif tokens == "mean":
-        output = output.mean(1, keepdim=True)
-    values = output.numpy().astype(np.float64)
-    threshold = (
-        values.mean((0, 1)) if per_channel_threshold else np.full(values.shape[2], values.mean())
-    )
-    return (output.numpy() > threshold.astype(np.float32)).sum(1), threshold
+def input_of(backbone, pictures):
+    return backbone.preprocess(torch.from_numpy(pictures).permute(0, 3, 1, 2))
 
 
 CHOICES = {
@@ -152,19 +118,17 @@ def test_counts_equal_the_literal_reference(backbone, pictures, choice, threshol
         counts = coverage.fit(pictures).transform(pictures)
     else:
         counts = coverage.fit_transform(pictures)
-    outputs = outputs_of(backbone, pictures, coverage.layer_names_)
+    outputs = outputs_of(backbone.module, input_of(backbone, pictures), coverage.layer_names_)
     per_channel = threshold == "channel-mean"
     expected, thresholds = zip(
-        *(literal(outputs[name], tokens, per_channel) for name in coverage.layer_names_),
+        *(literal_counts(outputs[name], tokens, per_channel) for name in coverage.layer_names_),
         strict=True,
     )
     expected = np.hstack(expected)
     assert expected.max() > 0
     assert np.abs(counts - expected).sum() <= 2  # neurons at the threshold
-    if per_channel:
-        np.testing.assert_allclose(coverage.thresholds_, np.concatenate(thresholds), atol=1e-6)
-    else:
-        np.testing.assert_allclose(coverage.thresholds_, [t[0] for t in thresholds], atol=1e-6)
+    thresholds = np.concatenate(thresholds) if per_channel else [t[0] for t in thresholds]
+    np.testing.assert_allclose(coverage.thresholds_, thresholds, atol=1e-6)
 
 
 def test_layers_by_block_class_and_exclusion(network):
@@ -189,6 +153,76 @@ def test_blocks_of_known_networks():
     assert find_blocks(resnet) == [f"layer{s}.{i}" for s, n in sizes.items() for i in range(n)]
 
 
+class Pair(nn.Module):
+    """A block of two kernels."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.a, self.b = nn.Conv2d(width, width, 1), nn.Conv2d(width, width, 1)
+
+    def forward(self, x):
+        return x + self.b(self.a(x))
+
+
+class Stage(nn.Module):
+    """Blocks behind a layer of its own, as timm's networks group them."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.enter, self.blocks = (
+            nn.Conv2d(width, width, 1),
+            nn.Sequential(Pair(width), Pair(width)),
+        )
+
+    def forward(self, x):
+        return self.blocks(self.enter(x))
+
+
+def test_blocks_are_those_of_stages_and_not_the_heads_of_a_block():
+    stages = nn.Sequential(nn.Conv2d(3, 4, 1), Stage(4), Stage(4))
+    assert find_blocks(stages) == ["1.blocks.0", "1.blocks.1", "2.blocks.0", "2.blocks.1"]
+    # where most weights lie outside of the repeated parts, the whole is the block
+    for stage in stages[1:]:
+        stage.mlp = nn.Linear(9, 9)
+    assert find_blocks(stages) == ["1", "2"]
+    # one kernel and its norm make no block
+    thin = [Pair(4) for _ in range(3)]
+    for pair in thin:
+        pair.b = nn.BatchNorm2d(4)
+    assert find_blocks(nn.Sequential(*thin)) == []
+
+
+class Windows(nn.Module):
+    """Attention within windows, as in Swin: the linear layer sees windows, not pictures."""
+
+    def __init__(self):
+        super().__init__()
+        self.mix, self.out = nn.Linear(6, 6), nn.Linear(6, 6)
+
+    def forward(self, x):
+        n = len(x)
+        x = self.mix(x.reshape(n * 2, 4, 6)).reshape(n, 2, 4, 6)
+        return self.out(x)
+
+
+def test_windows_are_left_out_and_maps_with_channels_last_understood():
+    network = nn.Sequential(Windows(), nn.ReLU())
+    x = torch.randn(3, 8, 6, generator=torch.Generator().manual_seed(0))
+    monitor = NeuronMonitor(network)
+    layout = monitor.layout(x)
+    assert (layout.names, layout.skipped) == (("0.out",), ("0.mix",))
+    with pytest.raises(ValueError, match=r"'0\.mix' gave an output of shape \(2, 4, 6\) for 1"):
+        NeuronMonitor(network, ["0.mix", "0.out"]).layout(x)
+    with pytest.raises(ValueError, match=r"\['0\.mix'\] did not run.*or give no row per input"):
+        NeuronMonitor(network, "*.mi?").layout(x)
+    # (n, 2, 4, 6): of the block too, whose parts are 6 wide; a ReLU alone says nothing
+    with torch.no_grad():
+        expected = network[0](x)
+    found = NeuronMonitor(network, "0").sums(x, "channel")
+    torch.testing.assert_close(found, expected.double().sum((1, 2)), rtol=1e-5, atol=1e-5)
+    assert NeuronMonitor(network, "1").layout(x).n_channels.tolist() == [2]
+
+
 def test_layers_that_do_not_run_are_left_out_and_recorded(backbone, pictures):
     coverage = NeuronCoverageTransformer(backbone, device="cpu").fit(pictures)
     idle = [f"encoder.{i}.attention.attention.out_proj" for i in range(3)]
@@ -197,6 +231,8 @@ def test_layers_that_do_not_run_are_left_out_and_recorded(backbone, pictures):
         name for name in select_layers(backbone.module) if name not in coverage.skipped_layers_
     ]
     assert coverage.transform(pictures).shape == (12, 8)
+    some = NeuronCoverageTransformer(backbone, layers=["*pool*", nn.LayerNorm], device="cpu")
+    assert some.fit(pictures).skipped_layers_ == ["pooler"]
     with pytest.raises(ValueError, match=r"layers \['pooler'\] did not run"):
         NeuronCoverageTransformer(backbone, layers=["pooler", "head"], device="cpu").fit(pictures)
 
