@@ -56,7 +56,7 @@ def main(arguments=None):
 def measure_pair(data, pair, networks, options):
     """Return the rows of one pair."""
     paths, y, groups = list_pictures(data, pair, options.limit)
-    aligner = FaceAligner(n_jobs=options.n_jobs)
+    aligner = FaceAligner("dlib", n_jobs=options.n_jobs)
     found = np.array([r.status == "found" for r in aligner.locate(paths.tolist())])
     paths, y, groups = paths[found].tolist(), y[found], groups[found]
     faces = {
@@ -139,7 +139,7 @@ def write(rows, options, seconds):
     write_csv(options.out / "networks.csv", COLUMNS, digits)
     limit = f" --limit {options.limit}" if options.limit else ""
     parts = [
-        f"{seconds / 60:.1f} minutes; faces found by {FaceAligner().detector}.",
+        f"{seconds / 60:.1f} minutes; faces found by dlib.",
         " ".join(__doc__.strip().split("\n\n")[2].splitlines()),
         "AUC of the scores of all five folds together, in brackets 95 % bootstrap intervals by "
         "photograph. Gain: the union minus the better of the two networks alone (which one is "

@@ -22,7 +22,7 @@ def main(arguments=None):
     parser = make_parser(__doc__, data="real/ and fake/")
     options = parser.parse_args(arguments)
     data = load_folders(options.data)
-    faces = FaceAligner(n_jobs=-1, on_missing="center").transform(data.data)
+    faces = FaceAligner("dlib", n_jobs=-1, on_missing="center").transform(data.data)
     rows, exact = [], None
     for precision in ("float32", "bfloat16"):
         coverage = NeuronCoverageTransformer(granularity="channel", precision=precision).fit(faces)
@@ -38,8 +38,7 @@ def main(arguments=None):
         rows.append([precision, f"{moved:.0f}", f"{moved / n_neurons:.3%}", f"{auc.mean():.4f}"])
     header = ["precision", "neurons that differ, a picture", "of all", "AUC, per channel"]
     notes = [
-        f"{len(faces)} faces of {options.data.name}, found by {FaceAligner().detector}; network "
-        "dlib, thresholds of each."
+        f"{len(faces)} faces of {options.data.name}, found by dlib, thresholds of each."
     ]
     command = "python benchmarks/precision.py --data FOLDER"
     save_table(options.out, "precision", "Half precision", command, header, rows, notes)

@@ -40,8 +40,8 @@ def main(arguments=None):
     rows = [compare(backbone, template, *sides) for template in [*TEMPLATES, "center"]]
     distances = residuals(find_images(options.data / "faces" / "stylegan" / "real")[:60])
     notes = [
-        f"{options.pictures} people, faces found by {FaceAligner().detector}; distance in standard "
-        "deviations of other people's cosines.",
+        f"{options.pictures} people, faces found by dlib; distance in standard deviations of "
+        "other people's cosines.",
         "Mean distance of the five points from ArcFace's, in pixels of its 112, over 60 "
         "photographs of FFHQ: "
         + ", ".join(f"{name} {d:.1f}" for name, d in zip(POINTS, distances, strict=True))
@@ -64,7 +64,7 @@ def describe(backbone, template, paths):
     """Return descriptors of unit length; whole pictures are fitted by their center."""
     faces = paths
     if template != "center":
-        faces = FaceAligner(template=template, on_missing="center").transform(paths)
+        faces = FaceAligner("dlib", template=template, on_missing="center").transform(paths)
     found = FaceEmbedding(backbone).transform(faces)
     return found / np.linalg.norm(found, axis=1, keepdims=True)
 
@@ -74,7 +74,7 @@ def residuals(paths):
     target, distances = np.array(TEMPLATES["arcface"].points), []
     for path in paths:
         image = load_image(path)
-        if found := find_faces(image):
+        if found := find_faces(image, "dlib"):
             points = five_points(image, found[0])
             matrix = similarity(points, target)
             moved = points @ matrix[:, :2].T + matrix[:, 2]
