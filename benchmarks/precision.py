@@ -37,9 +37,7 @@ def main(arguments=None):
         )
         rows.append([precision, f"{moved:.0f}", f"{moved / n_neurons:.3%}", f"{auc.mean():.4f}"])
     header = ["precision", "neurons that differ, a picture", "of all", "AUC, per channel"]
-    notes = [
-        f"{len(faces)} faces of {options.data.name}, found by dlib, thresholds of each."
-    ]
+    notes = [f"{len(faces)} faces of {options.data.name}, found by dlib, thresholds of each."]
     command = "python benchmarks/precision.py --data FOLDER"
     save_table(options.out, "precision", "Half precision", command, header, rows, notes)
 

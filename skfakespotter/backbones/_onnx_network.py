@@ -83,7 +83,7 @@ class OnnxNetwork(nn.Module):
         """Map (n, 3, h, w) to the graph's first output, or to the tuple of all."""
         values = {self.input_name: x}
         for step in self._steps:
-            given = [self.value(name, values) if name else None for name in step.inputs]
+            given: list[Any] = [self.value(k, values) if k else None for k in step.inputs]
             if step.in_place:
                 values[step.outputs[0]] = given[0].relu_()
             elif step.layer is None:
