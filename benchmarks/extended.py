@@ -113,9 +113,10 @@ def compare_clean(curves, options):
     """Compare all methods of each pair on its clean pictures, with corrected paired tests."""
     results = {}
     for pair, found in curves.items():
-        _, y, groups = list_pictures(options.data, pair, options.limit)
+        paths, y, groups = list_pictures(options.data, pair, options.limit)
+        names = [Path(path).relative_to(options.data).as_posix() for path in paths]
         scores = {name: curve.scores["clean", None] for name, curve in found.items()}
-        results[pair] = compare(scores, None, y, groups=groups, n_bootstraps=N_BOOTSTRAPS)
+        results[pair] = compare(scores, names, y, groups=groups, n_bootstraps=N_BOOTSTRAPS)
     return results
 
 
@@ -134,7 +135,7 @@ def list_rows(curves, results):
 
 
 def list_losses(curves, results):
-    """List where a rival leads coverage, the largest lead first, with paired intervals."""
+    """List where a rival is ahead of coverage, the largest lead first, with paired intervals."""
     losses = []
     for pair, found in curves.items():
         if COVERAGE not in found:
@@ -153,7 +154,7 @@ def list_losses(curves, results):
             for i, attack in enumerate(curve.columns["attack"] if name != COVERAGE else ()):
                 level = curve.columns["intensity"][i]
                 losses.append([pair, name, attack, level, lead[i], *ends[i]])
-    return sorted((row for row in losses if row[5] > 0), key=lambda row: -row[4])
+    return sorted((row for row in losses if row[4] > 0), key=lambda row: -row[4])
 
 
 def write(work, options):
@@ -173,8 +174,11 @@ def write(work, options):
         [name, *(show(cells.get((pair, name, "clean", ""))) for pair in curves)] for name in methods
     ]
     attacks = list(make_attacks(options))
-    attacked = [[name, *(mean_of(rows, name, attack) for attack in attacks)] for name in methods]
-    shown = [[*row[:4], f"{row[4]:+.3f} [{row[5]:+.3f}, {row[6]:+.3f}]"] for row in losses[:20]]
+    attacked = [
+        [name, same_clean(curves, name), *(mean_of(rows, name, attack) for attack in attacks)]
+        for name in methods
+    ]
+    shown = [[*row[:4], f"{row[4]:+.3f} [{row[5]:+.3f}, {row[6]:+.3f}]"] for row in losses[:15]]
     write_page(
         options.out / "README.md",
         "Methods by pairs by attacks",
@@ -187,15 +191,17 @@ def write(work, options):
         "what they show is what they learn from a hundred pictures.",
         "## Where coverage loses",
         f"Of {count_cells(curves, options)} comparisons with a rival (clean, or one level of an "
-        f"attack) coverage per channel loses {len(losses)} beyond the 95 % interval of that "
-        "comparison alone; the largest leads of rivals:",
+        f"attack) coverage per channel is behind in {len(losses)}, in "
+        f"{sum(row[5] > 0 for row in losses)} of them beyond the 95 % interval of that comparison "
+        "alone; the largest leads of rivals:",
         format_table(["pair", "rival", "attack", "level", "lead in AUC [95 %]"], shown),
         "## Clean pictures",
         format_table(["AUC [95 %]", *curves], clean),
         "## Under attack",
-        f"Mean AUC at level {' and '.join(map(str, options.levels))} of five, over the pairs on "
-        f"which a method was measured; large networks on {', '.join(options.networks) or 'none'}.",
-        format_table(["method", *attacks], attacked),
+        f"Mean AUC of the same {options.attacked} pictures, at level "
+        f"{' and '.join(map(str, options.levels))} of five, over the pairs on which a method was "
+        f"measured; large networks on {', '.join(options.networks) or 'none'}.",
+        format_table(["method", "as they are", *attacks], attacked),
     )
 
 
@@ -212,6 +218,12 @@ def count_cells(curves, options):
     """Count the comparisons of coverage with a rival."""
     n_cells = 1 + len(options.levels) * len(make_attacks(options))
     return sum((len(found) - 1) * n_cells for found in curves.values() if COVERAGE in found)
+
+
+def same_clean(curves, method):
+    """Average the AUC of a method on the pictures to be attacked, over pairs."""
+    found = [own[method].clean_score for own in curves.values() if method in own]
+    return f"{np.mean(found):.3f}"
 
 
 def mean_of(rows, method, attack):

@@ -59,7 +59,11 @@ def gather(options):
 def score(options, table):
     """Score all pictures out of fold by one detector trained on all pairs."""
     detector = make_fakespotter(
-        granularity="channel", align=ALIGNER, classifier=SVC(C=10), random_state=0
+        granularity="channel",
+        align=ALIGNER,
+        classifier=SVC(C=10),
+        cache="memory",
+        random_state=0,
     )
     result = within_pair(detector, table["path"].tolist(), table["y"], groups=table["group"])
     return {"scores": result.scores, "threshold": result.threshold}

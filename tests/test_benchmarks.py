@@ -236,7 +236,9 @@ def test_extended_table_is_paired_resumable_and_tells_losses(data, tmp_path, mon
         assert float(clean[0]["auc"]) == pytest.approx(auc)
     losses = rows_of(tmp_path / "out" / "losses.csv")
     assert {row["rival"] for row in losses} == {"cues"}  # what guesses loses to what looks
-    assert all(float(row["low"]) > 0 for row in losses)
+    leads = [float(row["lead"]) for row in losses]
+    assert leads == sorted(leads, reverse=True)
+    assert leads[-1] > 0
     text = (tmp_path / "out" / "README.md").read_text()
     assert text.index("Where coverage loses") < text.index("Clean pictures")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Integral, Real
@@ -31,6 +32,7 @@ from skfakespotter.evaluation._results import Result
 from skfakespotter.evaluation._scoring import soft_method
 from skfakespotter.evaluation._sets import check_set
 from skfakespotter.evaluation._together import cross_fit, respond_together
+from skfakespotter.images import is_path
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -38,9 +40,9 @@ class ComparisonResult(Result):
     """Detectors compared on the same items; what :func:`compare` returns.
 
     ``to_frame()`` and ``to_csv(path)`` have the predictions, one row an item and detector:
-    item, label, group, detector, fold, score. Others can analyze them without this package.
-    ``differences`` has the pairs, ``reports`` all figures, ``plot()`` draws the figure
-    of each detector with its interval, and ``str`` is a table in words.
+    item, picture (the path, of files), label, group, detector, fold, score. Others can analyze
+    them without this package. ``differences`` has the pairs, ``reports`` all figures, ``plot()``
+    draws the figure of each detector with its interval, and ``str`` is a table in words.
 
     Parameters
     ----------
@@ -60,6 +62,8 @@ class ComparisonResult(Result):
         Of all pairs.
     test : {"delong", "bootstrap"}
         Where intervals and p-values of the differences are from.
+    pictures : list of str, default=None
+        Paths of the items, where they are files.
     """
 
     y_true: NDArray
@@ -70,6 +74,7 @@ class ComparisonResult(Result):
     reports: dict[str, DetectionReport]
     differences: Differences
     test: str
+    pictures: list[str] | None = None
 
     def __str__(self) -> str:
         width = max(map(len, self.reports)) + 2
@@ -104,7 +109,10 @@ class ComparisonResult(Result):
 
     def _columns(self) -> dict[str, list]:
         names, n = list(self.scores), len(self.y_true)
-        columns = {"item": list(range(n)) * len(names), "label": self.y_true.tolist() * len(names)}
+        columns: dict[str, list] = {"item": list(range(n)) * len(names)}
+        if self.pictures is not None:
+            columns["picture"] = self.pictures * len(names)
+        columns["label"] = self.y_true.tolist() * len(names)
         if self.groups is not None:
             columns["group"] = self.groups.tolist() * len(names)
         columns["detector"] = [name for name in names for _ in range(n)]
@@ -153,7 +161,8 @@ def compare(
         Two or more. Clones of a classifier are fitted; an array holds scores made elsewhere,
         of items that its detector was not trained on (larger means more fake).
     X : sequence of n items
-        What the classifiers take; None where all detectors are arrays.
+        What the classifiers take; None where all detectors are arrays. Paths of files are kept
+        with the predictions.
     y : array-like of shape (n,)
         Labels of two classes.
     groups : array-like of shape (n,), default=None
@@ -251,7 +260,14 @@ def compare(
         reports=reports,
         differences=find_differences(list(scores), *tested, confidence_level),
         test=test,
+        pictures=_name_pictures(X),
     )
+
+
+def _name_pictures(X: Any) -> list[str] | None:
+    items = X.tolist() if isinstance(X, np.ndarray) and X.ndim == 1 else X
+    files = isinstance(items, (list, tuple)) and len(items) > 0 and all(map(is_path, items))
+    return [os.fspath(item) for item in items] if files else None
 
 
 def _choose_test(test: str, figure: str, groups: Any) -> str:

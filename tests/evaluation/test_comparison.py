@@ -199,3 +199,14 @@ def test_refuses(table):
         compare({"a": LinearRegression(), "b": X[:, 1]}, X, y)
     with pytest.raises(KeyError, match="no comparison of"):
         compare({"a": X[:, 0], "b": X[:, 1]}, None, y, n_bootstraps=5).differences["b", "a"]
+
+
+def test_predictions_name_the_files(table, tmp_path):
+    y, files = table[1], [tmp_path / f"{i}.jpg" for i in range(160)]
+    scores = {"a": table[0][:, 0], "b": table[0][:, 1]}
+    compare(scores, files, y, n_bootstraps=10).to_csv(tmp_path / "predictions.csv")
+    with open(tmp_path / "predictions.csv", newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [rows[i]["picture"] for i in (3, 163)] == [str(files[3])] * 2
+    assert (rows[163]["detector"], float(rows[163]["score"])) == ("b", table[0][3, 1])
+    assert "picture" not in compare(scores, None, y, n_bootstraps=10).to_frame()
