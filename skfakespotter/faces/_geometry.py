@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
@@ -44,14 +46,38 @@ def similarity(source: ArrayLike, target: ArrayLike) -> NDArray[np.float64]:
     return np.column_stack([linear, goal - linear @ center])
 
 
-def warp(
-    image: NDArray[np.uint8], matrix: NDArray[np.floating], size: tuple[int, int]
-) -> NDArray[np.uint8]:
+def resize(image: Any, size: tuple[int, int]) -> Any:
+    """Resize a picture, bilinear and averaging where it becomes smaller.
+
+    Parameters
+    ----------
+    image : ndarray or Tensor of shape (h, w, 3), uint8
+        RGB.
+    size : (int, int)
+        Height and width of the result.
+
+    Returns
+    -------
+    ndarray or Tensor of shape (size[0], size[1], 3), uint8
+        As it came. A tensor is resized on its device, in the mean within one gray level of an
+        array: Pillow reduces in two steps.
+    """
+    if image.shape[:2] == size:
+        return image
+    if not isinstance(image, np.ndarray):
+        from skfakespotter.faces import _tensors  # which imports torch
+
+        return _tensors.resize(image, size)
+    picture, bilinear = Image.fromarray(np.ascontiguousarray(image)), Image.Resampling.BILINEAR
+    return np.asarray(picture.resize(size[::-1], bilinear, reducing_gap=2.0))
+
+
+def warp(image: Any, matrix: NDArray[np.floating], size: tuple[int, int]) -> Any:
     """Apply an affine map to a picture.
 
     Parameters
     ----------
-    image : ndarray of shape (h, w, 3), uint8
+    image : ndarray or Tensor of shape (h, w, 3), uint8
         RGB.
     matrix : ndarray of shape (2, 3)
         From pixels (x, y, 1) of the picture to those of the result; pixel centers lie on
@@ -61,24 +87,34 @@ def warp(
 
     Returns
     -------
-    ndarray of shape (size[0], size[1], 3), uint8
-        Bicubic; reduced by averaging beforehand where it becomes smaller than a half.
+    ndarray or Tensor of shape (size[0], size[1], 3), uint8
+        Bicubic; reduced by averaging beforehand where it becomes smaller than a half. A tensor
+        is mapped on its device, up to one gray level as an array.
     """
-    picture = Image.fromarray(image)
-    # Pillow wants the inverse map, with pixel centers at halves
-    whole = np.vstack([matrix, [0.0, 0.0, 1.0]])
-    inverse = _shift(0.5) @ np.linalg.inv(whole) @ _shift(-0.5)
-    factor = round(np.sqrt(np.linalg.det(inverse[:2, :2])) - 0.499)  # whole, rounded down
+    factor, inverse = _inverse(matrix)
+    if not isinstance(image, np.ndarray):
+        from skfakespotter.faces import _tensors
+
+        return _tensors.warp(image, factor, inverse, size)
+    picture = Image.fromarray(np.ascontiguousarray(image))
     if factor > 1:
         picture = picture.reduce(factor)
-        inverse = np.diag([1 / factor, 1 / factor, 1.0]) @ inverse
     warped = picture.transform(
         (size[1], size[0]),
         Image.Transform.AFFINE,
-        tuple(inverse[:2].ravel()),
+        tuple(inverse.ravel()),
         Image.Resampling.BICUBIC,
     )
     return np.asarray(warped)
+
+
+def _inverse(matrix: NDArray[np.floating]) -> tuple[int, NDArray[np.float64]]:
+    """Return a whole factor to reduce by, and the map back; pixel centers lie on halves."""
+    whole = np.vstack([matrix, [0.0, 0.0, 1.0]])
+    inverse = _shift(0.5) @ np.linalg.inv(whole) @ _shift(-0.5)
+    scale = np.sqrt(np.linalg.det(inverse[:2, :2]))
+    factor = max(1, round(scale - 0.499))  # whole, rounded down
+    return factor, (np.diag([1 / factor, 1 / factor, 1.0]) @ inverse)[:2]
 
 
 def _shift(distance):

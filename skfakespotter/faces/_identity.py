@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 from PIL import Image
 
 from skfakespotter.faces._lazy import Cropping, LazyFace
@@ -33,12 +32,13 @@ def crops_of(X: Any, size: tuple[int, int] | None) -> Crops:
         The cropping of lazy faces, if they have one; the size of pictures that are crops of
         the network's own size; None for anything else.
     """
-    if not isinstance(X, np.ndarray) and all(isinstance(x, LazyFace) for x in X):
+    stacked = hasattr(X, "ndim")  # an array or a tensor, of pictures of one size
+    if not stacked and all(isinstance(x, LazyFace) for x in X):
         croppings = {replace(face.cropping, on_missing="raise") for face in X}
         return croppings.pop() if len(croppings) == 1 else None
     if size is None:
         return None
-    sizes = [X.shape[1:3]] if isinstance(X, np.ndarray) else map(_size_of, X[:EXAMPLES])
+    sizes = [X.shape[1:3]] if stacked else map(_size_of, X[:EXAMPLES])
     return size if all(one == tuple(size) for one in sizes) else None
 
 
@@ -63,7 +63,7 @@ def check_crops(X: Sequence[Any], fitted: Crops) -> None:
     if fitted is None:
         return
     size = fitted.crop_size if isinstance(fitted, Cropping) else fitted
-    pictures = X[:1] if isinstance(X, np.ndarray) else X
+    pictures = X[:1] if hasattr(X, "ndim") else X
     for index, picture in enumerate(pictures):
         if isinstance(picture, LazyFace):
             _check_cropping(index, replace(picture.cropping, on_missing="raise"), fitted)
@@ -88,7 +88,7 @@ def _check_cropping(index: int, cropping: Cropping, fitted: Any) -> None:
 
 
 def _may_be_crop(picture: Any, found: tuple[int, int], size: tuple[int, int]) -> bool:
-    if not isinstance(picture, np.ndarray):
+    if not hasattr(picture, "ndim"):
         return found == size
     ratios = [a / b for a, b in zip(found, size, strict=True)]
     near = max(ratios) <= LARGEST_RATIO and min(ratios) >= 1 / LARGEST_RATIO
@@ -97,7 +97,7 @@ def _may_be_crop(picture: Any, found: tuple[int, int], size: tuple[int, int]) ->
 
 def _size_of(picture: Any) -> tuple[int, int] | None:
     """Return height and width from the header; None where it cannot be read."""
-    if isinstance(picture, np.ndarray):
+    if hasattr(picture, "ndim"):
         return picture.shape[0], picture.shape[1]
     if isinstance(picture, Image.Image):
         return picture.height, picture.width

@@ -120,7 +120,6 @@ def crop_face(
     (112, 96, 3)
     """
     height, width = crop_size(template, size)
-    image = np.ascontiguousarray(image)  # all that dlib takes
     if template == "dlib":
         if face.scheme == "eye corners":
             return _dlib_chip(image, face, height, padding)
@@ -185,6 +184,7 @@ def _dlib_chip(image, face, size, padding):
     dlib = load_dlib()
     points = dlib.points([dlib.point(round(x), round(y)) for x, y in face.landmarks])
     box = dlib.rectangle(*(round(edge) for edge in face.box))
+    image = np.ascontiguousarray(image)  # all that dlib takes
     return dlib.get_face_chip(image, dlib.full_object_detection(box, points), size, padding)
 
 
