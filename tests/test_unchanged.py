@@ -72,7 +72,7 @@ def test_scores(pictures):
 
 def test_aligned_face():
     astronaut = pytest.importorskip("skimage.data").astronaut()
-    face = FaceAligner().transform([astronaut])
+    face = FaceAligner("dlib").transform([astronaut])
     before = BEFORE["astronaut"]
     assert face.mean() == pytest.approx(before["mean"], abs=0.01)
     counts = NeuronCoverageTransformer("dlib", threshold=0.0).fit(face).transform(face)[0]

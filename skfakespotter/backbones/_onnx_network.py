@@ -85,7 +85,7 @@ class OnnxNetwork(nn.Module):
         for step in self._steps:
             given: list[Any] = [self.value(k, values) if k else None for k in step.inputs]
             if step.in_place:
-                values[step.outputs[0]] = given[0].relu_()
+                values[step.outputs[0]] = values[step.inputs[0]].relu_()
             elif step.layer is None:
                 found = apply(step.operator, step.attributes, given)
                 values.update(zip(step.outputs, found, strict=False))
