@@ -12,8 +12,8 @@ from sklearn.utils import check_random_state, column_or_1d
 from skfakespotter._typing import RandomState
 
 _CHUNK = 2_000_000  # weights held at once; 16 MB as float64
-# Groups of a class. Of 400 simulated sets with a true AUC of 0.9, the 95 % interval held it in 48 %
-# at 3 groups of each class, 71 % at 5, 87 % at 10, 91 % at 20 and 93 % at 50.
+# Groups of a class. In 400 simulated sets with a true AUC of 0.9, the 95 % interval held it in 51 %
+# with 3 groups of each class, 75 % with 5 and 85 % with 10 (benchmarks/intervals.py).
 MIN_UNITS = 10
 
 
