@@ -47,7 +47,7 @@ for backbone in backbones.values():
 # photograph and its original share a file name: together they are one group, and never
 # stand on both sides of a split.
 
-X, y = make_pictures(120, size=112, random_state=0)
+X, y = make_pictures(60, size=112, random_state=0)
 groups = np.arange(len(y))
 
 # %%

@@ -40,7 +40,7 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("docs")
     for kind in ("real", "fake"):
         (folder / "pictures" / kind).mkdir(parents=True)
-    for i in range(12):  # groups enough for an interval
+    for i in range(10):  # groups enough for an interval
         picture = Image.fromarray(data.astronaut()[2 * i : 200 + 2 * i, 100 - i : 300 - i])
         picture = picture.point(lambda x, i=i: x * (0.8 + 0.02 * i))
         smooth = picture.resize((100, 100)).resize((200, 200), Image.Resampling.BILINEAR)
