@@ -159,7 +159,8 @@ def test_transformer_reproduces_the_table(faces_dir):
     for group, target, row in zip(groups, data.target[chosen], counts, strict=True):
         expected = sample.data[(sample.groups == group) & (sample.target == target)]
         assert len(expected) == 1
-        np.testing.assert_allclose(row, expected[0], atol=3)  # neurons at the threshold
+        # landmarks differ in the last digit with the batch, and so neurons at the threshold
+        np.testing.assert_allclose(row, expected[0], rtol=1e-3, atol=3)
 
 
 def test_sample_tells_real_from_fake():
