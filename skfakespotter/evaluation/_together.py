@@ -25,7 +25,9 @@ from skfakespotter._base import StatelessPictureTransformer
 from skfakespotter.evaluation._scoring import fake_response
 from skfakespotter.faces import FaceAligner
 from skfakespotter.perturbations import AugmentedClassifier, naming, takes_groups
+from skfakespotter.pipeline import FakeSpotterPipeline
 
+PLAIN = (Pipeline, FakeSpotterPipeline)  # another subclass may do more than its steps
 Detectors = Mapping[Any, Any]  # classifiers by name
 
 
@@ -173,7 +175,7 @@ def _groups(detectors: Detectors, key: Callable[[Any], Hashable]) -> list[list[H
 
 def _place(detector: Any) -> int:
     """Return the place of the first step of a plain Pipeline that can be shared; -1 without."""
-    if type(detector) is not Pipeline or detector.memory or detector.transform_input:
+    if type(detector) not in PLAIN or detector.memory or detector.transform_input:
         return -1
     steps = [step for _, step in detector.steps[:-1]]
     return next((i for i, step in enumerate(steps) if step not in (None, "passthrough")), -1)
