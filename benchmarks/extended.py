@@ -186,9 +186,8 @@ def write(work, options):
         f"{options.limit} pictures of each pair, half of them real; every method is trained on "
         "one half and scored on the other, and the other way round, by photograph. "
         f"{options.attacked} pictures of each pair are attacked. Faces found by "
-        f"{make_aligner(options).detector!r}; else the center is taken. Large networks "
-        f"start from nothing: {options.epochs} epochs in batches of 16 ({options.precision}), so "
-        "what they show is what they learn from a hundred pictures.",
+        f"{make_aligner(options).detector!r}; else the center is taken. "
+        + describe_networks(options),
         "## Where coverage loses",
         f"Of {count_cells(curves, options)} comparisons with a rival (clean, or one level of an "
         f"attack) coverage per channel is behind in {len(losses)}, in "
@@ -200,8 +199,19 @@ def write(work, options):
         "## Under attack",
         f"Mean AUC of the same {options.attacked} pictures, at level "
         f"{' and '.join(map(str, options.levels))} of five, over the pairs on which a method was "
-        f"measured; large networks on {', '.join(options.networks) or 'none'}.",
+        "measured.",
         format_table(["method", "as they are", *attacks], attacked),
+    )
+
+
+def describe_networks(options):
+    """Say what the large networks were given."""
+    if not options.networks:
+        return "The large networks were left out."
+    return (
+        f"Large networks start from nothing on {', '.join(options.networks)}: {options.epochs} "
+        f"epochs in batches of 16 ({options.precision}). What they show is what they learn from "
+        f"{options.limit // N_FOLDS} pictures."
     )
 
 
