@@ -27,7 +27,7 @@ def name_groups(paths: Sequence[Sequence[PurePath]]) -> tuple[list[str], str]:
     Returns
     -------
     groups : list of str
-        One name a picture, class after class. Names that are connected (``000_003`` shows
+        One name per picture, class after class. Names that are connected (``000_003`` shows
         ``000`` and ``003``) are one group, called by its first name.
     guess : str
         What was taken for a group, in words; empty where the stems are used as they are.
@@ -93,7 +93,7 @@ def connect_identities(shown: Sequence[Iterable[str]]) -> list[str]:
     Returns
     -------
     list of str
-        One name an item.
+        One name per item.
 
     Examples
     --------

@@ -47,7 +47,7 @@ Picture: TypeAlias = "Path | bytes | BinaryIO | Image | NDArray[Any] | torch.Ten
 # Many pictures: a sequence, an array (n, h, w, 3) or a tensor (n, 3, h, w).
 Pictures: TypeAlias = "Sequence[Picture] | NDArray[Any] | torch.Tensor"
 
-# One label a picture: 0 is real, 1 is fake.
+# One label per picture: 0 is real, 1 is fake.
 Labels: TypeAlias = "ArrayLike"
 
 # Where tensors are computed: "auto", "cpu", "cuda:1", ...

@@ -25,7 +25,7 @@ def threshold(sums: ExactSums, n_neurons: ArrayLike) -> NDArray[np.float64]:
     Parameters
     ----------
     sums : ExactSums
-        Of the outputs of each layer's neurons, one vector a training picture.
+        Of the outputs of each layer's neurons, one vector per training picture.
     n_neurons : int or array-like of shape (width,)
         Neurons of each layer.
 

@@ -107,7 +107,7 @@ def measure_faces(
     Returns
     -------
     MeasuredFaces
-        One row a face.
+        One row per face.
     """
     index, counts, width, sharpness = [], [], [], []
     starts = (

@@ -39,7 +39,7 @@ from skfakespotter.images import is_path
 class ComparisonResult(Result):
     """Detectors compared on the same items; what :func:`compare` returns.
 
-    ``to_frame()`` and ``to_csv(path)`` have the predictions, one row an item and detector:
+    ``to_frame()`` and ``to_csv(path)`` have the predictions, one row per item and detector:
     item, picture (the path, of files), label, group, detector, fold, score. Others can analyze
     them without this package. ``differences`` has the pairs, ``reports`` all figures, ``plot()``
     draws the figure of each detector with its interval, and ``str`` is a table in words.

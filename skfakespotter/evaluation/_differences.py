@@ -46,7 +46,7 @@ class Differences(Table):
     Parameters
     ----------
     rows : list of Difference
-        One a pair.
+        One per pair.
     """
 
     def __init__(self, rows: list[Difference]) -> None:

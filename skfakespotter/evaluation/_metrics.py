@@ -364,8 +364,8 @@ def check_scores(y_true: Labels, y_score: ArrayLike, pos_label: Any) -> tuple[ND
     y_true, score = column_or_1d(y_true), np.asarray(y_score, dtype=np.float64)
     if score.ndim != 1:
         raise ValueError(
-            f"y_score has shape {score.shape}: expected (n_samples,), one score of fakeness "
-            "an item, such as predict_proba(X)[:, 1]."
+            f"y_score has shape {score.shape}: expected (n_samples,), one score per item, "
+            "such as predict_proba(X)[:, 1]."
         )
     check_consistent_length(y_true, score)
     bad = np.flatnonzero(~np.isfinite(score))

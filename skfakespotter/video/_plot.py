@@ -36,7 +36,7 @@ class ClipScoreDisplay:
     figure_ : matplotlib.figure.Figure
         Figure that holds them.
     lines_ : list of matplotlib.lines.Line2D
-        One a track.
+        One per track.
 
     Examples
     --------
@@ -59,7 +59,7 @@ class ClipScoreDisplay:
         if self.scores.ndim != 2 or self.scores.shape[1] != len(self.times):
             raise ValueError(
                 f"scores has shape {self.scores.shape}: expected (n_tracks, {len(self.times)}), "
-                "one row a track and one column a time."
+                "one row per track and one column per time."
             )
         self.names = [f"track {i}" for i in range(len(self.scores))] if names is None else names
         self.title = title

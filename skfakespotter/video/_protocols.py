@@ -96,7 +96,7 @@ def within_methods(
     Returns
     -------
     ClipEvaluation
-        One test a method.
+        One test per method.
     """
     folds = _folds(clips, cv, random_state)
     every = _methods(clips)
@@ -132,7 +132,7 @@ def leave_one_method_out(
     Returns
     -------
     ClipEvaluation
-        One test a method.
+        One test per method.
 
     Raises
     ------
@@ -175,7 +175,7 @@ def across_data_sets(
     Returns
     -------
     ClipEvaluation
-        One test a data set.
+        One test per data set.
     """
     fitted = _fit(scorer, train, np.arange(len(train.data)))
     return ClipEvaluation(

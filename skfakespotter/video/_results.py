@@ -116,9 +116,9 @@ class ClipReport(NamedTuple):
     Attributes
     ----------
     clip : DetectionReport
-        One item a clip: its verdict.
+        One item per clip: its verdict.
     frame : DetectionReport
-        One item a frame that shows a face: the score of its most fake face.
+        One item per frame that shows a face: the score of its most fake face.
     n_no_face, n_unreadable : int
         Clips that were left out of both.
     """

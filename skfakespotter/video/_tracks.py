@@ -66,7 +66,7 @@ class Track:
         Returns
         -------
         list of FaceRecord
-            One a frame that shows the face; ``index`` is the frame's.
+            One per frame that shows the face; ``index`` is the frame's.
         """
         return [
             FaceRecord(frame, path, "found", (face,))

@@ -59,7 +59,7 @@ def test_profile_of_a_pipeline(granularity, output):
 def test_profile_says_what_is_missing():
     with pytest.raises(ValueError, match="pass n_channels for counts per channel"):
         CoverageProfileDisplay.from_counts(np.ones((2, 5)), [0, 1], n_neurons=[4, 4])
-    with pytest.raises(ValueError, match=r"expected \(n_samples, 4\), one column a channel"):
+    with pytest.raises(ValueError, match=r"expected \(n_samples, 4\), one column per channel"):
         CoverageProfileDisplay.from_counts(
             np.ones((2, 5)), [0, 1], n_neurons=[4, 4], n_channels=[2, 2]
         )
@@ -112,5 +112,5 @@ def test_importance_checks_its_parameters():
         LayerImportanceDisplay.from_predictor(model, [[0], [1]], [0, 1], layers=["a", "b"])
     with pytest.raises(ValueError, match="n_repeats is 0"):
         LayerImportanceDisplay.from_predictor(model, [[0], [1]], [0, 1], layers=["a"], n_repeats=0)
-    with pytest.raises(ValueError, match="one row a layer"):
+    with pytest.raises(ValueError, match="one row per layer"):
         LayerImportanceDisplay([[0.1]], ["a", "b"])

@@ -66,7 +66,7 @@ class ScoreMatrixDisplay:
         if self.matrix.shape != (len(self.row_names), len(self.names)):
             raise ValueError(
                 f"matrix has shape {self.matrix.shape}: expected "
-                f"{(len(self.row_names), len(self.names))}, one row and one column a name."
+                f"{(len(self.row_names), len(self.names))}, one row and one column per name."
             )
 
     def plot(
@@ -166,7 +166,7 @@ class TrainingSizeDisplay:
         if self.scores.ndim != 2 or len(self.scores) != len(self.train_sizes):
             raise ValueError(
                 f"scores has shape {self.scores.shape}: expected "
-                f"({len(self.train_sizes)}, n_repeats), one row a training size."
+                f"({len(self.train_sizes)}, n_repeats), one row per training size."
             )
 
     def plot(

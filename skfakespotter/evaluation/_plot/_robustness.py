@@ -70,7 +70,7 @@ class RobustnessDisplay:
     figure_ : matplotlib Figure
         What holds them.
     lines_ : list of matplotlib Line2D
-        The curves, one a panel.
+        The curves, one per panel.
 
     See Also
     --------
@@ -246,7 +246,7 @@ class RobustnessDisplay:
 
     def _check_axes(self, axes: NDArray, panels: list[tuple[str, list[int]]]) -> None:
         if len(axes) != len(panels):
-            raise ValueError(f"ax holds {len(axes)} axes: expected {len(panels)}, one an attack.")
+            raise ValueError(f"ax holds {len(axes)} axes: expected {len(panels)}, one per attack.")
         for panel, (attack, rows) in zip(axes, panels, strict=True):
             shown = [tick.get_text() for tick in panel.get_xticklabels()]
             wanted = [_label(self.intensity[row]) for row in rows]

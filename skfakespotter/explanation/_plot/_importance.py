@@ -74,7 +74,7 @@ class LayerImportanceDisplay:
         if self.importances.ndim != 2 or len(self.importances) != len(self.layer_names):
             raise ValueError(
                 f"importances has shape {self.importances.shape}: expected "
-                f"({len(self.layer_names)}, n_repeats), one row a layer."
+                f"({len(self.layer_names)}, n_repeats), one row per layer."
             )
 
     @classmethod

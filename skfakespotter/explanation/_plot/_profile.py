@@ -109,7 +109,7 @@ class CoverageProfileDisplay:
         Raises
         ------
         ValueError
-            When ``counts`` has neither one column a layer nor one a channel.
+            When ``counts`` has neither one column per layer nor one per channel.
         """
         of_layer = _by_layer(np.asarray(counts, np.float64), n_neurons, n_channels)
         percent = 100 * of_layer / np.asarray(n_neurons)
@@ -226,12 +226,9 @@ def _by_layer(counts: NDArray, n_neurons: ArrayLike, n_channels: ArrayLike | Non
         return counts
     wanted = np.atleast_1d(n_layers if n_channels is None else n_channels)
     if counts.ndim != 2 or n_channels is None or counts.shape[1] != wanted.sum():
+        hint = "layer; pass n_channels for counts per channel" if n_channels is None else "channel"
         raise ValueError(
             f"counts has shape {counts.shape}: expected (n_samples, {wanted.sum()}), one column "
-            + (
-                "a layer; pass n_channels for counts per channel."
-                if n_channels is None
-                else "a channel."
-            )
+            f"per {hint}."
         )
     return np.add.reduceat(counts, np.cumsum(wanted) - wanted, axis=1)
