@@ -48,7 +48,7 @@ class Limits:
         Parameters
         ----------
         width, sharpness : ndarray of shape (n,)
-            Of each face.
+            Of each face; a width is NaN where it is not known.
         shares : ndarray of shape (n, n_layers)
             Share of active neurons per layer.
 
@@ -75,7 +75,7 @@ class Limits:
         whitener = vectors / np.sqrt(values) @ vectors.T
         distance = np.linalg.norm((shares - center) @ whitener, axis=1)
         return cls(
-            float(np.quantile(width, TAIL)),
+            float(np.nanquantile(width, TAIL)),
             float(np.quantile(sharpness, TAIL)),
             float(np.quantile(distance, 1 - TAIL)),
             center.astype(np.float32),

@@ -13,6 +13,7 @@ import scipy.linalg
 from numpy.typing import ArrayLike, NDArray
 
 PENALTY = 1.0  # of the squared weights, in variances of the counts
+ROUNDING = 1e-6  # of a mean: a count that varies by less is constant
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,14 +124,14 @@ def discriminate(
     J. Friedman, "Regularized Discriminant Analysis", JASA 84, 1989.
     """
     within = (real.scatter / np.float32(real.n) + fake.scatter / np.float32(fake.n)) / 2
-    variances = np.diag(within).astype(np.float64)
-    variances[variances == 0] = 1.0
+    variances, step = np.diag(within).astype(np.float64), fake.mean - real.mean
+    constant = variances <= np.square(ROUNDING * real.mean)  # a count that tells nothing
+    variances[constant], step[constant] = 1.0, 0.0
     n_channels = np.ones(len(variances)) if n_channels is None else np.asarray(n_channels)
     share = np.repeat(n_channels * len(n_channels) / n_channels.sum(), n_channels.astype(int))
     unit = np.sqrt(variances * share)  # in which the penalty is the same for all
     within /= np.outer(unit, unit).astype(np.float32)
     within[np.diag_indices_from(within)] += np.float32(penalty)
-    step = fake.mean - real.mean
     found = scipy.linalg.solve(
         within, (step / unit).astype(np.float32), assume_a="pos", overwrite_a=True
     )

@@ -102,6 +102,15 @@ def test_moments_of_parts_add_up():
     np.testing.assert_allclose(Moments.of(counts, 2.0).scatter, twice.scatter, rtol=1e-5)
 
 
+def test_a_constant_count_has_no_weight():
+    """Sums of thirds differ in the last digit, which is no difference of the classes."""
+    rng = np.random.default_rng(0)
+    counts = np.column_stack([rng.normal(size=60), np.full(60, 1296.0)])
+    parts = [Moments.of(part, np.full(10, 1 / 3)) for part in np.split(counts, 6)]
+    real, fake = Moments.total(parts[:3]), Moments.total(parts[3:])
+    assert discriminate(real, fake)[0][1] == 0
+
+
 def test_the_discriminant_by_hand():
     """Two independent counts, means 0 and 2, 0 and 3; variances 1 and 4, a penalty of one variance.
 
