@@ -100,7 +100,8 @@ def measured(measure, bench):
     try:
         text, header, rows = measure(bench)
     except Exception as error:  # whatever is missing or broken, the other sections count
-        return [f"**Not measured**: {type(error).__name__}: {str(error).splitlines()[:1]}"]
+        reason = "".join(str(error).splitlines()[:1])
+        return [f"**Not measured**: {type(error).__name__}: {reason}"]
     return [text, format_table(header, rows)]
 
 

@@ -1,21 +1,22 @@
 """Gather what ``gpu.py`` needs on a machine that has torch, scikit-learn, onnx and pandas alone.
 
-    python benchmarks/gpu_pack.py FOLDER
+    python benchmarks/gpu_pack.py [--out build/gpu]
 
-FOLDER gets pure wheels (skorch, tabulate and the like), CenterFace's and dlib's weights, and
+The folder gets wheels (skorch, tabulate and the like), CenterFace's and dlib's weights, and
 ``run.sh``, which installs the wheels beside the checkout without a network and runs the script::
 
-    OUT=results bash FOLDER/run.sh [options of gpu.py]
+    OUT=results bash build/gpu/run.sh [options of gpu.py]
 
 All of it stays below 64 MB.
 """
 
-import argparse
 import shutil
 import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+
+from options import make_parser
 
 LIMIT = 64 * 10**6  # bytes
 # pillow, numpy and scipy come with what such a machine has; these may not
@@ -35,11 +36,9 @@ PYTHONPATH="$PWD:$installed:$here/site" python benchmarks/gpu.py --out "${OUT:-$
 """
 
 
-def main():
+def main(arguments=None):
     """Download the wheels and copy the weights."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=Path)
-    folder = parser.parse_args().folder
+    folder = make_parser(__doc__, out=Path("build/gpu")).parse_args(arguments).out
     folder.mkdir(parents=True, exist_ok=True)
     constraints = Path(__file__).parents[1] / "constraints.txt"
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary"]

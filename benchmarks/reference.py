@@ -1,15 +1,16 @@
 """Counts of transformers and residual networks against a literal reference over hooks.
 
-    python benchmarks/reference.py [--networks clip dinov2 ...] [--no-compile] [--out FOLDER]
+    python benchmarks/reference.py [--networks clip ...] [--ways eager ...] [--out FOLDER]
 
 Real classes of transformers, timm, torchvision and torch at toy size, with seeded random weights,
 see twelve generated pictures. For every layer, choice of tokens and kind of threshold the counts of
 every channel are compared with the equations written out in ``literal.py``: eager, in a single
 pass, from a cache, compiled (blocks only: a graph takes long), and of an ONNX file by torch's
-current exporter.
+current exporter. What is not measured again is kept of the
+table that is there.
 """
 
-import sys
+import csv
 import tempfile
 import warnings
 from pathlib import Path
@@ -29,6 +30,9 @@ from skfakespotter.coverage import find_blocks
 TOKENS = ("all", "class", "patches", "mean")
 THRESHOLDS = ("mean", "channel-mean")
 N_PICTURES = 12
+WAYS = ("eager", "single pass", "cached", "ONNX", "compiled")
+HEADER = ("network", "way", "layers", "token choices x thresholds", "counts compared")
+HEADER += ("neurons, at most", "neurons that differ, a picture, at most")
 LITTLE = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
 
 
@@ -174,31 +178,32 @@ def compare_onnx(backbone, folder):
     return compared, int(found.n_neurons_.sum()), moved / len(pictures)
 
 
-def measure(name, folder, ways):
-    """Return the rows of a network."""
+def measure(name, folder, way):
+    """Return the rows of a network computed in one way."""
     torch.manual_seed(0)
     backbone, resnet = NETWORKS[name](folder), "resnet" in name
+    if way == "ONNX":
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield row(backbone, "default", way, [compare_onnx(backbone, folder)])
+        return
     blocks = f"{len(find_blocks(backbone.module))} blocks"
     choices = {blocks: "blocks", "default": None, "normalizations": "*bn?" if resnet else "*norm*"}
-    for way in ways:
-        for choice, layers in choices.items():
-            if way == "compiled" and choice != blocks:  # a graph takes half a minute
-                continue
-            found = [
-                compare(backbone, way, tokens, threshold, layers)
-                for tokens in (TOKENS[:1] if resnet else TOKENS)
-                for threshold in THRESHOLDS
-            ]
-            yield row(backbone, choice, way, found)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield row(backbone, "default", "ONNX", [compare_onnx(backbone, folder)])
+    for choice, layers in choices.items():
+        if way == "compiled" and choice != blocks:  # a graph takes half a minute
+            continue
+        found = [
+            compare(backbone, way, tokens, threshold, layers)
+            for tokens in (TOKENS[:1] if resnet else TOKENS)
+            for threshold in THRESHOLDS
+        ]
+        yield row(backbone, choice, way, found)
 
 
 def row(backbone, choice, way, found):
     """Format comparisons as one row."""
     compared, neurons, moved = zip(*found, strict=True)
-    cells = [backbone.name, choice, way, len(found), sum(compared), f"{max(neurons):,}"]
+    cells = [backbone.name, way, choice, len(found), sum(compared), f"{max(neurons):,}"]
     print(*cells, max(moved), flush=True)
     return [*cells, f"{max(moved):.2f}"]
 
@@ -207,21 +212,27 @@ def main(arguments=None):
     """Compare every network and save the table."""
     parser = make_parser(__doc__)
     parser.add_argument("--networks", nargs="+", default=list(NETWORKS), choices=NETWORKS)
-    parser.add_argument("--no-compile", action="store_true")
+    parser.add_argument("--ways", nargs="+", default=list(WAYS), choices=WAYS)
     options = parser.parse_args(arguments)
     find_recipes()
     import_torchvision()
-    ways, rows = ["eager", "single pass", "cached"], []
-    ways += [] if options.no_compile else ["compiled"]
     for name in options.networks:
-        with tempfile.TemporaryDirectory() as folder:
-            rows += measure(name, folder, ways)
-    header = ["network", "layers", "way", "token choices x thresholds", "counts compared"]
-    header += ["neurons, at most", "neurons that differ, a picture, at most"]
+        for way in options.ways:
+            with tempfile.TemporaryDirectory() as folder:
+                save(options.out, list(measure(name, folder, way)))
+
+
+def save(out, rows):
+    """Write the table, with the other rows that it has already."""
+    kept, file = [], out / "reference.csv"
+    if file.exists():
+        with open(file, encoding="utf-8") as lines:
+            kept = [row for row in list(csv.reader(lines))[1:] if row[:2] != rows[0][:2]]
     notes = [f"{N_PICTURES} generated pictures, torch {torch.__version__}, on the CPU."]
-    command = " ".join(["python benchmarks/reference.py", *(arguments or sys.argv[1:])])
     title = "Transformers against a literal reference"
-    save_table(options.out, "reference", title, command, header, rows, notes)
+    command = "python benchmarks/reference.py"
+    ordered = sorted([*kept, *rows], key=lambda row: (row[0].lower(), WAYS.index(row[1])))
+    save_table(out, "reference", title, command, HEADER, ordered, notes)
 
 
 if __name__ == "__main__":

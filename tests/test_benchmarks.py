@@ -256,3 +256,13 @@ def test_every_script_can_be_started(script, monkeypatch, capsys):
         runpy.run_path(str(BENCHMARKS / script), run_name="__main__")
     assert stopped.value.code == 0
     assert "--out" in capsys.readouterr().out
+
+
+def test_a_section_on_the_gpu_that_fails_says_why():
+    import gpu
+
+    assert gpu.measured(lambda bench: 1 / 0, None) == [
+        "**Not measured**: ZeroDivisionError: division by zero"
+    ]
+    table = gpu.measured(lambda bench: ("text", ["a"], [[bench]]), 7)
+    assert table == ["text", "| a |\n| --- |\n| 7 |"]

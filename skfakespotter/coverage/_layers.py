@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import nn
 
@@ -63,6 +64,45 @@ class Layout:
             return np.array(self.names, dtype=object)
         channels = zip(self.names, self.n_channels.tolist(), strict=True)
         return np.array([f"{name}[{c}]" for name, n in channels for c in range(n)], dtype=object)
+
+    def limits(
+        self, thresholds: NDArray[np.float32], device: torch.device
+    ) -> dict[str, float | torch.Tensor]:
+        """Sort thresholds by layer.
+
+        Parameters
+        ----------
+        thresholds : ndarray of shape (n_layers,) or (n_channels in all,), float32
+            One per layer or channel.
+        device : torch.device
+            Where those of channels are to lie.
+
+        Returns
+        -------
+        dict of str to float or Tensor of shape (n_channels, 1)
+            For each layer.
+        """
+        if len(thresholds) == len(self.names):
+            return dict(zip(self.names, thresholds.tolist(), strict=True))
+        columns = torch.from_numpy(thresholds).to(device)[:, None]
+        return dict(zip(self.names, columns.split(self.n_channels.tolist()), strict=True))
+
+    def by_layer(self, values: torch.Tensor) -> torch.Tensor:
+        """Sum over the channels of each layer.
+
+        Parameters
+        ----------
+        values : Tensor of shape (n, n_channels in all)
+            Of each channel.
+
+        Returns
+        -------
+        Tensor of shape (n, n_layers), float64
+            On the same device, or on the CPU for Metal, which has no float64.
+        """
+        values = values.cpu() if values.device.type == "mps" else values
+        parts = values.split(self.n_channels.tolist(), 1)
+        return torch.stack([part.sum(1, dtype=torch.float64) for part in parts], 1)
 
 
 def select_layers(

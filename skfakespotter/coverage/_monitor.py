@@ -8,8 +8,7 @@ outputs), and the monitored network is left as it was found.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Mapping
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -18,22 +17,12 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import nn
 
-from skfakespotter._device import computing_in
-from skfakespotter._forking import ForkSafeLock
-from skfakespotter.backbones import find_norms
 from skfakespotter.coverage._compiled import CompiledStatistics
 from skfakespotter.coverage._kernels import Counter, between
 from skfakespotter.coverage._layers import LayerChoice, Layout, named_layers, select_layers
-from skfakespotter.coverage._outputs import (
-    Neurons,
-    evaluating,
-    has_tokens_first,
-    is_finite,
-    output_rows,
-)
+from skfakespotter.coverage._outputs import Neurons, is_finite
+from skfakespotter.coverage._passes import Statistic, WatchedNetwork, computing_alone
 
-# Forward hooks on a network that threads share would see each other's pictures.
-_FORWARD_LOCK = ForkSafeLock()
 _LAYOUTS: WeakKeyDictionary[nn.Module, dict] = WeakKeyDictionary()
 
 
@@ -114,6 +103,7 @@ class NeuronMonitor:
         self.module, self.precision, self.compiled = module, precision, compiled
         self.neurons = Neurons(neuron, tokens, rectify)
         self.layer_names = select_layers(module, layers, exclude)
+        self._network = WatchedNetwork(module, self.neurons, precision)
         self._must_run = frozenset(named_layers(layers, module))
         self._layouts: dict[tuple[int, ...], Layout] = {}
         self._layout: Layout | None = None
@@ -151,7 +141,7 @@ class NeuronMonitor:
         sums = self._per_channel(x)
         if per == "channel":
             return sums if sums.device.type == "mps" else sums.double()  # Metal has no float64
-        return self._by_layer(sums, torch.float64)
+        return self.layout(x).by_layer(sums)
 
     def counts(
         self,
@@ -177,7 +167,7 @@ class NeuronMonitor:
             not finite.
         """
         counts = self._per_channel(x, thresholds)
-        return counts if granularity == "channel" else self._by_layer(counts, torch.float32)
+        return counts if granularity == "channel" else self.layout(x).by_layer(counts).float()
 
     def means(self, x: torch.Tensor) -> torch.Tensor:
         """Average the outputs over each channel's map: activations without a threshold.
@@ -235,23 +225,21 @@ class NeuronMonitor:
             above = self._counter.above(values, highs[name])
             return torch.cat([self._counter.total(values), above], 1)
 
-        found = self._collect(x, observe)
+        found, _ = self._collect(x, observe)
         parts = found.split(np.repeat(layout.n_channels, 2).tolist(), 1)  # sums, counts in turn
         sums, above = torch.cat(parts[::2], 1), torch.cat(parts[1::2], 1)
         first = np.cumsum(layout.n_channels) - layout.n_channels
         offset = dict(zip(layout.names, first.tolist(), strict=True))
         moved = [(p.cpu(), c.cpu() + offset[name], v.cpu()) for name, p, c, v in listed]
         picture, channel, value = (torch.cat(of).numpy() for of in zip(*moved, strict=True))
-        sums = sums.double() if len(low) > len(layout.names) else self._by_layer(sums)
+        sums = sums.double() if len(low) > len(layout.names) else layout.by_layer(sums)
         return (
             sums.cpu().numpy(),
             above.cpu().numpy().astype(np.int64),
             (picture, channel, value),
         )
 
-    def collect(
-        self, x: torch.Tensor, statistic: Callable[[str, torch.Tensor], torch.Tensor]
-    ) -> torch.Tensor:
+    def collect(self, x: torch.Tensor, statistic: Statistic) -> torch.Tensor:
         """Run one forward pass and join a statistic of every layer.
 
         Parameters
@@ -274,7 +262,7 @@ class NeuronMonitor:
             input.
         """
         self.layout(x)
-        return self._collect(x, statistic)
+        return self._collect(x, statistic)[0]
 
     def layout(self, x: torch.Tensor) -> Layout:
         """Learn what the layers are like for inputs of this size.
@@ -294,97 +282,14 @@ class NeuronMonitor:
             options = (*self.layer_names, self._must_run, self.neurons, key)
             known = _LAYOUTS.setdefault(self.module, {})
             if options not in known:
-                known[options] = self._examine(x[:1])
+                known[options] = self._network.examine(x[:1], self.layer_names, self._must_run)
             self._layouts[key] = known[options]
         self._layout = self._layouts[key]
         self.layer_names = list(self._layout.names)
         return self._layout
 
-    def _examine(self, x: torch.Tensor) -> Layout:
-        """Run one picture to see which layers run, where their outputs are, and their sizes."""
-        seen: dict[str, list[int]] = {}
-
-        def observe(name: str, values: torch.Tensor) -> torch.Tensor:
-            known = seen.get(name, [0, 0])
-            seen[name] = [known[0] + values.shape[1] * values.shape[2], values.shape[1]]
-            return values[:, :1, 0]
-
-        with _FORWARD_LOCK, evaluating(self.module), computing_in(self.precision, x.device):
-            norms = find_norms(self.module, x)
-        watched = {name: norms.get(name, name) for name in self.layer_names}
-        tokens_first: set[str] = set()
-        self._run(x, observe, watched, tokens_first, examining=True)
-        missing = [name for name in self.layer_names if name not in seen]
-        if self._must_run.intersection(missing) or not seen:
-            raise ValueError(
-                f"layers {missing} did not run in the forward pass, or give no row per input: "
-                "leave them out."
-            )
-        names = [name for name in self.layer_names if name in seen]
-        sizes = np.array([seen[name] for name in names], dtype=np.int64)
-        return Layout(
-            names=tuple(names),
-            n_neurons=sizes[:, 0],
-            n_channels=sizes[:, 1],
-            watched=tuple(watched[name] for name in names),
-            skipped=tuple(missing),
-            tokens_first=frozenset(tokens_first),
-        )
-
-    def _collect(
-        self,
-        x: torch.Tensor,
-        statistic: Callable[[str, torch.Tensor], torch.Tensor],
-        *,
-        finite_only: bool = False,
-    ) -> torch.Tensor:
-        layout = self._layouts[(*x.shape[1:],)]
-        watched = dict(zip(layout.names, layout.watched, strict=True))
-        found, output = self._run(x, statistic, watched, layout.tokens_first)
-        if missing := [name for name in layout.names if name not in found]:
-            raise ValueError(f"layers {missing} did not run in the forward pass: leave them out.")
-        # they are found in the order of execution, which may be another
-        joined = torch.cat([found[name] for name in layout.names], 1)
-        if finite_only:  # a comparison hides what is not
-            joined = torch.where(is_finite(output, len(x))[:, None], joined, torch.nan)
-        return joined
-
-    def _run(
-        self,
-        x: torch.Tensor,
-        statistic: Callable[[str, torch.Tensor], torch.Tensor],
-        watched: dict[str, str],
-        tokens_first: Any,
-        *,
-        examining: bool = False,
-    ) -> tuple[dict[str, torch.Tensor], Any]:
-        """Run one forward pass; return the statistics by layer, and the network's output."""
-        found: dict[str, torch.Tensor] = {}
-
-        def watch(name: str, layer: nn.Module) -> Callable:
-            def hook(module: nn.Module, inputs: tuple, output: Any) -> None:
-                if examining and has_tokens_first(output):
-                    tokens_first.add(name)
-                try:
-                    rows = output_rows(name, output, len(x), tokens_first=name in tokens_first)
-                except ValueError:
-                    if examining and name not in self._must_run:
-                        return  # it is left out
-                    raise
-                result = statistic(name, self.neurons.of(layer, rows))
-                # a layer that runs twice has the neurons of both runs
-                found[name] = found[name] + result if name in found else result
-
-            return hook
-
-        with _FORWARD_LOCK, torch.inference_mode(), evaluating(self.module), ExitStack() as stack:
-            modules = dict(self.module.named_modules())
-            for name, place in watched.items():
-                hook = modules[place].register_forward_hook(watch(name, modules[name]))
-                stack.callback(hook.remove)
-            with computing_in(self.precision, x.device):
-                output = self.module(x)
-        return found, output
+    def _collect(self, x: torch.Tensor, statistic: Statistic) -> tuple[torch.Tensor, Any]:
+        return self._network.collect(x, statistic, self._layouts[(*x.shape[1:],)])
 
     def _per_channel(
         self, x: torch.Tensor, thresholds: Mapping[str, float] | ArrayLike | None = None
@@ -397,15 +302,18 @@ class NeuronMonitor:
             if found is not None:
                 return found
         if limits is None:
-            return self._collect(x, lambda _, values: self._counter.total(values))
-        above = lambda name, values: self._counter.above(values, limits[name])  # noqa: E731
-        return self._collect(x, above, finite_only=True)
+            return self._collect(x, lambda _, values: self._counter.total(values))[0]
+        counts, output = self._collect(
+            x, lambda name, values: self._counter.above(values, limits[name])
+        )
+        # a comparison hides what is not finite
+        return torch.where(is_finite(output, len(x))[:, None], counts, torch.nan)
 
     def _run_compiled(self, x: torch.Tensor, limits: dict | None) -> torch.Tensor | None:
         """Return what the compiled graph finds; None, with a warning, where there cannot be one."""
         assert self._layout is not None
         try:
-            with _FORWARD_LOCK, computing_in(self.precision, x.device):
+            with computing_alone(self.precision, x.device):
                 compiled = CompiledStatistics.of(
                     self.module, self._layout, self.neurons, self.precision
                 )
@@ -431,28 +339,8 @@ class NeuronMonitor:
         key = array.tobytes(), device, self._layout.names
         last = self._last_limits  # threads may share the monitor
         if last[0] != key:  # every batch has equal thresholds, and a copy takes time
-            last = self._last_limits = key, self._sorted_by_layer(array, device)
+            last = self._last_limits = key, self._layout.limits(array, device)
         return last[1]
-
-    def _sorted_by_layer(
-        self, array: NDArray[np.float32], device: torch.device
-    ) -> dict[str, float | torch.Tensor]:
-        assert self._layout is not None
-        if len(array) == len(self._layout.names):
-            return dict(zip(self._layout.names, array.tolist(), strict=True))
-        columns = torch.from_numpy(array).to(device)[:, None]
-        parts = columns.split(self._layout.n_channels.tolist())
-        return dict(zip(self._layout.names, parts, strict=True))
-
-    def _by_layer(
-        self, per_channel: torch.Tensor, dtype: torch.dtype = torch.float64
-    ) -> torch.Tensor:
-        """Sum what was found per channel over each layer, in float64."""
-        assert self._layout is not None
-        if per_channel.device.type == "mps":  # Metal has no float64
-            per_channel = per_channel.cpu()
-        parts = per_channel.split(self._layout.n_channels.tolist(), 1)
-        return torch.stack([part.sum(1, dtype=torch.float64) for part in parts], 1).to(dtype)
 
     def _per_layer(self, name: str) -> dict[str, int]:
         if self._layout is None:

@@ -301,7 +301,7 @@ def test_a_forked_child_scores_pictures(tmp_path):
         import os, sys, threading
         import numpy as np
         from skfakespotter import NeuronCoverageTransformer, make_pictures
-        from skfakespotter.coverage import _monitor
+        from skfakespotter.coverage import _passes
 
         X, _ = make_pictures(24, random_state=0)
         for cache in (None, sys.argv[1]):
@@ -310,7 +310,7 @@ def test_a_forked_child_scores_pictures(tmp_path):
             entered, leave = threading.Event(), threading.Event()
 
             def busy():
-                with _monitor._FORWARD_LOCK:  # as in the middle of a forward pass
+                with _passes._LOCK:  # as in the middle of a forward pass
                     entered.set()
                     leave.wait()
 

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from skfakespotter.backbones import load_backbone, monitored_layers, place
+from skfakespotter.coverage import NeuronMonitor, evaluating
 from skfakespotter.coverage._layers import select_layers
-from skfakespotter.coverage._monitor import NeuronMonitor, evaluating
 
 
 class Toy(nn.Module):
