@@ -5,12 +5,14 @@ import tempfile
 from contextlib import contextmanager
 
 import numpy as np
+import sklearn
+import torch
 from PIL import Image
 from sklearn.pipeline import make_pipeline
 from timing import time_in_turns
 
 from skfakespotter import FaceAligner, make_pictures
-from skfakespotter.images import find_images
+from skfakespotter.images import find_images, load_image
 
 DETECTORS = ("centerface", "dlib")
 FEW = 256  # files that faces are found in
@@ -20,17 +22,36 @@ TARGET = 0.5  # of the network's own rate, from JPEG to vectors
 
 def measure_faces(bench):
     """Find and crop faces, on the device where the face detector can use it."""
-    with portraits(bench, FEW) as paths:
+    n_pictures = min(len(bench.pictures), FEW)
+    with portraits(bench, n_pictures) as paths:
         rows = [
             faces_row(bench, detector, device, paths)
             for detector in DETECTORS
             for device in dict.fromkeys([str(bench.device), "cpu"])
             if detector == "centerface" or device == "cpu"  # dlib knows the CPU alone
         ]
+        rows.append(tensors_row(bench, paths))
     text = (
-        f"{FEW} JPEGs decoded, faces found and cropped, {os.cpu_count()} cores beside the device."
+        f"{n_pictures} JPEGs: decoded, faces found and cropped; {os.cpu_count()} cores. The last "
     )
+    text += "row has them decoded already, as tensors on the device, and leaves the crops there."
     return text, ["face detector", "device", "pictures/s", "faces found"], rows
+
+
+def tensors_row(bench, paths):
+    """Measure finding and cropping of pictures that are tensors on the device."""
+    name, device = "centerface, tensors to tensors", str(bench.device)
+    aligner = FaceAligner("centerface", on_missing="center", device=device)
+    try:
+        images = np.stack([load_image(path) for path in paths])
+        pictures = torch.from_numpy(images).permute(0, 3, 1, 2).to(bench.device)
+        with sklearn.config_context(array_api_dispatch=True):
+            found = aligner.transform(pictures)
+            ways = {"": lambda: aligner.transform(pictures)}
+            seconds = time_in_turns(ways, bench.rounds, bench.device)
+    except Exception as error:  # pictures of several sizes, or a file that is not there
+        return [name, device, "-", f"not possible: {str(error).splitlines()[0]}"]
+    return [name, str(found.device), f"{len(paths) / seconds['']:.0f}", ""]
 
 
 def faces_row(bench, detector, device, paths):
