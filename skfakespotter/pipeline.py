@@ -11,14 +11,13 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils import _safe_indexing
 
 from skfakespotter._typing import Path
 from skfakespotter.backbones import load_backbone
 from skfakespotter.classifier import FakeSpotterClassifier
 from skfakespotter.experts import ExpertStack
 from skfakespotter.faces import FaceAligner
-from skfakespotter.images import is_path
+from skfakespotter.images import check_images, is_path
 from skfakespotter.perturbations import AugmentedClassifier
 from skfakespotter.transformer import NeuronCoverageTransformer
 
@@ -214,8 +213,9 @@ def make_fakespotter(
 
 def _smallest(aligner: FaceAligner, X: Sequence[Any]) -> dict[str, float]:
     """Measure the main faces of an even sample of pictures; return the smallest values."""
+    X = check_images(X)
     chosen = np.unique(np.linspace(0, len(X) - 1, min(SAMPLE, len(X))).astype(int))
-    found = [_measure(aligner.detector, picture) for picture in _safe_indexing(X, chosen)]
+    found = [_measure(aligner.detector, X[i]) for i in chosen]
     known = [values for values in found if values is not None]
     if not known:
         return {}

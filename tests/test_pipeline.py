@@ -208,6 +208,28 @@ def test_set_output_gives_named_columns(pictures):
     assert frame.columns.tolist() == detector[:-1].get_feature_names_out().tolist()
 
 
+@pytest.mark.parametrize("as_frame", [False, True])
+def test_the_index_of_a_series_goes_with_the_pictures(pictures, as_frame, monkeypatch):
+    """Through the aligner, whose faces must not be looked for on the way."""
+    X, y = pictures
+    index = [f"picture {i}" for i in range(len(X))]
+    table = pd.Series(list(X), index=index)
+    table = table.to_frame("path") if as_frame else table
+    aligner = FaceAligner(lazy=True, on_missing="center")
+    spotter = make_fakespotter("toy_image", align=aligner, classifier=LogisticRegression())
+    spotter.set_output(transform="pandas").fit(table, y)
+    monkeypatch.setattr("skfakespotter.faces.LazyFace.__array__", None)
+    faces = aligner.transform(table)
+    monkeypatch.undo()
+    assert faces.index.tolist() == index
+    frame = spotter[:-1].transform(table)
+    assert frame.index.tolist() == index
+    expected = make_fakespotter("toy_image", align=aligner, classifier=LogisticRegression())
+    expected.fit(X, y)
+    np.testing.assert_array_equal(frame.to_numpy(), expected[:-1].transform(X))
+    np.testing.assert_array_equal(spotter.predict_proba(table), expected.predict_proba(X))
+
+
 def test_html_representation():
     html = make_fakespotter()._repr_html_()
     for name in ("FaceAligner", "NeuronCoverageTransformer", "FakeSpotterClassifier"):

@@ -209,7 +209,8 @@ class FaceAligner(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None): 
         Returns
         -------
         ndarray of shape (n, height, width, 3), uint8
-            One face per picture, RGB. With ``lazy=True`` a list of LazyFace. Under
+            One face per picture, RGB. With ``lazy=True`` a list of LazyFace, or a Series where X
+            is a Series or DataFrame, whose index goes with the pictures. Under
             ``sklearn.config_context(array_api_dispatch=True)`` a uint8 Tensor (n, 3, h, w)
             stays on its device: CenterFace finds and crops the faces there, and the result is
             a Tensor (n, 3, height, width).
@@ -218,9 +219,11 @@ class FaceAligner(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None): 
         cropping = self.cropping
         if self._stays_on_device(X):
             return _crop_tensor(X, cropping)
+        index = X.index if hasattr(X, "iloc") else None
         X = check_images(X)
         if self.lazy:
-            return [LazyFace(picture, cropping) for picture in X]
+            faces = [LazyFace(picture, cropping) for picture in X]
+            return faces if index is None else _as_series(faces, index)
         aligned = np.empty((len(X), *cropping.crop_size, 3), np.uint8)
         filled = 0
         for chips in self._map(_align_chunk, X, cropping):
@@ -332,6 +335,15 @@ def _crop_tensor(X, cropping):
                 raise one.at(index, None)
             made.append(one)
     return torch.stack(made).permute(0, 3, 1, 2)
+
+
+def _as_series(faces, index):
+    import pandas as pd
+
+    column = np.empty(len(faces), dtype=object)
+    for place, face in enumerate(faces):  # numpy would ask each for its pixels
+        column[place] = face
+    return pd.Series(column, index=index, name="face")
 
 
 def _align_chunk(pictures, start, device, cropping):
