@@ -89,7 +89,7 @@ def variants(node):
     elif isinstance(node, ast.Constant) and isinstance(node.value, int):
         change(value=node.value + 1)
     elif isinstance(node, ast.Constant) and isinstance(node.value, float):
-        change(value=node.value * 1.25)
+        change(value=node.value * 1.25 or 1.0)
     elif isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.Not, ast.USub)):
         found.append(node.operand)
     elif isinstance(node, (ast.If, ast.While, ast.IfExp)):

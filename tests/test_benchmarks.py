@@ -266,3 +266,35 @@ def test_a_section_on_the_gpu_that_fails_says_why():
     ]
     table = gpu.measured(lambda bench: ("text", ["a"], [[bench]]), 7)
     assert table == ["text", "| a |\n| --- |\n| 7 |"]
+
+
+def test_latency_warms_up_and_times_each_picture():
+    from latency import time_each
+
+    seen = []
+    processor, passed = time_each(seen.append, ["a", "b", "c"])
+    assert seen == [["a"], ["b"], ["a"], ["b"], ["c"]]
+    assert len(processor) == len(passed) == 3
+
+
+def test_mutation_changes_one_thing_at_a_time(tmp_path):
+    import mutation
+
+    path = tmp_path / "module.py"
+    path.write_text(
+        "def f(x: 1 = 2):\n    if x < 3 and not x:\n        raise E(4)\n    return -x\n"
+    )
+    assert [(was, now) for _, was, now, _ in mutation.changes_of(path)] == [
+        ("2", "3"),  # the default, and not the annotation
+        ("if x < 3 and (not x): raise E(4)", "if not (x < 3 and (not x)): raise E(4)"),
+        ("x < 3 and (not x)", "x < 3 or not x"),
+        ("x < 3", "x <= 3"),
+        ("3", "4"),
+        ("not x", "x"),
+        ("-x", "x"),
+    ]
+    original = path.read_text()
+    for _, _, _, source in mutation.changes_of(path):
+        compile(source, "module", "exec")
+        assert source != original
+        assert "raise E(4)" in source  # messages decide nothing

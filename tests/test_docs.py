@@ -101,3 +101,19 @@ def test_the_front_picture_is_drawn_from_committed_numbers(tmp_path, close_figur
     )
     assert drawn == shown
     assert shown["image"] == 4  # three maps and the bar; a photograph would be one more
+
+
+def test_every_test_that_reliability_names_exists():
+    text = (ROOT / "docs/reliability.md").read_text(encoding="utf-8")
+    named = re.findall(r"`(tests/[\w/]+\.py)((?:::\w+)*)`", text)
+    assert len(named) > 40
+    for file, place in named:
+        source = (ROOT / file).read_text(encoding="utf-8")
+        for name in place.split("::")[1:]:
+            assert re.search(rf"^ *(def|class) {name}\b", source, re.M), (file, name)
+    rows = [
+        line for line in text.splitlines() if line.startswith("| ") and "What happens" not in line
+    ]
+    tables = text.split("## Files changed at random")[0]
+    for row in (line for line in rows if line in tables):
+        assert "`tests/" in row.rsplit("|", 2)[1], row  # nothing is promised without a test

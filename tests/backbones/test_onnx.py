@@ -292,10 +292,13 @@ OPERATORS = {
     "one slope": ("PRelu", ["x", "half"], {}),
     "slope per column": ("PRelu", ["x", "row"], {}),
     "leaky": ("LeakyRelu", ["x"], {"alpha": 0.3}),
+    "leaky by default": ("LeakyRelu", ["x"], {}),
+    "elu by default": ("Elu", ["x"], {}),
     "elu": ("Elu", ["x"], {"alpha": 0.7}),
     "clip": ("Clip", ["x", "low", "high"], {}),
     "clip above": ("Clip", ["x", "", "high"], {}),
     "hard sigmoid": ("HardSigmoid", ["x"], {"alpha": 0.3}),
+    "hard sigmoid by default": ("HardSigmoid", ["x"], {}),
     "hard swish": ("HardSwish", ["x"], {}),
     "sigmoid": ("Sigmoid", ["x"], {}),
     "subtract": ("Sub", ["x", "half"], {}),
@@ -312,6 +315,12 @@ OPERATORS = {
     "reduce sum": ("ReduceSum", ["x", "a23"], {"keepdims": 0}),
     "normalise": ("LpNormalization", ["x"], {"axis": 1, "p": 2}),
     "softmax": ("Softmax", ["x"], {"axis": 1}),
+    "softmax by default": ("Softmax", ["x"], {}),
+    "normalise by default": ("LpNormalization", ["x"], {}),
+    "layer norm": ("LayerNormalization", ["x", "row", "half"], {"axis": 3}),
+    "layer norm by default": ("LayerNormalization", ["x", "row"], {}),
+    "remainder": ("Mod", ["x", "half"], {"fmod": 1}),
+    "batch norm by default": ("BatchNormalization", ["x", "c", "c", "c", "c2"], {}),
     "gather": ("Gather", ["x", "a1"], {"axis": 3}),
     "concat": ("Concat", ["x", "x"], {"axis": 1}),
     "cast": ("Cast", ["x"], {"to": TensorProto.FLOAT}),
@@ -347,6 +356,18 @@ def test_operator_agrees_with_onnx(tmp_path, name):
     with torch.inference_mode():
         found = OnnxNetwork(path)(torch.from_numpy(x)).numpy()
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("axis", [None, 1, 2, -1])
+def test_softmax_of_old_runs_over_all_axes_from_its_own_on(tmp_path, axis):
+    node = helper.make_node("Softmax", ["x"], ["y"], **({} if axis is None else {"axis": axis}))
+    path = save(tmp_path / "old.onnx", [node], [2, 3, 9, 8], opset=11)
+    x = RNG.normal(size=(2, 3, 9, 8)).astype(np.float32)
+    split = 1 if axis is None else axis % 4
+    rows = np.exp(x.reshape(int(np.prod(x.shape[:split])), -1).astype(float))
+    expected = (rows / rows.sum(1, keepdims=True)).reshape(x.shape)
+    found = OnnxNetwork(path)(torch.from_numpy(x)).numpy()
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
 def test_grouped_transposed_convolution(tmp_path):

@@ -89,7 +89,14 @@ def test_partial_fit_with_a_fixed_threshold(X):
 
 
 @pytest.mark.parametrize(
-    "changed", [{"rectify": True}, {"neuron": "channel"}, {"layers": "0"}, {"threshold": 0.5}]
+    "changed",
+    [
+        {"rectify": True},
+        {"neuron": "channel"},
+        {"layers": "0"},
+        {"threshold": 0.5},
+        {"precision": "bfloat16"},
+    ],
 )
 def test_shards_of_other_options_are_refused(X, changed):
     coverage, other = Coverage().fit(X[:8]), Coverage(**changed).fit(X[:8])

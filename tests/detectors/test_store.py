@@ -2,6 +2,7 @@
 
 import dataclasses
 import pickle
+import zipfile
 
 import numpy as np
 import pytest
@@ -61,6 +62,33 @@ def test_damage_is_named(small_detector, tmp_path):
         load_detector(path)
     save_detector(dataclasses.replace(small_detector, weights=np.zeros(4)), path)
     with pytest.raises(ValueError, match=r"weights has the shape \(4,\): expected"):
+        load_detector(path)
+
+
+@pytest.mark.parametrize("backbone", ["os:getcwd", "onnx:/somewhere/net.onnx"])
+def test_a_file_may_not_name_a_module_or_a_path(small_detector, tmp_path, backbone):
+    path = tmp_path / "small.npz"
+    save_detector(dataclasses.replace(small_detector, backbone=backbone), path)
+    with pytest.raises(ValueError, match=f"names the backbone '{backbone}', which would import"):
+        load_detector(path)
+    assert load_detector(path, backbones=[backbone]).backbone == backbone
+
+
+def test_a_file_that_unpacks_to_gigabytes_is_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "bomb.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("facts.npy", bytes(160 * 2**20))
+    with pytest.raises(ValueError, match=r"bomb\.npz' is no detector: .*would unpack to 167772160"):
+        load_detector(tmp_path / "bomb.npz")
+
+
+@pytest.mark.parametrize("facts", ["[]", "null", '{"version": 1, "name": 3}', "[" * 100_000])
+def test_facts_of_another_kind_are_refused(small_detector, tmp_path, facts):
+    path = tmp_path / "small.npz"
+    save_detector(small_detector, path)
+    with np.load(path) as file:
+        arrays = {**file, "facts": np.frombuffer(facts.encode(), np.uint8)}
+    np.savez(path, **arrays)
+    with pytest.raises(ValueError, match=r"small\.npz' (is no detector|has the version)"):
         load_detector(path)
 
 

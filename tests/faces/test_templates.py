@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from skfakespotter.faces import Face, crop_face, find_faces
+from skfakespotter.faces import Face, _templates, crop_face, find_faces
 from skfakespotter.faces._geometry import similarity, warp
 from skfakespotter.faces._templates import _DLIB_CENTERS, TEMPLATES, crop_size, five_points
 
@@ -140,6 +140,15 @@ def test_reference_points_are_the_published_ones():
     np.testing.assert_allclose(arcface[2], [56.0252, 71.7366])
     np.testing.assert_allclose(sphereface[:4], arcface[:4] - [9, 1], atol=1e-9)
     np.testing.assert_allclose(sphereface[4], [61.7299, 91.2041])
+
+
+def test_five_points_of_sixty_eight_by_hand(monkeypatch):
+    """Points 36 to 41 are one eye, 42 to 47 the other, 30 the nose, 48 and 54 the mouth."""
+    points = [(float(i), 2.0 * i) for i in range(68)]
+    monkeypatch.setattr(_templates, "landmarks", lambda image, box, count: points[:count])
+    face = Face((0, 0, 1, 1), tuple(points[:5]), 1.0)
+    expected = [(38.5, 77), (44.5, 89), (30, 60), (48, 96), (54, 108)]
+    np.testing.assert_array_equal(five_points(None, face), expected)
 
 
 def test_five_points_lie_in_order(photo, face):

@@ -6,13 +6,20 @@ import numpy as np
 import pytest
 from PIL import Image
 from scipy.ndimage import gaussian_filter
+from scipy.stats import norm
 
 from skfakespotter.baselines._cues import luminance
 from skfakespotter.images import ImageError, find_images
 from skfakespotter.leakage._auditing import audit
 from skfakespotter.leakage._duplicates import MAX_DISTANCE, nearest_hashes, perceptual_hash
 from skfakespotter.leakage._fileinfo import file_facts
-from skfakespotter.leakage._findings import AuditReport, Finding
+from skfakespotter.leakage._findings import (
+    CHANCE,
+    AuditReport,
+    Finding,
+    _find_chance_auc,
+    cut_tenths,
+)
 from skfakespotter.leakage._reencoding import reencode_images
 
 N = 30  # pictures of each class
@@ -176,6 +183,23 @@ def test_memory_is_not_checked_never_ok(clean):
         assert report["bytes_per_pixel"].severity == "not checked"
         assert report["size"].severity == "ok"
         assert "Not checked: format" in str(report)
+
+
+def test_tenths_by_hand():
+    values = np.array([*range(20), np.nan])
+    tenths = cut_tenths(values)
+    np.testing.assert_array_equal(tenths, [*np.repeat(range(10), 2), -1])
+    np.testing.assert_array_equal(cut_tenths(np.full(5, 3.0)), np.zeros(5))
+
+
+def test_chance_by_hand():
+    """Of 30 and 20 groups: sd = sqrt(51 / (12 * 600)) = 0.0842."""
+    fake = np.repeat([False, True], [60, 20])
+    group = np.concatenate([np.arange(60) // 2, 100 + np.arange(20)])
+    expected = 0.5 + norm.isf(CHANCE) * np.sqrt(51 / 7200)
+    assert _find_chance_auc(fake, group) == pytest.approx(expected, rel=1e-12)
+    with pytest.raises(ValueError, match="6 real and 6 fake groups of pictures are too few"):
+        _find_chance_auc(np.arange(12) > 5, np.arange(12))
 
 
 def test_face_scale():
