@@ -213,9 +213,9 @@ def make_fakespotter(
 
 def _smallest(aligner: FaceAligner, X: Sequence[Any]) -> dict[str, float]:
     """Measure the main faces of an even sample of pictures; return the smallest values."""
-    X = check_images(X)
+    pictures = check_images(X)
     chosen = np.unique(np.linspace(0, len(X) - 1, min(SAMPLE, len(X))).astype(int))
-    found = [_measure(aligner.detector, X[i]) for i in chosen]
+    found = [_measure(aligner.detector, pictures[i]) for i in chosen]
     known = [values for values in found if values is not None]
     if not known:
         return {}

@@ -219,7 +219,7 @@ class FaceAligner(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None): 
         cropping = self.cropping
         if self._stays_on_device(X):
             return _crop_tensor(X, cropping)
-        index = X.index if hasattr(X, "iloc") else None
+        index = getattr(X, "index", None) if hasattr(X, "iloc") else None
         X = check_images(X)
         if self.lazy:
             faces = [LazyFace(picture, cropping) for picture in X]
