@@ -92,6 +92,7 @@ sphinx_gallery_conf = {
     "doc_module": ("skfakespotter",),
     "backreferences_dir": "api/backreferences",
     "image_scrapers": ("gallery.save_vector_graphics",),
+    "capture_repr": ("_repr_html_",),  # what a display is called says nothing
     "remove_config_comments": True,
     "download_all_examples": False,
     "show_memory": False,

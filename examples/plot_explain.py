@@ -22,7 +22,7 @@ top = explanation.top_layers(5)
 others = sum(explanation.layers.values()) - sum(evidence for _, evidence in top)
 parts = [("constant", explanation.constant), *top, ("other layers", others)]
 for name, evidence in [*parts, ("score", explanation.score)]:
-    print(f"{name:12} {evidence:+.2f}")
+    print(f"{name:16} {evidence:+.2f}")
 
 # %%
 # Where and in which layers
