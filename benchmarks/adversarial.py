@@ -17,6 +17,7 @@ from time import perf_counter
 import numpy as np
 from options import find_recipes, make_parser
 from pairs import list_pictures
+from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from table import save_table
 from work import Work, run_stages
@@ -76,7 +77,7 @@ class Bench:
             find_recipes()
             network = load_backbone(RECIPE, weights=self.options.weights)
             unfitted[OTHER] = make_fakespotter(network, **common)
-        return {name: one.fit(*self.faces[0]) for name, one in unfitted.items()}
+        return {name: clone(one).fit(*self.faces[0]) for name, one in unfitted.items()}
 
     def measure(self, make_attack):
         """Attack the faces and return what all detectors say of them, and what it took."""
@@ -99,17 +100,18 @@ def list_attacks(options):
     names = [PLAIN, AUGMENTED, *([OTHER] if options.weights is not None else [])]
     attacks = {("none", "", 0, ""): None}
     for epsilon in options.epsilon:
-        for name in names:
-            attacks["gradient", name, epsilon, ""] = partial(by_gradient, name, epsilon, None)
+        attacks["gradient", PLAIN, epsilon, ""] = partial(by_gradient, PLAIN, epsilon, None)
     most = max(options.epsilon)
+    attacks["queries", PLAIN, most, ""] = partial(by_queries, PLAIN, most, options.queries)
+    for name in names[1:]:
+        for epsilon in options.epsilon:
+            attacks["gradient", name, epsilon, ""] = partial(by_gradient, name, epsilon, None)
     bounds = {
         "similarity 0.95": PerceptualBound(0.95),
         "one person": PerceptualBound(identity=FaceEmbedding(), max_distance=0.6),
     }
     for label, bound in bounds.items():
         attacks["gradient", PLAIN, most, label] = partial(by_gradient, PLAIN, most, bound)
-    for name in (PLAIN, AUGMENTED):
-        attacks["queries", name, most, ""] = partial(by_queries, name, most, options.queries)
     return attacks
 
 
@@ -127,16 +129,20 @@ def list_rows(bench, work):
     """List what every detector says under every attack."""
     y, rows = bench.faces[1][1], []
     for kind, through, epsilon, bound in list_attacks(bench.options):
-        found = work.load(name_of(kind, through, epsilon, bound))
-        for name, scores in found["scores"].items():
+        if not work.has(name := name_of(kind, through, epsilon, bound)):
+            continue  # a run that was stopped
+        found = work.load(name)
+        for detector, scores in found["scores"].items():
             own = {"gradient": "white box", "queries": f"{bench.options.queries} queries"}
             attack = kind if kind == "none" else own[kind]
-            if kind != "none" and through != name:
+            if kind != "none" and through != detector:
                 attack = f"{attack}, of {through}"
             report = detection_report(y, scores)
             figures = [*report["AUC"], report["FNR"].value, found["similarity"], found["distance"]]
             cells = [f"{value:.3f}" for value in figures]
-            rows.append([name, attack, f"{epsilon:g}", bound, *cells, f"{found['seconds']:.2f}"])
+            rows.append(
+                [detector, attack, f"{epsilon:g}", bound, *cells, f"{found['seconds']:.2f}"]
+            )
     return rows
 
 
@@ -163,12 +169,20 @@ def main(arguments=None):
         for key, make in list_attacks(options).items()
     ]
     run_stages(work, stages)
+    write(bench, work)
+
+
+def write(bench, work):
+    """Save the table of what is there."""
+    options = bench.options
+    words = [f"--n {options.n}", f"--test {options.test}", f"--queries {options.queries}"]
+    words += [f"--epsilon {' '.join(f'{epsilon:g}' for epsilon in options.epsilon)}"]
+    words += ["--weights FILE"] if options.weights is not None else []
     save_table(
         options.out,
         "adversarial",
         "An attacker who knows the detector",
-        "python benchmarks/adversarial.py --data FOLDER"
-        + (" --weights FILE" if options.weights is not None else ""),
+        f"python benchmarks/adversarial.py --data FOLDER {' '.join(words)}",
         COLUMNS,
         list_rows(bench, work),
         [

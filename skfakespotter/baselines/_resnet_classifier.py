@@ -124,11 +124,11 @@ class ResNetClassifier(SquareClassifier):
     --------
     >>> import numpy as np
     >>> from skfakespotter import ResNetClassifier
-    >>> rng, y = np.random.default_rng(0), np.arange(24) % 2
-    >>> X = rng.normal(size=(24, 3 * 16 * 16)) + 2 * y[:, None]
-    >>> model = ResNetClassifier(18, lr=1e-3, max_epochs=4, batch_size=8, random_state=0)
-    >>> model.fit(X, y).predict(X[:2])
-    array([0, 1])
+    >>> rng, y = np.random.default_rng(0), np.arange(8) % 2
+    >>> X = rng.normal(size=(8, 3 * 16 * 16)) + 2 * y[:, None]
+    >>> model = ResNetClassifier(18, max_epochs=1, random_state=0).fit(X, y)
+    >>> model.predict_proba(X).shape
+    (8, 2)
     """
 
     _from = "LogSpectrum or PixelValues"
