@@ -700,6 +700,11 @@ def test_fit_to_crops_the_centre():
     assert (fit_to(picture.transpose(1, 0, 2), (20, 20)) == 200).all()
 
 
+def test_fit_to_keeps_a_part_of_the_shorter_side():
+    picture = noise(160, 160)
+    np.testing.assert_array_equal(fit_to(picture, (80, 80), crop=0.5), picture[40:120, 40:120])
+
+
 def test_fit_to_gives_height_then_width_and_passes_a_fitting_picture_on():
     assert fit_to(noise(40, 40), (20, 30)).shape == (20, 30, 3)
     picture = noise(20, 30)

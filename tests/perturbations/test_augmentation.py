@@ -73,6 +73,11 @@ def test_augment_appends_each_picture_perturbed(pictures):
         assert kinds in ([[True, False], [False, True]], [[False, True], [True, False]])
 
 
+def test_augment_takes_a_single_picture(pictures):
+    X, y = augment(pictures[:1], [1], n_copies=2)
+    assert (len(X), y.tolist()) == (3, [1, 1, 1])
+
+
 @pytest.mark.parametrize("n_copies", [1, 2, 4])
 def test_augment_draws_from_all_attacks_without_repeats(n_copies):
     """Each of five attacks recolors by its own amount, so that a copy says which one made it."""
