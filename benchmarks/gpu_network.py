@@ -243,7 +243,7 @@ def measure_waits(bench):
         )
         verdict = "none" if waits < n_layers else "**yes**"
         moved = [f"{copied[way] / len(pictures):,.0f}" for way in ("HtoD", "DtoH")]
-        moved = moved if bench.on_gpu else "--"
+        verdict, moved = (verdict, moved) if bench.on_gpu else ("-", "--")
         rows.append([name, n_batches, f"{waits:.1f}", verdict, f"{copies:.1f}", *moved])
     text = (
         f"Waits: calls of {', '.join(f'`{name}*`' for name in WAITS)} in a profile of torch. The "
