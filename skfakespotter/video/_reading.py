@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from itertools import pairwise
 from numbers import Integral
 from pathlib import Path
@@ -23,6 +24,7 @@ import joblib
 import numpy as np
 from numpy.typing import NDArray
 
+from skfakespotter._files import open_regular
 from skfakespotter._progress import track as show_progress
 from skfakespotter.faces import Cropping, Face, crop_size
 from skfakespotter.images import check_images
@@ -32,8 +34,9 @@ from skfakespotter.video._frames import Frame, read_frames, sample
 from skfakespotter.video._steadying import guide_points, smooth_points, steady_crop
 from skfakespotter.video._tracks import Track, crop, follow
 
-FORMAT = 1  # changes when other faces, or other crops, are made of the same clip
+FORMAT = 2  # changes when other faces, or other crops, are made of the same clip
 BLOCK = 2**20  # bytes read at a time
+_blake2b = partial(hashlib.blake2b, digest_size=16)
 
 
 @dataclass(frozen=True)
@@ -188,7 +191,7 @@ def _prepare(path, reading, folder):
 
 def _key(path, reading):
     """Digest the content of a clip and how it is read."""
-    digest = hashlib.blake2b(repr((FORMAT, reading)).encode(), digest_size=16)
+    digest = _blake2b(repr((FORMAT, reading)).encode())
     if os.path.isdir(path):
         names = sorted(os.listdir(path))
         files = [os.path.join(path, name) for name in names]
@@ -215,8 +218,10 @@ def _write(key, path, reading, folder):
     handle, part = tempfile.mkstemp(dir=folder, prefix=key, suffix=".part")
     try:
         with os.fdopen(handle, "wb") as file:
-            seen, tracks = _follow(path, reading, problems, _Sink(file))
+            sink = _Sink(file)
+            seen, tracks = _follow(path, reading, problems, sink)
         table = {
+            "chips": sink.digest.hexdigest(),
             "problem": problems[0] if problems else None,
             "seen": seen,
             "tracks": [
@@ -235,19 +240,31 @@ def _write(key, path, reading, folder):
             os.unlink(part)
         raise
     handle, part = tempfile.mkstemp(dir=folder, prefix=key, suffix=".part")
+    text = json.dumps(table, default=float)
     with os.fdopen(handle, "w", encoding="utf-8") as file:
-        json.dump(table, file, default=float)
+        file.write(f"{_digest(text)}\n{text}")
     os.replace(part, folder / f"{key}.json")
+
+
+def _digest(text):
+    return _blake2b(text.encode()).hexdigest()
 
 
 def _load(key, path, reading, folder):
     """Read what is known of a clip; None where that is nothing, or damaged."""
     shape = (-1, *crop_size(reading.cropping.template, reading.cropping.size), 3)
     try:
-        table = json.loads((folder / f"{key}.json").read_text(encoding="utf-8"))
+        with open_regular(folder / f"{key}.json") as file:
+            digest, _, text = file.read().decode().partition("\n")
+        if digest != _digest(text):
+            return None
+        table = json.loads(text)
         n_rows = sum(len(track["rows"]) for track in table["tracks"])
         chips = np.zeros((0, *shape[1:]), np.uint8)
         if n_rows:
+            with open_regular(folder / f"{key}.chips") as file:
+                if hashlib.file_digest(file, _blake2b).hexdigest() != table["chips"]:
+                    return None
             chips = np.memmap(folder / f"{key}.chips", np.uint8, "r").reshape(shape)
         if len(chips) != n_rows:
             return None
@@ -261,7 +278,7 @@ def _load(key, path, reading, folder):
             )
             for number, entry in enumerate(table["tracks"])
         )
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, IndexError):
         return None
     status, reason = "scored", table["problem"]
     if not tracks:
@@ -279,10 +296,12 @@ class _Sink:
     """Crops on their way to a file; each is known by its row."""
 
     def __init__(self, file):
-        self.file, self.n_rows = file, 0
+        self.file, self.n_rows, self.digest = file, 0, _blake2b()
 
     def __call__(self, chip):
-        self.file.write(np.ascontiguousarray(chip).tobytes())
+        data = np.ascontiguousarray(chip).tobytes()
+        self.file.write(data)
+        self.digest.update(data)
         self.n_rows += 1
         return self.n_rows - 1
 

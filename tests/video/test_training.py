@@ -285,7 +285,9 @@ class TestCache:
             (dark,) = read_clips([str(path)], reading, folder)
         assert np.mean(dark.tracks[0].chips) < 0.9 * np.mean(bright.tracks[0].chips)
 
-    @pytest.mark.parametrize("damage", ["table", "crops", "lost"])
+    @pytest.mark.parametrize(
+        "damage", ["table", "crops", "lost", "a bit of the table", "a bit of the crops"]
+    )
     def test_damage_is_made_good(self, clips, tmp_path, damage):
         with faces_folder(tmp_path) as folder:
             (before,) = read_clips([clips["steady"]], Reading(every=4), folder)
@@ -296,8 +298,13 @@ class TestCache:
                 table.write_text(table.read_text()[:40])
             elif damage == "crops":
                 file.write_bytes(file.read_bytes()[:-1000])
-            else:
+            elif damage == "lost":
                 file.unlink()
+            else:
+                damaged = table if "table" in damage else file
+                data = bytearray(damaged.read_bytes())
+                data[len(data) // 2] ^= 1
+                damaged.write_bytes(data)
             (after,) = read_clips([clips["steady"]], Reading(every=4), folder)
         assert np.array_equal(crops, np.array(after.tracks[0].chips))
 
