@@ -52,7 +52,7 @@ def main() -> None:
     """Train without the measured photographs, draw all maps, compare them with the masks."""
     parser = make_parser(__doc__, data="one folder per pair")
     parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--pictures", type=int, default=24, help="edited pictures of each family")
+    parser.add_argument("--pictures", type=int, default=20, help="edited pictures of each family")
     parser.add_argument("--detectors", type=Path, help="folder of detectors that note the figures")
     parser.add_argument("--docs", type=Path, default=Path("docs/detectors"), help="their cards")
     parser.add_argument("--face-detector", default=Cropping().detector)
@@ -74,7 +74,6 @@ def main() -> None:
         rows += [(FAMILIES[pair], name, *values, len(pairs)) for name, values in figures.items()]
         if options.detectors:
             note(options.detectors / f"{pair}.npz", options.docs / f"{pair}.md", figures)
-    draw(averages, options.out / "localization.png")
     save_table(
         options.out,
         "localization",
@@ -89,6 +88,7 @@ def main() -> None:
             "![Average maps of three kinds of edits over the outline of a face](localization.png)",
         ],
     )
+    draw(averages, options.out / "localization.png")
 
 
 def fit_without(pair, everything, names, n_channels):
