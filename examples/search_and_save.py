@@ -47,6 +47,7 @@ def main():
         align=options.data is not None,
         classifier=classifier,
         cache="memory",  # one forward pass for all candidates
+        kinds=options.data.name if options.data else "generated toys",  # said with every score
     )
     search = GridSearchCV(
         detector,
