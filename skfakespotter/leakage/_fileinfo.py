@@ -10,6 +10,7 @@ from typing import Any
 from PIL import ExifTags, Image, JpegImagePlugin
 
 from skfakespotter._typing import Path
+from skfakespotter.images import open_picture
 
 SUBSAMPLINGS = ("4:4:4", "4:2:2", "4:2:0")  # in Pillow's order
 _MAKER_TAGS = ("Software", "Make", "Model")
@@ -55,8 +56,11 @@ def file_facts(path: Path) -> dict[str, str]:
     >>> facts["format"], facts["quantization"], facts["subsampling"]
     ('JPEG', 'quality 75', '4:2:0')
     """
-    with Image.open(path) as image:
-        exif = image.getexif()
+    with open_picture(path, None) as image:
+        try:
+            exif = image.getexif()
+        except Exception:  # damaged, which is no fault of the picture
+            exif = Image.Exif()
         names = {*map(str, image.info), *(name for name, _ in getattr(image, "applist", []))}
         return {
             "format": str(image.format),

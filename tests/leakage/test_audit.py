@@ -1,5 +1,6 @@
 """audit finds each leak on its own, clean data passes, reencode_images levels the encoding."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -351,6 +352,21 @@ def test_broken_file_is_named(clean, tmp_path):
     broken.write_bytes(b"no picture")
     with pytest.raises(ImageError, match=r"X\[3\] \('.*broken.jpg'\)"):
         audit([*clean[:3], broken, *clean[4:]], labels(clean))
+
+
+def test_file_facts_open_pictures_alone(tmp_path):
+    """Nothing that would start a program or wait, and damaged EXIF is no fault."""
+    path = tmp_path / "a.jpg"
+    path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n")
+    with pytest.raises(ImageError, match="cannot be read as a picture"):
+        file_facts(path)
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(ImageError, match="is a pipe"):
+        file_facts(path)
+    path.unlink()
+    Image.new("RGB", (32, 32)).save(path, exif=b"Exif\0\0II*\0\xff\xff\xff\xff")
+    assert file_facts(path)["format"] == "JPEG"
 
 
 def test_file_facts(tmp_path):
