@@ -212,7 +212,8 @@ class CoverageProfileDisplay:
             self.ax_.fill_between(depth, low, high, color=color, alpha=0.2, linewidth=0)
         self.ax_.set(xlabel="layer, from input to output", ylabel="active neurons (%)")
         if show_names and self.layer_names is not None:
-            self.ax_.set_xticks(depth, self.layer_names, rotation=90, fontsize=6)
+            small: Any = {"rotation": 90, "fontsize": 6} if len(depth) > 12 else {}
+            self.ax_.set_xticks(depth, self.layer_names, **small)
         self.ax_.margins(x=0.01)
         self.ax_.spines[["top", "right"]].set_visible(False)
         self.ax_.legend(frameon=False, title="median and middle half")
