@@ -60,7 +60,7 @@ def main(arguments=None):
     parts = [] if bench.on_gpu else ["**No GPU was used: this shows that the script runs.**"]
     parts.append(describe(bench, options.rounds))
     file = options.out / ("gpu.md" if bench.on_gpu else "gpu_on_cpu.md")
-    given = " ".join(["python benchmarks/gpu.py", *(arguments or sys.argv[1:])])
+    given = " ".join(["python benchmarks/gpu.py", *without_out(arguments or sys.argv[1:])])
     for title in options.only:
         start = time.perf_counter()
         parts += [f"## {title}", *measured(SECTIONS[title], bench)]
@@ -68,6 +68,12 @@ def main(arguments=None):
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
         memory = f"Peak memory of the process on the host: {peak:,.0f} MiB."
         write_page(file, "On the device", given, *parts, memory)
+
+
+def without_out(arguments):
+    """Return the command's options but for the place of the results, which is the machine's."""
+    pairs = zip(["", *arguments], arguments, strict=False)
+    return [given for before, given in pairs if "--out" not in (before, given)]
 
 
 def make_bench(options):
