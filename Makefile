@@ -41,7 +41,7 @@ clean:  ## remove what the commands above made
 
 $(VENV)/demo: setup.cfg constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(INSTALL) --editable ".[faces,dlib,plot,sample]"
+	$(INSTALL) --editable ".[faces,plot,sample]"
 	touch $@
 
 $(VENV)/test: setup.cfg constraints.txt
