@@ -134,9 +134,9 @@ def list_rows(bench, work):
         found = work.load(name)
         for detector, scores in found["scores"].items():
             own = {"gradient": "white box", "queries": f"{bench.options.queries} queries"}
-            attack = kind if kind == "none" else own[kind]
+            attack = own.get(kind, kind)
             if kind != "none" and through != detector:
-                attack = f"{attack}, of {through}"
+                attack = f"transfer ({attack}, {through})"
             report = detection_report(y, scores)
             figures = [*report["AUC"], report["FNR"].value, found["similarity"], found["distance"]]
             cells = [f"{value:.3f}" for value in figures]
