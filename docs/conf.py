@@ -86,7 +86,7 @@ sphinx_gallery_conf = {
     "examples_dirs": str(ROOT / "examples"),
     "gallery_dirs": "auto_examples",
     "filename_pattern": r"/plot_",
-    "ignore_pattern": r"recipes|__init__|millions|quickstart",
+    "ignore_pattern": r"recipes|__init__|millions|quickstart|search_and_save",
     "within_subsection_order": "gallery.Order",
     "reference_url": {"skfakespotter": None},
     "doc_module": ("skfakespotter",),

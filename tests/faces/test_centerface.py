@@ -265,7 +265,7 @@ def test_the_main_face_is_the_same_in_both_modes(photo, portrait):
 def test_the_search_ends_where_a_face_is_sure(photo, monkeypatch):
     sides = []
     monkeypatch.setattr(
-        _centerface, "run", lambda n, batch: sides.append(batch.shape[1:3]) or run(n, batch)
+        _centerface, "run", lambda n, batch: sides.append(batch[0].shape[:2]) or run(n, batch)
     )
     find_centerface([photo])
     assert sides == [(128, 128), (128, 128)]  # small, then close: its landmarks again
