@@ -11,6 +11,7 @@ from PIL import Image
 
 from skfakespotter.images import load_image
 from skfakespotter.video import VideoError, iter_frames
+from skfakespotter.video._decoding import _packets
 
 av = pytest.importorskip("av")
 
@@ -210,3 +211,18 @@ class TestFoldersOfFrames:
         (tmp_path / "1.png").write_bytes(b"hello")
         with pytest.raises(VideoError, match=r"holds a frame that cannot be read as a picture"):
             next(iter_frames(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [(av.error.InvalidDataError(1, "broken"), "broken"), (IndexError(), "its streams change")],
+)
+def test_an_error_between_packets_is_noted(error, said):
+    class Container:
+        def demux(self, stream):
+            yield "packet"
+            raise error
+
+    faults = []
+    assert list(_packets(Container(), None, faults)) == ["packet"]
+    assert faults == [said]
