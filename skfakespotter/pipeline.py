@@ -48,8 +48,9 @@ class FakeSpotterPipeline(Pipeline):
     class_counts_ : list of int
         Pictures of each of ``classes_`` that it was fitted on.
     face_limits_ : dict of str to float
-        ``width`` (of the longer side, in pixels) and ``sharpness`` (see :class:`skfakespotter.faces.Face`), the
-        smallest of an even sample of 64 pictures at most; empty without an aligner.
+        ``width`` (of the longer side, in pixels) and ``sharpness`` (see
+        :class:`skfakespotter.faces.Face`), the smallest of an even sample of 64 pictures at
+        most; empty without an aligner.
 
     See Also
     --------
