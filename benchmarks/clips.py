@@ -1,352 +1,264 @@
 """DeepFake clips, measured as the field measures them: AUC over frames and over clips.
 
     python benchmarks/clips.py --data FOLDER [--test FOLDER] --cache FOLDER [--frames N]
-        [--detector NAME] [--backbone NAME] [--only NAME ...] [--n-jobs N] [--out FOLDER]
+        [--detector NAME] [--backbone NAME] [--second WEIGHTS] [--only NAME ...]
+        [--compress CRF ...] [--speed N] [--n-jobs N] [--out FOLDER]
 
 ``--data`` is FaceForensics++ in its own tree, ``--test`` Celeb-DF in its own: detectors are
-trained and chosen on the former alone, with folds by connected identities. Clips are decoded
-once into ``--cache``, which holds pictures of people and stays outside of the repository; what
-each detector said is kept there too, so that a run that was stopped goes on where it was. Written
-are figures only: ``README.md``, ``clips.csv``, ``scores.csv`` and pictures of curves.
+trained and chosen on the former alone, with folds by connected identities. ``--second`` are
+MobileFaceNet's weights (Xiaoccer/MobileFaceNet_Pytorch). Clips are decoded once into ``--cache``,
+which holds pictures of people and stays outside of the repository; what each detector said is
+kept there too, so that a run that was stopped goes on where it was. Written are figures only:
+``README.md``, ``clips.csv``, ``scores.csv`` and pictures of curves.
 """
 
-import argparse
-import csv
-import json
 import time
+from functools import cached_property
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("Agg")
-
+import clip_reports
 import numpy as np
-from matplotlib import pyplot as plt
-from sklearn.frozen import FrozenEstimator
-from sklearn.metrics import RocCurveDisplay, roc_auc_score
+from clip_timing import compress_clips, measure_speed
+from options import RESULTS, find_recipes, make_parser
+from remembered import remember
+from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+from work import Work
 
-from skfakespotter import (
-    FaceAligner,
-    NeuronCoverageTransformer,
-    load_clips,
-    load_coverage_sample,
-)
-from skfakespotter.evaluation import detection_report
+from skfakespotter import FaceAligner, NeuronCoverageTransformer, load_backbone, load_clips
+from skfakespotter.baselines import make_baseline
+from skfakespotter.faces import TEMPLATES, crop_size, dlib_centers, similarity, warp
 from skfakespotter.video import (
+    VideoScorer,
     across_data_sets,
-    follow_faces,
-    iter_frames,
     leave_one_method_out,
     make_clipspotter,
     within_methods,
 )
 
-TEXT = """# DeepFake clips
-
-Made by `benchmarks/clips.py --frames {frames} --detector {detector} --backbone {backbone}`.
-
-FaceForensics++ (c23): {n_real} real and {n_fake} fake clips, cut to their first seconds, of
-{n_groups} groups of connected identities; Celeb-DF(v2): {n_test} clips, for testing only. Of each
-clip the first {frames} frames are looked at; faces are found by {detector}, and their landmarks
-averaged over nine frames. The thresholds of dlib's network are those that the package ships,
-measured on photographs: no clip has a say in them. Five folds by groups. Intervals (95 %) are from
-drawing whole groups: they are wide, for there are few, and with fewer than ten groups that hold
-fakes (FaceSwap, Face2Face and Celeb-DF in the cut sets that stand here) not to be trusted.
-
-- "within": trained and tested on one method and the real clips, identities apart.
-- "left out": trained on the other methods, tested on this one, identities apart.
-- "across": trained on all of FaceForensics++, tested on Celeb-DF. No choice was made on Celeb-DF.
-
-{table}
-
-The form (windows of five faces, landmarks over nine, ridge, mean and flicker) was chosen within
-FaceForensics++, on the very clips that the rows "within" and "left out" measure, though on other
-draws of the folds: these rows are a little too good for that, and those on Celeb-DF are not.
-
-![ROC curves](roc.png)
-
-AUC over clips of "{first}", within, where a clip's score is the mean over its first frames alone:
-
-{growth}
-
-![AUC against frames](frames.png)
-
-{speed}## Published, and not measured here
-
-AUC over frames, from Y. Li et al., "Celeb-DF", CVPR 2020, table 5, as reprinted in
-doi:10.1186/s13640-023-00614-z, table 3; FakeSpotter's from R. Wang et
-al., IJCAI 2020.
-
-{published}
-
-What differs: those detectors were trained on far more data of their authors' own (several thousand
-clips, or pictures) and tested on the whole published test sets, where a few clips stand here; they
-judge single frames with an alignment of their own. A difference of a few points between the two
-tables means nothing.
-"""
-
-OUT = Path(__file__).parent / "results" / "clips"
-# name: (options of make_clipspotter, the protocols that it goes through)
-DETECTORS = {
-    "mean and flicker, per channel": ({}, ("within", "left out", "across")),
-    "mean, per channel": ({"statistics": ["mean"]}, ("within", "across")),
-    "flicker, per channel": ({"statistics": ["flicker"]}, ("within", "across")),
-    "mean and flicker, per layer": ({"granularity": "layer"}, ("within", "across")),
+MAIN = "mean and flicker, per channel"
+ALL = ("within", "across", "left out")
+TWO = ("within", "across")
+# name: (network, granularity, statistics, protocols)
+OURS = {
+    MAIN: ("first", "channel", ("mean", "flicker"), ALL),
+    "mean, per channel": ("first", "channel", ("mean",), TWO),
+    "flicker, per channel": ("first", "channel", ("flicker",), TWO),
+    "mean and flicker, per layer": ("first", "layer", ("mean", "flicker"), TWO),
+    "MobileFaceNet, per channel": ("second", "channel", ("mean", "flicker"), TWO),
+    "union of both networks": ("union", "channel", ("mean", "flicker"), TWO),
+    "stack of both networks": ("stack", "channel", ("mean", "flicker"), TWO),
 }
-# Y. Li et al., "Celeb-DF", CVPR 2020, table 5: AUC over frames, in percent, on FaceForensics++
-# Deepfakes and on Celeb-DF(v2), as later papers reprint it (doi:10.1186/s13640-023-00614-z,
-# table 3). FakeSpotter: R. Wang et al., IJCAI 2020, figure 5 and text.
-PUBLISHED = {
-    "Two-stream": (70.1, 53.8),
-    "MesoNet": (84.7, 54.8),
-    "HeadPose": (47.3, 54.6),
-    "FWA": (80.1, 56.9),
-    "VA-MLP": (66.4, 55.0),
-    "Xception-raw": (99.7, 48.2),
-    "Xception-c23": (99.7, 65.3),
-    "Xception-c40": (95.5, 65.5),
-    "Multi-task": (76.3, 54.3),
-    "Capsule": (96.6, 57.5),
-    "FakeSpotter": (None, 66.8),
+# name: (of make_baseline, step that learns nothing, options)
+RIVALS = {
+    "head pose": ("head-pose", "landmarks", {}),
+    "visual artifacts, logistic regression": ("visual-artifacts", "features", {}),
+    "visual artifacts, MLP": ("visual-artifacts-mlp", "features", {}),
+    "MesoInception-4": (
+        "mesoinception",
+        "features",
+        {"features__size": 96, "classifier__max_epochs": 10},
+    ),
 }
+STEP = 8  # a rival judges one face in so many
+RECIPE = "recipes.mobilefacenet:mobilefacenet"
 
 
 def main(arguments=None):
     """Run what is missing, then write all tables and pictures."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True, help="FaceForensics++")
+    options = parse(arguments)
+    clips = load_clips(options.data)
+    test = load_clips(options.test) if options.test else None
+    settings = f"{options.frames} frames, {options.detector}, {options.backbone}"
+    work = Work(options.cache / settings.replace(", ", "_").replace(" ", "_"))
+    bench = Bench(options, clips, test, work)
+    if options.speed:
+        work.save("speed", measure_speed(clips.data[: options.speed], options))
+    for name in [*OURS, *RIVALS]:
+        wanted = options.only is None or any(name.startswith(begin) for begin in options.only)
+        if wanted and (options.second or name not in OURS or OURS[name][0] == "first"):
+            bench.measure(name)
+    for crf in options.compress:
+        bench.measure_copies(crf)
+    clip_reports.write(bench.known(), clips, test, work, options)
+
+
+def parse(arguments):
+    """Read the command line."""
+    parser = make_parser(__doc__, data="FaceForensics++", out=RESULTS / "clips")
     parser.add_argument("--test", type=Path, help="Celeb-DF; never trained on")
-    parser.add_argument("--cache", type=Path, required=True, help="outside of the repository")
+    parser.add_argument("--cache", type=Path, required=True, help="outside of the project")
     parser.add_argument("--frames", type=int, default=64, help="consecutive frames of a clip")
     parser.add_argument("--detector", default=FaceAligner().detector, help="face detector")
     parser.add_argument("--backbone", default="dlib", help="the network that is watched")
+    parser.add_argument("--second", help="weights of MobileFaceNet, to be watched as well")
     parser.add_argument("--only", nargs="*", help="detectors, by their beginning")
+    parser.add_argument("--compress", nargs="*", type=int, default=[], help="H.264 rate factors")
     parser.add_argument("--speed", type=int, help="clips to time; results are kept")
     parser.add_argument("--n-jobs", type=int, default=None)
-    parser.add_argument("--out", type=Path, default=OUT)
-    options = parser.parse_args(arguments)
-    clips = load_clips(options.data)
-    test = load_clips(options.test) if options.test else None
-    if options.speed:
-        speed(clips, options)
-    for name in DETECTORS:
-        if options.only is None or any(name.startswith(begin) for begin in options.only):
-            measure(name, clips, test, options)
-    write(clips, test, options)
+    return parser.parse_args(arguments)
 
 
-def speed(clips, options):
-    """Time the stages on a few clips: frames a second, one process, nothing from the cache."""
-    aligner = FaceAligner(options.detector)
-    seconds, n_frames, tracks = {}, 0, []
-    paths = clips.data[: options.speed]
-    start = time.perf_counter()
-    for path in paths:
-        n_frames += sum(1 for _ in iter_frames(path, max_frames=options.frames))
-    seconds["decoded alone"] = time.perf_counter() - start
-    start = time.perf_counter()
-    for path in paths:
-        tracks += follow_faces(iter_frames(path, max_frames=options.frames), aligner)
-    seconds["decoded, faces found, followed and cropped"] = time.perf_counter() - start
-    chips = [chip for track in tracks for chip in track.chips]
-    coverage = NeuronCoverageTransformer(granularity="channel", threshold=0.0).fit(chips[:2])
-    start = time.perf_counter()
-    coverage.transform(chips)
-    seconds["neurons counted"] = time.perf_counter() - start
-    rows = [[stage, f"{n_frames / value:.0f}"] for stage, value in seconds.items()]
-    place = options.cache / "scores" / f"speed_{options.detector}.json"
-    place.parent.mkdir(parents=True, exist_ok=True)
-    place.write_text(json.dumps(rows))
+class Bench:
+    """Detectors and the protocols that they go through; what is known already is left alone."""
+
+    def __init__(self, options, clips, test, work):
+        self.options, self.clips, self.test, self.work = options, clips, test, work
+
+    def measure(self, name):
+        """Put a detector through its protocols."""
+        protocols = OURS[name][-1] if name in OURS else TWO
+        missing = [p for p in protocols if not self.work.has(f"{name}, {p}")]
+        if self.test is None:
+            missing = [p for p in missing if p != "across"]
+        if not missing:
+            return
+        scorer = self.scorer(name)
+        runs = {
+            "within": lambda: within_methods(scorer, self.clips),
+            "left out": lambda: leave_one_method_out(scorer, self.clips),
+            "across": lambda: across_data_sets(scorer, self.clips, {"Celeb-DF": self.test}),
+        }
+        for protocol in missing:
+            self.keep(f"{name}, {protocol}", runs[protocol])
+
+    def measure_copies(self, crf):
+        """Test the first detector on clips that were compressed again, trained on the others."""
+        name = f"{MAIN}, within, crf {crf}"
+        if self.work.has(name):
+            return
+        folder = self.options.cache / f"crf{crf}"
+        copies = compress_clips(self.clips.data, folder, crf, self.options.frames)
+        scorer = self.scorer(MAIN)
+        self.keep(name, lambda: within_methods(scorer, self.clips, tested_as=copies))
+
+    def keep(self, name, run):
+        """Run a protocol and keep of each clip its score and its frames'."""
+        start = time.process_time()
+        result = run()
+        self.work.took(name, time.process_time() - start)
+        self.work.save(name, clip_reports.boil_down(result))
+        print(f"{name}: {result}", flush=True)
+
+    def known(self):
+        """List what has been measured: detector, protocol, test, clips."""
+        for name in [*OURS, *RIVALS]:
+            for protocol in ALL:
+                if self.work.has(f"{name}, {protocol}"):
+                    tests = self.work.load(f"{name}, {protocol}")
+                    yield from ((name, protocol, test, clips) for test, clips in tests.items())
+
+    def scorer(self, name):
+        """Build a detector of clips."""
+        if name in RIVALS:
+            return self.rival(name)
+        network, granularity, statistics, _ = OURS[name]
+        coverage = self.coverage(network, granularity)
+        scorer = self.spotter(coverage=coverage, statistics=statistics)
+        if network == "stack":
+            scorer.set_params(estimator__experts__experts=self.split_experts(scorer, coverage))
+        return scorer
+
+    def spotter(self, **settings):
+        """Build a make_clipspotter with the options of this run."""
+        return make_clipspotter(
+            self.options.backbone,
+            cache=self.options.cache,
+            max_frames=self.options.frames,
+            aligner=FaceAligner(self.options.detector),
+            on_missing="nan",
+            n_jobs=self.options.n_jobs,
+            **settings,
+        )
+
+    def coverage(self, network, granularity):
+        """Return what counts neurons: of one network, or of both."""
+        if network in ("union", "stack"):
+            parts = [(n, self.coverage(n, granularity)) for n in ("first", "second")]
+            return FeatureUnion(parts)
+        return self.counter(network, granularity)
+
+    def counter(self, network, granularity):
+        """Return a network's counter, its thresholds measured on all training clips, unlabeled.
+
+        They are means over thousands of faces, which no clip moves much; so each face is
+        counted once for all folds.
+        """
+        file = f"thresholds of {network}, {granularity}"
+        backbone, recrop = self.networks[network]
+        if not self.work.has(file):
+            counter = NeuronCoverageTransformer(
+                backbone, granularity=granularity, cache=self.options.cache / "coverage"
+            )
+            counter = make_pipeline(recrop, counter) if recrop else counter
+            self.work.save(file, counter.fit(self.training_faces()))
+        rows = self.work.folder / f"counts of {network}, {granularity}.npz"
+        return remember(self.work.load(file), rows)
+
+    def training_faces(self):
+        """List the crops of all training clips."""
+        clips = self.spotter().follow_clips(self.clips.data)
+        return [chip for tracks in clips for track in tracks for chip in track.chips]
+
+    @cached_property
+    def networks(self):
+        """The networks by name, and what turns crops of the first one's template into theirs."""
+        networks = {"first": (self.options.backbone, None)}
+        if self.options.second:
+            find_recipes()
+            second = load_backbone(RECIPE, weights=self.options.second)
+            recrop = FunctionTransformer(recrop_faces, kw_args={"template": second.template})
+            networks["second"] = (second, recrop)
+        return networks
+
+    def split_experts(self, scorer, coverage):
+        """Give each network an expert of its own for each statistic."""
+        widths = [len(part.get_feature_names_out()) for _, part in coverage.transformer_list]
+        experts, start = [], 0
+        for statistic, expert in scorer.estimator["experts"].experts:
+            for (network, _), width in zip(coverage.transformer_list, widths, strict=True):
+                take = FunctionTransformer(take_columns, kw_args={"start": start, "width": width})
+                experts.append((f"{statistic} {network}", make_pipeline(take, *expert[1:])))
+                start += width
+        return experts
+
+    def rival(self, name):
+        """Build a rival that judges the middle face of each window."""
+        baseline, fixed, settings = RIVALS[name]
+        pipeline = make_baseline(baseline, random_state=0).set_params(**settings)
+        rows = self.work.folder / f"{fixed} of {baseline.removesuffix('-mlp')}.npz"
+        pipeline.set_params(**{fixed: remember(pipeline[fixed], rows)})
+        middle = FunctionTransformer(middle_faces)
+        steps = [("align", FaceAligner(self.options.detector)), ("middle", middle)]
+        return VideoScorer(
+            Pipeline([*steps, *pipeline.steps[1:]]),
+            every=1,
+            max_frames=self.options.frames,
+            smoothing=9,
+            window=STEP,
+            cache=self.options.cache / "faces",
+            on_missing="nan",
+            n_jobs=self.options.n_jobs,
+        )
 
 
-def measure(name, clips, test, options):
-    """Put a detector through its protocols; what is known already is left alone."""
-    settings, protocols = DETECTORS[name]
-    scorer = make_clipspotter(
-        options.backbone,
-        coverage=counter(settings.get("granularity", "channel"), options),
-        cache=options.cache,
-        max_frames=options.frames,
-        aligner=FaceAligner(options.detector),
-        on_missing="nan",
-        n_jobs=options.n_jobs,
-        **settings,
-    )
-    runs = {
-        "within": lambda: within_methods(scorer, clips),
-        "left out": lambda: leave_one_method_out(scorer, clips),
-        "across": lambda: across_data_sets(scorer, clips, {"Celeb-DF": test}),
-    }
-    for protocol in protocols:
-        place = state(options, name, protocol)
-        if place.is_file() or (protocol == "across" and test is None):
-            continue
-        start = time.perf_counter()
-        result = runs[protocol]()
-        seconds = time.perf_counter() - start
-        save(place, result, seconds)
-        print(f"{name}, {protocol}: {result} in {seconds:.0f} s", flush=True)
+def middle_faces(windows):
+    """Take the middle one of each window's faces."""
+    return [window[len(window) // 2] for window in windows]
 
 
-def counter(granularity, options):
-    """Return what counts neurons: for dlib's network with the thresholds that the package ships.
-
-    They were measured on photographs and their fakes, so that no clip has a say in them, and each
-    face is counted once for all folds. Another network's are fitted in each fold.
-    """
-    if options.backbone != "dlib":
-        return None
-    sample = load_coverage_sample(granularity)
-    return FrozenEstimator(sample.transformer(cache=options.cache / "coverage"))
+def take_columns(X, start, width):
+    """Take some columns in a row."""
+    return X[:, start : start + width]
 
 
-def state(options, name, protocol):
-    """Where the scores of a detector under a protocol are kept."""
-    settings = f"{options.frames} frames, {options.detector}, {options.backbone}"
-    file = f"{name}, {protocol}, {settings}.json"
-    return options.cache / "scores" / file.replace(" ", "_").replace(",", "")
-
-
-def save(place, result, seconds):
-    """Keep of each clip its score and its frames'."""
-    tests = {}
-    for test, (scores, y, groups) in result.tests.items():
-        tests[test] = [
-            {
-                "clip": Path(clip.path).stem,
-                "label": int(label),
-                "group": str(group),
-                "score": clip.score,
-                "frames": [float(s) for s in clip.frame_scores if not np.isnan(s)],
-            }
-            for clip, label, group in zip(scores, y, groups, strict=True)
-        ]
-    place.parent.mkdir(parents=True, exist_ok=True)
-    part = place.with_suffix(".part")
-    part.write_text(json.dumps({"seconds": seconds, "tests": tests}))
-    part.replace(place)
-
-
-def known(options):
-    """List what has been measured: detector, protocol, test, clips."""
-    for name, (_, protocols) in DETECTORS.items():
-        for protocol in protocols:
-            place = state(options, name, protocol)
-            if place.is_file():
-                tests = json.loads(place.read_text())["tests"]
-                yield from ((name, protocol, test, clips) for test, clips in tests.items())
-
-
-def figures(clips):
-    """AUC over clips and over frames, each with the ends of its interval by group."""
-    scored = [clip for clip in clips if clip["score"] is not None]
-    y = np.array([clip["label"] for clip in scored])
-    groups = np.array([clip["group"] for clip in scored])
-    counts = [len(clip["frames"]) for clip in scored]
-    of_clips = detection_report(y, [clip["score"] for clip in scored], groups=groups)["AUC"]
-    of_frames = detection_report(
-        np.repeat(y, counts),
-        np.concatenate([clip["frames"] for clip in scored]),
-        groups=np.repeat(groups, counts),
-    )["AUC"]
-    return of_clips, of_frames, len(scored), len(clips) - len(scored), sum(counts)
-
-
-def write(clips, test, options):
-    """Write the tables and draw the curves of all that is known."""
-    options.out.mkdir(parents=True, exist_ok=True)
-    header = ["detector", "protocol", "test", "clip AUC", "low", "high"]
-    header += ["frame AUC", "low", "high", "clips", "left out", "frames"]
-    rows, lines, scores = [], [], []
-    for name, protocol, tested, items in known(options):
-        of_clips, of_frames, n_clips, n_left, n_frames = figures(items)
-        numbers = [f"{value:.3f}" for figure in (of_clips, of_frames) for value in figure]
-        rows.append([name, protocol, tested, *numbers, n_clips, n_left, n_frames])
-        cells = [f"{f.value:.3f} [{f.low:.3f}, {f.high:.3f}]" for f in (of_clips, of_frames)]
-        lines.append([name, protocol, tested, *cells, n_clips, n_left, n_frames])
-        scores += [[name, protocol, tested, c["clip"], c["label"], c["score"]] for c in items]
-    save_csv(options.out / "clips.csv", header, rows)
-    columns = ["detector", "protocol", "test", "clip", "label", "score"]
-    save_csv(options.out / "scores.csv", columns, scores)
-    draw_roc(options)
-    growth = draw_frames(options)
-    place = options.cache / "scores" / f"speed_{options.detector}.json"
-    timed = json.loads(place.read_text()) if place.is_file() else []
-    text = TEXT.format(
-        n_real=int(np.sum(clips.target == 0)),
-        n_fake=int(np.sum(clips.target == 1)),
-        n_groups=len(set(clips.groups.tolist())),
-        n_test=0 if test is None else len(test.data),
-        frames=options.frames,
-        detector=options.detector,
-        backbone=options.backbone,
-        first=next(iter(DETECTORS)),
-        growth=growth,
-        speed=f"## Speed\n\n{table(['stage', 'frames a second'], timed)}\n\n" if timed else "",
-        table=table([*header[:3], "clip AUC", "frame AUC", *header[9:]], lines),
-        published=table(
-            ["detector", "FaceForensics++ Deepfakes", "Celeb-DF(v2)"],
-            [
-                [name, *("" if v is None else f"{v / 100:.3f}" for v in values)]
-                for name, values in PUBLISHED.items()
-            ],
-        ),
-    )
-    (options.out / "README.md").write_text(text, encoding="utf-8")
-    print(text)
-
-
-def draw_roc(options):
-    """Draw the curves of the first detector, one a method."""
-    first = next(iter(DETECTORS))
-    found = {
-        t: c for name, protocol, t, c in known(options) if (name, protocol) == (first, "within")
-    }
-    if not found:
-        return
-    figure, ax = plt.subplots(figsize=(5, 5), layout="constrained")
-    for test, clips in found.items():
-        scored = [clip for clip in clips if clip["score"] is not None]
-        y, score = [c["label"] for c in scored], [c["score"] for c in scored]
-        RocCurveDisplay.from_predictions(y, score, name=test, ax=ax, plot_chance_level=False)
-    ax.set_title("Clips, folds by connected identities")
-    figure.savefig(options.out / "roc.png", dpi=120)
-    plt.close(figure)
-
-
-def draw_frames(options):
-    """Draw AUC over clips against the frames that are looked at; return it as a table."""
-    first = next(iter(DETECTORS))
-    steps = [n for n in (5, 10, 20, 40, 64, 128, 256) if n <= options.frames]
-    rows = []
-    figure, ax = plt.subplots(figsize=(5, 3.2), layout="constrained")
-    for name, protocol, test, clips in known(options):
-        if (name, protocol) != (first, "within"):
-            continue
-        seen = [clip for clip in clips if clip["frames"]]
-        y = [clip["label"] for clip in seen]
-        areas = [roc_auc_score(y, [np.mean(c["frames"][:n]) for c in seen]) for n in steps]
-        rows.append([test, *(f"{area:.3f}" for area in areas)])
-        ax.plot(steps, areas, marker="o", label=test)
-    ax.set(xlabel="frames of a clip", ylabel="AUC over clips", xscale="log")
-    ax.set_xticks(steps, map(str, steps), minor=False)
-    if rows:
-        ax.legend(fontsize="small")
-        figure.savefig(options.out / "frames.png", dpi=120)
-    plt.close(figure)
-    return table(["method", *(f"{n} frames" for n in steps)], rows)
-
-
-def save_csv(path, header, rows):
-    """Write a table for programs."""
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        csv.writer(file, lineterminator="\n").writerows([header, *rows])
-
-
-def table(header, rows):
-    """Lay out a table in Markdown."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+def recrop_faces(crops, template):
+    """Cut crops of the template "dlib" as another template would cut the face."""
+    reference = TEMPLATES[template]
+    size = crop_size(template)
+    targets = (np.array(reference.points) + 0.5) * (size[0] / reference.height) - 0.5
+    matrix = similarity(dlib_centers(len(crops[0]), 0.25), targets)
+    return [warp(crop, matrix, size) for crop in crops]
 
 
 if __name__ == "__main__":

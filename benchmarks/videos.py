@@ -7,12 +7,11 @@ is decoded and its faces followed; each detector scores the faces. Written are f
 no picture: ``clips.csv``, one row per clip, and ``README.md``.
 """
 
-import argparse
 import csv
 import time
-from pathlib import Path
 
 import numpy as np
+from options import RESULTS, make_parser
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.frozen import FrozenEstimator
@@ -32,12 +31,10 @@ CLASSIFIERS = {
 
 def main(arguments=None):
     """Train, decode, score and write."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True)
+    parser = make_parser(__doc__, data="faces/faceswap/ and videos/", out=RESULTS / "videos")
     parser.add_argument("--pictures", type=int, help="training pictures per class; all by default")
     parser.add_argument("--every", type=int, default=10, help="frames; one of so many is scored")
     parser.add_argument("--n-jobs", type=int, default=None)
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/videos"))
     options = parser.parse_args(arguments)
     names = ("real", "fake")
     folder = options.data / "videos"

@@ -17,7 +17,7 @@ from sklearn.utils import _safe_indexing, column_or_1d, get_tags
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.metaestimators import _BaseComposition
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_consistent_length, check_is_fitted
+from sklearn.utils.validation import check_consistent_length, check_is_fitted, has_fit_parameter
 
 
 class ExpertStack(ClassifierMixin, MetaEstimatorMixin, _BaseComposition):
@@ -111,7 +111,15 @@ class ExpertStack(ClassifierMixin, MetaEstimatorMixin, _BaseComposition):
         self.cv = cv
         self.random_state = random_state
 
-    def fit(self, X: Any, y: ArrayLike, groups: ArrayLike | None = None) -> ExpertStack:
+    def fit(
+        self,
+        X: Any,
+        y: ArrayLike,
+        groups: ArrayLike | None = None,
+        *,
+        sample_weight: ArrayLike | None = None,
+        units: ArrayLike | None = None,
+    ) -> ExpertStack:
         """Fit all experts, and the weights on their held-out decisions.
 
         Parameters
@@ -122,15 +130,26 @@ class ExpertStack(ClassifierMixin, MetaEstimatorMixin, _BaseComposition):
             Labels of two classes.
         groups : array-like of shape (n,), default=None
             Which items belong together. None: each item is its own group.
+        sample_weight : array-like of shape (n,), default=None
+            Weight of each item, for the experts' classifiers and for the joint one. None: 1.
+        units : array-like of shape (n,), default=None
+            Which items are judged together, such as the windows of one clip. The experts'
+            weights are then learned from the means of their decisions over each unit. None:
+            each item is its own unit.
 
         Returns
         -------
         self : ExpertStack
             Fitted.
+
+        Raises
+        ------
+        ValueError
+            For weights that an expert's classifier does not take, or a unit of two labels.
         """
         self._validate_params()
         self._check_experts()
-        check_consistent_length(X, y, groups)
+        check_consistent_length(X, y, groups, sample_weight, units)
         check_classification_targets(y)
         encoder = LabelEncoder().fit(column_or_1d(y))
         self.classes_, target = encoder.classes_, encoder.transform(y)
@@ -139,17 +158,19 @@ class ExpertStack(ClassifierMixin, MetaEstimatorMixin, _BaseComposition):
                 "Only binary classification is supported. "
                 f"y holds {len(self.classes_)} classes, {self.classes_.tolist()[:5]}: expected two."
             )
+        weight = None if sample_weight is None else np.asarray(column_or_1d(sample_weight), float)
         folds = list(self._folds(target, groups))
         decisions, self.experts_ = [], []
         for name, expert in self.experts:
             steps, classifier = _take_apart(clone(expert))
+            _check_takes_weights(name, classifier, weight)
             Z = X
             for _, step in steps:
                 Z = step.fit_transform(Z)
-            decisions.append(_held_out(classifier, Z, target, folds))
-            classifier.fit(Z, target)
+            decisions.append(_held_out(classifier, Z, target, folds, weight))
+            _fit(classifier, Z, target, weight)
             self.experts_.append((name, Pipeline([*steps, ("classifier", classifier)])))
-        self._join(np.column_stack(decisions), target)
+        self._join(*_per_unit(np.column_stack(decisions), target, weight, units))
         return self
 
     def decision_function(self, X: Any) -> NDArray[np.float64]:
@@ -215,6 +236,12 @@ class ExpertStack(ClassifierMixin, MetaEstimatorMixin, _BaseComposition):
         """
         return self.classes_[(self.decision_function(X) > 0).astype(int)]
 
+    @property
+    def takes_weights(self) -> bool:
+        """Whether the classifiers of all experts take ``sample_weight``."""
+        classifiers = [_take_apart(expert)[1] for _, expert in self.experts]
+        return all(has_fit_parameter(one, "sample_weight") for one in classifiers)
+
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the parameters; with ``deep`` the experts and theirs too, by their names.
 
@@ -269,10 +296,10 @@ class ExpertStack(ClassifierMixin, MetaEstimatorMixin, _BaseComposition):
         splitter = kind(self.cv, shuffle=True, random_state=self.random_state)
         return splitter.split(np.zeros(len(target)), target, groups)
 
-    def _join(self, decisions, target):
+    def _join(self, decisions, target, weight):
         center, scale = decisions.mean(0), decisions.std(0)
         scale[scale == 0] = 1.0
-        joint = LogisticRegression().fit((decisions - center) / scale, target)
+        joint = LogisticRegression().fit((decisions - center) / scale, target, weight)
         names = [name for name, _ in self.experts]
         self.weights_ = dict(zip(names, joint.coef_[0].tolist(), strict=True))
         self.coef_ = joint.coef_[0] / scale
@@ -289,13 +316,46 @@ def _take_apart(expert):
     return [], expert
 
 
-def _held_out(classifier, Z, target, folds):
+def _check_takes_weights(name, classifier, weight):
+    if weight is not None and not has_fit_parameter(classifier, "sample_weight"):
+        raise ValueError(
+            f"sample_weight was given, and {type(classifier).__name__} of expert {name!r} takes "
+            "none: expected classifiers that do, or sample_weight=None."
+        )
+
+
+def _fit(classifier, Z, target, weight):
+    options = {} if weight is None else {"sample_weight": weight}
+    return classifier.fit(Z, target, **options)
+
+
+def _held_out(classifier, Z, target, folds, weight):
     """Compute each item's decision by a classifier that was not trained on it."""
     decisions = np.empty(len(target))
     for train, test in folds:
-        fitted = clone(classifier).fit(_safe_indexing(Z, train), target[train])
+        own = None if weight is None else weight[train]
+        fitted = _fit(clone(classifier), _safe_indexing(Z, train), target[train], own)
         decisions[test] = _decide(fitted, _safe_indexing(Z, test))
     return decisions
+
+
+def _per_unit(decisions, target, weight, units):
+    """Average the decisions over each unit, and share out the weights anew."""
+    if units is None:
+        return decisions, target, weight
+    names, first, unit = np.unique(column_or_1d(units), return_index=True, return_inverse=True)
+    if (mixed := target != target[first][unit]).any():
+        item = np.argmax(mixed)
+        raise ValueError(
+            f"units: item {item} has another label than the first of its unit, "
+            f"{names[unit[item]]}: expected one label a unit."
+        )
+    n_items = np.bincount(unit)
+    means = [np.bincount(unit, column) / n_items for column in decisions.T]
+    if weight is not None:
+        weight = np.bincount(unit, weight)
+        weight = weight / weight.mean()  # the penalty is the same for units of any length
+    return np.column_stack(means), target[first], weight
 
 
 def _decide(classifier, X):

@@ -55,7 +55,14 @@ from skfakespotter import (
     VideoScorer,
     WebPCompression,
 )
-from skfakespotter.baselines import FaceEmbedding, MeanActivations
+from skfakespotter.baselines import (
+    FaceEmbedding,
+    FaceLandmarks,
+    HeadPoseDifference,
+    MeanActivations,
+    MesoInceptionClassifier,
+    VisualArtifacts,
+)
 from skfakespotter.video import CoverageOverTime
 
 
@@ -157,6 +164,13 @@ class ThreeSquares(StatelessRows):
         return X[:, ::2, ::2].reshape(len(X), -1) / 64.0 - 2
 
 
+class SquaresAsPoints(StatelessRows):
+    """Lay pictures out as `HeadPoseDifference` expects landmarks."""
+
+    def transform(self, X):
+        return np.stack([np.resize(picture[::4, ::4, 0], 136) for picture in X]) / 8.0
+
+
 CLASSIFIER = make_pipeline(MeanSquares(), LogisticRegression())
 
 OF_NUMBERS = [
@@ -172,6 +186,7 @@ OF_PICTURES = [
     CooccurrenceMatrices(levels=8),
     FaceAligner(on_missing="center", size=32),
     FaceEmbedding("toy_image", device="cpu"),
+    FaceLandmarks(),
     AVIFCompression(),
     Beautify(),
     Border(),
@@ -191,12 +206,15 @@ OF_PICTURES = [
     Screenshot(),
     WebPCompression(),
     SaturationStatistics(),
+    VisualArtifacts(),
 ]
 OF_SPECTRA = make_pipeline(
     ThreeSquares(), SpectrumCNNClassifier((8, 8, 8), lr=1e-2, random_state=0)
 )
 # they fit and answer by the methods of SpectrumCNNClassifier, and take long
-LARGE = [ResNetClassifier(), CooccurrenceCNNClassifier()]
+LARGE = [ResNetClassifier(), CooccurrenceCNNClassifier(), MesoInceptionClassifier()]
+OF_POINTS = make_pipeline(SquaresAsPoints(), HeadPoseDifference())
+OF_LAID_OUT = [OF_SPECTRA, OF_POINTS]
 # the labels of the first say which pictures are photographs: with others it has nothing to learn
 # from; the second is about a detector that is fitted already, the third comes trained
 OF_PHOTOGRAPHS = [
@@ -238,7 +256,7 @@ def test_every_estimator_is_checked():
     checked = {
         type(estimator) for estimator in [*OF_NUMBERS, *OF_PICTURES, *OF_PHOTOGRAPHS, *OF_CLIPS]
     }
-    checked |= {type(one) for one in [OF_SPECTRA[-1], *LARGE]}
+    checked |= {type(one) for one in [*(pipeline[-1] for pipeline in OF_LAID_OUT), *LARGE]}
     assert found == checked, "add it to OF_NUMBERS or OF_PICTURES"
 
 
@@ -262,7 +280,7 @@ def expected_failures(estimator):
 
 
 @parametrize_with_checks(
-    [OnRows(estimator) for estimator in [*OF_PICTURES, OF_SPECTRA]],
+    [OnRows(estimator) for estimator in [*OF_PICTURES, *OF_LAID_OUT]],
     expected_failed_checks=expected_failures,
 )
 def test_on_drawn_rows(estimator, check):
@@ -272,7 +290,7 @@ def test_on_drawn_rows(estimator, check):
 @pytest.mark.parametrize("name", WITHOUT_DATA)
 @pytest.mark.parametrize(
     "estimator",
-    [*OF_PICTURES, OF_SPECTRA[-1], *LARGE, *OF_PHOTOGRAPHS, *OF_CLIPS],
+    [*OF_PICTURES, *(one[-1] for one in OF_LAID_OUT), *LARGE, *OF_PHOTOGRAPHS, *OF_CLIPS],
     ids=lambda e: type(e).__name__,
 )
 def test_without_data(estimator, name):

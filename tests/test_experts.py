@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import SVC
@@ -89,3 +90,50 @@ def test_what_is_refused(data):
         ExpertStack([("a", SVC())]).fit(X, np.arange(200) % 3)
     with pytest.raises(ValueError, match="The 'cv' parameter of ExpertStack"):
         ExpertStack([("a", SVC())], cv=1).fit(X, y)
+
+
+def test_weights_of_one_change_nothing_and_balanced_ones_move_the_odds(data):
+    X, y = data[0], (np.arange(200) % 4 == 0).astype(int)  # one in four, and nothing to learn
+    experts = [("linear", make_pipeline(column(1), LogisticRegression()))]
+    plain = ExpertStack(experts).fit(X, y)
+    ones = ExpertStack(experts).fit(X, y, sample_weight=np.ones(200))
+    np.testing.assert_allclose(ones.predict_proba(X), plain.predict_proba(X))
+    assert plain.predict_proba(X)[:, 1].mean() == pytest.approx(0.25, abs=0.01)
+    balanced = ExpertStack(experts).fit(X, y, sample_weight=np.where(y, 2.0, 2 / 3))
+    assert balanced.predict_proba(X)[:, 1].mean() == pytest.approx(0.5, abs=0.02)
+
+
+def test_items_without_weight_teach_nothing(data):
+    X, y = data
+    wrong = np.arange(200) < 60
+    lied = np.where(wrong, 1 - y, y)
+    experts = [("linear", make_pipeline(column(0), LogisticRegression()))]
+    stack = ExpertStack(experts).fit(X, lied, sample_weight=(~wrong).astype(float))
+    alone = LogisticRegression().fit(X[~wrong][:, [0]], y[~wrong])
+    (_, expert), *_ = stack.experts_
+    np.testing.assert_allclose(expert[-1].coef_, alone.coef_, rtol=1e-3)
+
+
+def test_weights_are_refused_where_a_classifier_takes_none(data):
+    experts = [("near", KNeighborsClassifier())]
+    assert not ExpertStack(experts).takes_weights
+    assert ExpertStack(two_experts()).takes_weights
+    with pytest.raises(ValueError, match="KNeighborsClassifier of expert 'near' takes none"):
+        ExpertStack(experts).fit(*data, sample_weight=np.ones(200))
+
+
+def test_units_are_judged_as_a_whole():
+    """Noise that differs from item to item averages out within a unit, and lasting noise stays."""
+    rng, units = np.random.default_rng(0), np.repeat(np.arange(60), 10)
+    y = units % 2
+    lasting = y + rng.normal(0, 0.7, 60)[units]
+    fleeting = y + rng.normal(0, 1.4, 600)
+    experts = [("lasting", make_pipeline(column(0), LogisticRegression()))]
+    experts += [("fleeting", make_pipeline(column(1), LogisticRegression()))]
+    X = np.column_stack([lasting, fleeting])
+    apart = ExpertStack(experts).fit(X, y, units).weights_
+    together = ExpertStack(experts).fit(X, y, units, units=units).weights_
+    assert apart["lasting"] > apart["fleeting"]
+    assert together["fleeting"] > together["lasting"]
+    with pytest.raises(ValueError, match="item 10 has another label than the first of its unit, 0"):
+        ExpertStack(experts).fit(X, y, units=units // 2)

@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.linear_model import LogisticRegression
+from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import SVC, LinearSVC
 
 from skfakespotter._typing import RandomState
+from skfakespotter.baselines._artifacts import VisualArtifacts
 from skfakespotter.baselines._cooccurrence import CooccurrenceMatrices
 from skfakespotter.baselines._cues import (
     CUE_NAMES,
@@ -27,6 +29,8 @@ from skfakespotter.baselines._cues import (
     picture_cues,
     with_file_size,
 )
+from skfakespotter.baselines._head_pose import HeadPoseDifference
+from skfakespotter.baselines._landmarks import FaceLandmarks
 from skfakespotter.baselines._pixels import PixelValues
 from skfakespotter.baselines._saturation import SaturationStatistics
 from skfakespotter.baselines._spectrum import LogSpectrum
@@ -34,6 +38,7 @@ from skfakespotter.baselines._spectrum import LogSpectrum
 if TYPE_CHECKING:
     from skfakespotter.baselines._cnn_detection import CNNDetection
     from skfakespotter.baselines._cooccurrence_cnn import CooccurrenceCNNClassifier
+    from skfakespotter.baselines._mesonet import MesoInceptionClassifier
     from skfakespotter.baselines._network import FaceEmbedding, MeanActivations
     from skfakespotter.baselines._resnet_classifier import ResNetClassifier
     from skfakespotter.baselines._spectrum_cnn import SpectrumCNNClassifier
@@ -46,12 +51,16 @@ __all__ = [
     "CooccurrenceCNNClassifier",
     "CooccurrenceMatrices",
     "FaceEmbedding",
+    "FaceLandmarks",
+    "HeadPoseDifference",
     "LogSpectrum",
     "MeanActivations",
+    "MesoInceptionClassifier",
     "PixelValues",
     "ResNetClassifier",
     "SaturationStatistics",
     "SpectrumCNNClassifier",
+    "VisualArtifacts",
     "cheap_cue_baseline",
     "luminance",
     "make_baseline",
@@ -93,6 +102,14 @@ def make_baseline(name: str, *, random_state: RandomState = None) -> Pipeline:
           DeepXplore [2]_ (which scales the outputs first);
         - "random-weights": coverage per channel of the same network, untrained: what the
           architecture alone sees [3]_.
+
+        On aligned faces of the template "dlib", as methods for clips take them:
+
+        - "head-pose": :class:`FaceLandmarks`, :class:`HeadPoseDifference`, standardized, support
+          vector machine with the RBF kernel;
+        - "visual-artifacts": :class:`VisualArtifacts`, standardized, logistic regression;
+        - "visual-artifacts-mlp": the same, three layers of 64 units;
+        - "mesoinception": :class:`PixelValues` of 128 pixels, :class:`MesoInceptionClassifier`.
 
         The three large networks start from nothing, and ask for an accelerator.
         ``set_params(classifier__weights=...)`` gives the ResNets your ImageNet weights. The
@@ -208,13 +225,39 @@ def _random_weights(random_state: RandomState) -> Pipeline:
     return _on_faces(NeuronCoverageTransformer(untrained, granularity="channel"), random_state)
 
 
-def _on_faces(features: Any, random_state: RandomState) -> Pipeline:
+def _head_pose(random_state: RandomState) -> Pipeline:
+    svm = CalibratedClassifierCV(SVC(C=10, random_state=random_state), ensemble=False)
+    pipeline = _pipeline(HeadPoseDifference(), StandardScaler(), svm)
+    return _on_crops(Pipeline([("landmarks", FaceLandmarks()), *pipeline.steps]))
+
+
+def _visual_artifacts(random_state: RandomState) -> Pipeline:
+    classifier = LogisticRegression(max_iter=1000, random_state=random_state)
+    return _on_crops(_pipeline(VisualArtifacts(), StandardScaler(), classifier))
+
+
+def _visual_artifacts_mlp(random_state: RandomState) -> Pipeline:
+    classifier = MLPClassifier((64, 64, 64), early_stopping=True, random_state=random_state)
+    return _on_crops(_pipeline(VisualArtifacts(), StandardScaler(), classifier))
+
+
+def _mesoinception(random_state: RandomState) -> Pipeline:
+    from skfakespotter.baselines._mesonet import MesoInceptionClassifier
+
+    # chips have 150 pixels; at the published 256 a CPU would train four times as long
+    classifier = MesoInceptionClassifier(random_state=random_state)
+    return _on_crops(Pipeline([("features", PixelValues(128)), ("classifier", classifier)]))
+
+
+def _on_crops(pipeline: Pipeline) -> Pipeline:
     from skfakespotter.faces import FaceAligner
 
+    return Pipeline([("align", FaceAligner()), *pipeline.steps])
+
+
+def _on_faces(features: Any, random_state: RandomState) -> Pipeline:
     svm = CalibratedClassifierCV(SVC(C=10, random_state=random_state), ensemble=False)
-    pipeline = _pipeline(features, StandardScaler(), svm)
-    pipeline.steps.insert(0, ("align", FaceAligner()))
-    return pipeline
+    return _on_crops(_pipeline(features, StandardScaler(), svm))
 
 
 def _svm(C: float, random_state: RandomState) -> CalibratedClassifierCV:
@@ -239,12 +282,17 @@ BASELINES = {
     "mean-activations": _mean_activations,
     "global-threshold": _global_threshold,
     "random-weights": _random_weights,
+    "head-pose": _head_pose,
+    "visual-artifacts": _visual_artifacts,
+    "visual-artifacts-mlp": _visual_artifacts_mlp,
+    "mesoinception": _mesoinception,
 }
 _NEEDING_TORCH = {
     "CNNDetection": "_cnn_detection",
     "CooccurrenceCNNClassifier": "_cooccurrence_cnn",
     "FaceEmbedding": "_network",
     "MeanActivations": "_network",
+    "MesoInceptionClassifier": "_mesonet",
     "ResNetClassifier": "_resnet_classifier",
     "SpectrumCNNClassifier": "_spectrum_cnn",
 }

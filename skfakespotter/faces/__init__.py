@@ -2,6 +2,7 @@
 
 from skfakespotter.faces._aligner import FaceAligner, FaceRecord
 from skfakespotter.faces._detectors import find_faces
+from skfakespotter.faces._dlib import landmarks
 from skfakespotter.faces._face import Face
 from skfakespotter.faces._geometry import similarity, warp
 from skfakespotter.faces._identity import check_crops, crops_of
@@ -28,6 +29,7 @@ __all__ = [
     "dlib_centers",
     "find_faces",
     "five_points",
+    "landmarks",
     "similarity",
     "warp",
 ]

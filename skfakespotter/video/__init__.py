@@ -13,10 +13,11 @@ from skfakespotter.video._protocols import (
     within_methods,
 )
 from skfakespotter.video._results import ClipReport, ClipScore, TrackScore, clip_report
-from skfakespotter.video._scorer import VideoScorer, balanced_weights
+from skfakespotter.video._scorer import VideoScorer
 from skfakespotter.video._sheet import contact_sheet
 from skfakespotter.video._temporal import CoverageOverTime
 from skfakespotter.video._tracks import Track, follow_faces
+from skfakespotter.video._weights import balanced_weights
 
 __all__ = [
     "ClipEvaluation",

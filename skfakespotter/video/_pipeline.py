@@ -31,6 +31,7 @@ def make_clipspotter(
     every: int | float = 1,
     burst: int = 1,
     max_frames: int | None = 64,
+    aggregate: str = "log-odds",
     aligner: FaceAligner | None = None,
     coverage: Any = None,
     classifier: Any = None,
@@ -42,8 +43,9 @@ def make_clipspotter(
     """Build the detector of clips: follow faces, count neurons, watch them over time, classify.
 
     Each statistic of the coverage over windows of consecutive faces gets its own expert. Their
-    weights are learned from folds that keep ``groups`` together. Some methods leave traces in
-    single frames, others between frames, and a method may leave only one kind.
+    weights are learned clip by clip from folds that keep ``groups`` together. Some methods leave
+    traces in single frames, others between frames, and a method may leave only one kind. Pass
+    :func:`balanced_weights` to ``fit`` if the classes differ in size.
 
     Parameters
     ----------
@@ -60,6 +62,8 @@ def make_clipspotter(
     every, burst, max_frames : default=1, 1 and 64
         Frames looked at; flicker needs frames in a row. The default takes the first 64; for
         long clips take bursts, such as ``every=250, burst=14, max_frames=None``.
+    aggregate : str, default="log-odds"
+        From windows to a clip, see :class:`VideoScorer`.
     aligner : FaceAligner, default=None
         Finds and crops the faces. None: as the backbone was trained to see them.
     coverage : transformer, default=None
@@ -67,7 +71,8 @@ def make_clipspotter(
         do not change; ``backbone``, ``granularity`` and ``device`` then matter only for the
         aligner. None: the thresholds are fitted on the training clips.
     classifier : classifier, default=None
-        Last step of each expert. None: ``RidgeClassifier(alpha=30, class_weight="balanced")``.
+        Last step of each expert; it must take ``sample_weight`` if ``fit`` gets weights.
+        None: ``RidgeClassifier(alpha=30)``.
     device : str or torch.device, default="auto"
         Where the network runs.
     cache : path, default=None
@@ -104,7 +109,7 @@ def make_clipspotter(
             cache=None if folder is None else folder / "coverage",
         )
     if classifier is None:
-        classifier = RidgeClassifier(alpha=ALPHA, class_weight="balanced")
+        classifier = RidgeClassifier(alpha=ALPHA)
     experts = []
     for place, statistic in enumerate(statistics):
         part = FunctionTransformer(_part, kw_args={"place": place, "n_parts": len(statistics)})
@@ -123,6 +128,7 @@ def make_clipspotter(
         every=every,
         burst=burst,
         max_frames=max_frames,
+        aggregate=aggregate,
         window=window,
         smoothing=smoothing,
         cache=None if folder is None else folder / "faces",

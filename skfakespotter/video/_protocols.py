@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.model_selection import StratifiedGroupKFold
-from sklearn.utils import Bunch
+from sklearn.utils import Bunch, check_consistent_length
 
 from skfakespotter._tables import Table
 from skfakespotter.video._results import ClipReport, ClipScore, clip_report
-from skfakespotter.video._scorer import VideoScorer, balanced_weights
+from skfakespotter.video._scorer import VideoScorer
+from skfakespotter.video._weights import balanced_weights
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +72,7 @@ def within_methods(
     clips: Bunch,
     *,
     methods: Iterable[str] | None = None,
+    tested_as: Sequence[str] | None = None,
     cv: int = 5,
     random_state: int = 0,
     n_bootstraps: int = 1000,
@@ -86,6 +88,9 @@ def within_methods(
     methods : iterable of str, default=None
         Which; None: all. "all" is all of them at once, each with the same weight where the
         detector takes weights.
+    tested_as : sequence of str, default=None
+        For each of ``clips.data`` the path that is tested in its place, such as a copy that was
+        compressed; training sees the clips themselves. None: they are tested themselves.
     cv : int, default=5
         Shuffled folds; connected identities are tested in the same fold.
     random_state : int, default=0
@@ -108,6 +113,7 @@ def within_methods(
         {name: every if name == "all" else {name} for name in chosen_methods},
         lambda chosen: chosen,
         n_bootstraps,
+        clips.data if tested_as is None else tested_as,
     )
 
 
@@ -149,6 +155,7 @@ def leave_one_method_out(
         {name: {name} for name in sorted(every)},
         lambda chosen: every - chosen,
         n_bootstraps,
+        clips.data,
     )
 
 
@@ -205,7 +212,9 @@ def _evaluate(
     tested: dict[str, set[str]],
     trained_for: Callable[[set[str]], set[str]],
     n_bootstraps: int,
+    tested_as: Sequence[str],
 ) -> ClipEvaluation:
+    check_consistent_length(clips.data, tested_as)
     tests = {}
     for name, chosen in tested.items():
         of_training, of_test = _rows(clips, trained_for(chosen)), _rows(clips, chosen)
@@ -213,7 +222,7 @@ def _evaluate(
         for fold in folds:
             fitted = _fit(scorer, clips, np.setdiff1d(of_training, fold))
             under_test = np.intersect1d(of_test, fold)
-            paths = [clips.data[row] for row in under_test]
+            paths = [tested_as[row] for row in under_test]
             scores.update(zip(under_test.tolist(), fitted.score_clips(paths), strict=True))
         rows = sorted(scores)
         tests[name] = ([scores[row] for row in rows], clips.target[rows], clips.groups[rows])
@@ -227,7 +236,7 @@ def _rows(clips: Bunch, methods: set[str]) -> NDArray[np.int64]:
 
 def _fit(scorer: VideoScorer, clips: Bunch, rows: NDArray[np.int64]) -> VideoScorer:
     y, options = clips.target[rows], {}
-    if len(_methods(clips)) > 1 and scorer.takes_weights:
+    if scorer.takes_weights:
         options["sample_weight"] = balanced_weights(y, clips.method[rows])
     paths = [clips.data[row] for row in rows]
     return clone(scorer).fit(paths, y, groups=clips.groups[rows], **options)

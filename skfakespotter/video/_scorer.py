@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import pairwise
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, ClassVar
@@ -15,30 +14,23 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
-from sklearn.pipeline import Pipeline
 from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
 from skfakespotter._typing import Labels
-from skfakespotter.evaluation import fake_response, positive_label
-from skfakespotter.faces import FaceAligner
+from skfakespotter.evaluation import positive_label
 from skfakespotter.video._compression import check_crf
+from skfakespotter.video._detector import last_step, take_apart
 from skfakespotter.video._frames import check_sampling
-from skfakespotter.video._reading import (
-    Clip,
-    Reading,
-    check_clips,
-    faces_folder,
-    in_a_row,
-    read_clips,
-)
-from skfakespotter.video._results import ClipScore, TrackScore
+from skfakespotter.video._judge import AGGREGATES, Judge
+from skfakespotter.video._reading import Clip, Reading, check_clips, faces_folder, read_clips
+from skfakespotter.video._results import ClipScore
 from skfakespotter.video._steadying import check_smoothing
 from skfakespotter.video._tracks import Track
-
-AGGREGATES = ("mean", "median", "max", "top-k")
-PIECE = 1024  # faces that the detector gets at a time, so that memory does not grow with a clip
+from skfakespotter.video._training import fit_options, gather_items
+from skfakespotter.video._unscored import refuse_unscored
+from skfakespotter.video._windows import Windows
 
 
 class VideoScorer(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
@@ -72,9 +64,10 @@ class VideoScorer(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         How to keep crops from jumping with the landmarks. An odd int averages the landmarks
         over so many consecutive faces, "track" over all, so that a track is cut out by one
         transform. That decodes each clip twice. None crops each frame as a picture.
-    aggregate : {"mean", "median", "max", "top-k"}, default="mean"
+    aggregate : {"mean", "median", "max", "top-k", "log-odds"}, default="mean"
         From the scores of a track's faces or windows to the track's score. ``"top-k"`` is the
-        mean of the ``top_k`` highest.
+        mean of the ``top_k`` highest; ``"log-odds"`` averages log odds, so that faces that are
+        sure count for more.
     top_k : int, default=5
         For ``aggregate="top-k"``.
     min_faces : int, default=3
@@ -225,16 +218,16 @@ class VideoScorer(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         X, y = check_clips(X), np.asarray(column_or_1d(y))
         check_consistent_length(X, y, sample_weight, groups)
         positive_label(y, self.pos_label)
-        aligner, detector = _take_apart(self.estimator)
+        aligner, detector = take_apart(self.estimator)
         if isinstance(detector, FrozenEstimator):
             check_is_fitted(detector)
         else:
             with faces_folder(self.cache) as folder:
-                items, of = self._training_items(X, y, aligner, folder)
-                options = _weights(detector, sample_weight, of)
-                last, prefix = _last_step(detector)
-                if has_fit_parameter(last, "groups"):
-                    options[f"{prefix}groups"] = of if groups is None else column_or_1d(groups)[of]
+                crfs = (None, *(() if self.compressions is None else self.compressions))
+                copies = (self._read(X, self._reading(aligner, crf), folder) for crf in crfs)
+                items, of = gather_items(copies, self._windows(), len(X), self.on_missing)
+                positive_label(y[of], self.pos_label)
+                options = fit_options(detector, of, sample_weight, groups)
                 detector = clone(detector).fit(items, y[of], **options)
                 del items  # which map files that are about to go
         self.aligner_, self.estimator_ = aligner, detector
@@ -259,7 +252,32 @@ class VideoScorer(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         positive = positive_label(detector.classes_, self.pos_label)
         with faces_folder(self.cache) as folder:
             clips = self._read(check_clips(X), self._reading(aligner), folder)
-            return [self._score(clip, detector, positive) for clip in clips]
+            judge = Judge(detector, positive, self._windows(), self.aggregate, self.top_k)
+            return [judge.judge(clip) for clip in clips]
+
+    def follow_clips(self, X: Iterable) -> list[list[Track]]:
+        """Return the faces that ``fit`` and ``score_clips`` look at, from the cache if they can.
+
+        Parameters
+        ----------
+        X : sequence of str or PathLike
+            Clips.
+
+        Returns
+        -------
+        list of lists of Track
+            One list per clip, empty where none is followed or the clip cannot be read;
+            ``Track.records`` describes the faces. Without a ``cache`` the crops are in memory.
+        """
+        self._check_options()
+        aligner, _ = take_apart(self.estimator)
+        with faces_folder(self.cache) as folder:
+            clips = self._read(check_clips(X), self._reading(aligner), folder)
+            followed = [list(clip.tracks) for clip in clips]
+            if self.cache is None:  # the crops' files are about to go
+                for track in (track for tracks in followed for track in tracks):
+                    track.chips = [np.array(chip) for chip in track.chips]
+        return followed
 
     def predict_proba(self, X: Iterable) -> NDArray[np.float64]:
         """Compute the probability of each class.
@@ -282,7 +300,7 @@ class VideoScorer(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         """
         clips = self.score_clips(X)
         if self.on_missing == "raise":
-            _refuse_unscored(clips)
+            refuse_unscored(enumerate(clips), len(clips))
         fake = np.array([np.nan if clip.score is None else clip.score for clip in clips])
         columns = np.column_stack([1 - fake, fake])
         classes = self.classes_.tolist()
@@ -309,7 +327,7 @@ class VideoScorer(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             When clips have no score, whatever ``on_missing`` says; all are named.
         """
         clips = self.score_clips(X)
-        _refuse_unscored(clips)
+        refuse_unscored(enumerate(clips), len(clips))
         classes = self.classes_
         fake = positive_label(classes, self.pos_label)
         real = classes[classes != fake][0]
@@ -327,8 +345,8 @@ class VideoScorer(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     @property
     def takes_weights(self) -> bool:
         """Whether ``fit`` can pass ``sample_weight`` on to the detector."""
-        last, _ = _last_step(_take_apart(self.estimator)[1])
-        return has_fit_parameter(last, "sample_weight")
+        last, _ = last_step(take_apart(self.estimator)[1])
+        return getattr(last, "takes_weights", has_fit_parameter(last, "sample_weight"))
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "estimator_") or isinstance(self.estimator, FrozenEstimator)
@@ -349,7 +367,7 @@ class VideoScorer(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         )
         if hasattr(self, "estimator_"):
             return self.aligner_, self.estimator_
-        return _take_apart(self.estimator)
+        return take_apart(self.estimator)
 
     def _check_options(self):
         self._validate_params()
@@ -364,181 +382,14 @@ class VideoScorer(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
 
     def _read(self, paths: list[str], reading: Reading, folder: Path) -> Iterator[Clip]:
         """Decode and search clips; warn of the broken ones, and say which have nothing to score."""
+        cut = self._windows().cut
         for clip in read_clips(paths, reading, folder, self.n_jobs, self.verbose):
             if clip.problem:
                 warnings.warn(clip.problem, UserWarning, stacklevel=4)
-            if clip.status == "scored" and not any(map(self._parts, clip.tracks)):
+            if clip.status == "scored" and not any(map(cut, clip.tracks)):
                 reason = f"no face is followed for {self.min_faces} frames in a row"
                 clip = replace(clip, status="no face", reason=reason)
             yield clip
 
-    def _parts(self, track: Track) -> list[slice]:
-        """Cut a track into what the detector takes: single faces, or windows of them."""
-        if self.window is None:
-            return [slice(i, i + 1) for i in range(len(track))]
-        parts = []
-        for run in in_a_row(track.frames, self.every, self.burst):
-            length = run.stop - run.start
-            edges = np.linspace(run.start, run.stop, -(-length // self.window) + 1).astype(int)
-            parts += [slice(a, b) for a, b in pairwise(edges.tolist())]
-        return [part for part in parts if part.stop - part.start >= self.min_faces]
-
-    def _items(self, track: Track) -> list:
-        parts = self._parts(track)
-        if self.window is None:
-            return [track.chips[part.start] for part in parts]
-        return [track.chips[part] for part in parts]
-
-    def _training_items(self, X, y, aligner, folder):
-        """List what the detector is trained on, and the clip that each comes from."""
-        items, of, unscored = [], [], []
-        for crf in (None, *(() if self.compressions is None else self.compressions)):
-            clips = self._read(X, self._reading(aligner, crf), folder)
-            for index, clip in enumerate(clips):
-                if clip.status != "scored":
-                    if crf is None:  # a copy may well be beyond recognition
-                        unscored.append((index, clip))
-                    continue
-                own = [item for track in clip.tracks for item in self._items(track)]
-                items += own
-                of += [index] * len(own)
-        if unscored and self.on_missing == "raise":
-            _refuse_unscored(unscored, len(X))
-        elif unscored:
-            named = _describe_unscored(unscored, len(X))
-            warnings.warn(f"left out of training: {named}", UserWarning, stacklevel=3)
-        positive_label(y[of], self.pos_label)
-        return items, np.array(of)
-
-    def _score(self, clip, detector, positive):
-        if clip.status != "scored":
-            return ClipScore(clip.path, clip.status, None, clip.reason, clip.frames, clip.times)
-        parts = [(track, part) for track in clip.tracks for part in self._parts(track)]
-        items = [item for track in clip.tracks for item in self._items(track)]
-        piece = PIECE // (self.window or 1) or 1
-        scores = np.concatenate(
-            [
-                fake_response(detector, "predict_proba", items[start : start + piece], positive)
-                for start in range(0, len(items), piece)
-            ]
-        )
-        own: dict[int, list] = {track.id: [] for track in clip.tracks}
-        of_faces = {track.id: np.full(len(track), np.nan) for track in clip.tracks}
-        for (track, part), score in zip(parts, scores, strict=True):
-            own[track.id].append(score)
-            of_faces[track.id][part] = score
-        tracks = []
-        for track in clip.tracks:
-            columns = (np.array(column) for column in (track.frames, track.times, track.boxes))
-            total = self._combine(np.array(own[track.id])) if own[track.id] else np.nan
-            tracks.append(TrackScore(track.id, *columns, of_faces[track.id], total))
-        decisive = self._decisive(tracks)
-        return ClipScore(
-            clip.path,
-            "scored",
-            decisive.score,
-            clip.reason,
-            clip.frames,
-            clip.times,
-            tuple(tracks),
-            decisive.id,
-        )
-
-    def _decisive(self, tracks):
-        """Find the most fake track among those of enough faces, or else among all."""
-        scored = [track for track in tracks if not np.isnan(track.score)]
-        enough = min(self.min_faces, max(len(track.scores) for track in scored))
-        return max(
-            (track for track in scored if len(track.scores) >= enough),
-            key=lambda track: track.score,
-        )
-
-    def _combine(self, scores):
-        if self.aggregate == "top-k":
-            return float(np.sort(scores)[-self.top_k :].mean())
-        return float(getattr(np, self.aggregate)(scores))
-
-
-def balanced_weights(target: Labels, method: Any = None) -> NDArray[np.float64]:
-    """Weigh clips so that real and fake count the same, and so does each method among the fakes.
-
-    Parameters
-    ----------
-    target : array-like of shape (n_clips,)
-        Labels, of two classes.
-    method : array-like of shape (n_clips,), default=None
-        What made each clip, such as ``load_clips(...).method``; None: classes alone count.
-
-    Returns
-    -------
-    ndarray of shape (n_clips,)
-        Weights of mean 1, for ``VideoScorer.fit(..., sample_weight=)``.
-
-    Examples
-    --------
-    >>> from skfakespotter.video import balanced_weights
-    >>> balanced_weights([0, 0, 1, 1, 1], ["real", "real", "A", "A", "B"])
-    array([1.25 , 1.25 , 0.625, 0.625, 1.25 ])
-    """
-    target = np.asarray(column_or_1d(target))
-    method = target if method is None else np.asarray(column_or_1d(method))
-    check_consistent_length(target, method)
-    weights = np.zeros(len(target))
-    classes = np.unique(target)
-    for label in classes:
-        methods, inverse, counts = np.unique(
-            method[target == label], return_inverse=True, return_counts=True
-        )
-        share = len(target) / (len(classes) * len(methods))
-        weights[target == label] = share / counts[inverse]
-    return weights
-
-
-def _weights(detector, sample_weight, of):
-    """Share each clip's weight among what comes from it, as the keyword that the detector takes."""
-    if sample_weight is None:
-        return {}
-    shared = np.asarray(sample_weight, float)[of] / np.bincount(of)[of]
-    return {f"{_last_step(detector)[1]}sample_weight": shared / shared.mean()}
-
-
-def _last_step(detector):
-    """Return what learns from labels, and the prefix of its keywords in ``fit``."""
-    if isinstance(detector, Pipeline):
-        return detector.steps[-1][1], f"{detector.steps[-1][0]}__"
-    return detector, ""
-
-
-def _refuse_unscored(clips, n_clips=None):
-    """Raise ValueError that names the clips without a score, if there are any."""
-    if unscored := _describe_unscored(clips, n_clips):
-        raise ValueError(
-            f"{unscored}. Drop these clips (score_clips tells which and why), "
-            "or pass on_missing='nan'."
-        )
-
-
-def _describe_unscored(clips, n_clips=None):
-    """Name the clips without a score and say why; an empty string when there is none."""
-    numbered = enumerate(clips) if n_clips is None else clips
-    named = [
-        f"X[{index}] ({clip.path!r}): {clip.reason}"
-        for index, clip in numbered
-        if clip.status != "scored"
-    ]
-    total = len(clips) if n_clips is None else n_clips
-    return f"{len(named)} of {total} clips have no score: " + "; ".join(named) if named else ""
-
-
-def _take_apart(estimator):
-    """Split a detector into the aligner it begins with and the rest, which takes aligned faces."""
-    frozen = isinstance(estimator, FrozenEstimator)
-    inner = estimator.estimator if frozen else estimator
-    if not hasattr(inner, "predict_proba"):
-        raise TypeError(
-            f"estimator {type(inner).__name__} has no predict_proba: wrap its classifier in "
-            "CalibratedClassifierCV."
-        )
-    if isinstance(inner, Pipeline) and isinstance(inner.steps[0][1], FaceAligner):
-        return inner.steps[0][1], FrozenEstimator(inner[1:]) if frozen else inner[1:]
-    return FaceAligner(), estimator
+    def _windows(self):
+        return Windows(self.window, self.min_faces, self.every, self.burst)

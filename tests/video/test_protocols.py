@@ -16,6 +16,7 @@ from skfakespotter import VideoScorer, load_clips, make_clipspotter
 from skfakespotter.video import (
     across_data_sets,
     clip_report,
+    iter_frames,
     leave_one_method_out,
     within_methods,
 )
@@ -65,9 +66,11 @@ class Spy(ClassifierMixin, BaseEstimator):
     """Remembers what each fit was given."""
 
     seen = ()
+    units = None
 
-    def fit(self, X, y, sample_weight=None, groups=None):
+    def fit(self, X, y, sample_weight=None, groups=None, units=None):
         self.classes_ = np.unique(y)
+        type(self).units = units
         type(self).seen = (
             *type(self).seen,
             (np.array(y), np.array(sample_weight), np.array(groups)),
@@ -112,6 +115,7 @@ class TestProtocols:
         (y, weights, groups), (_, _, other) = Spy.seen
         assert not set(groups) & set(other)
         assert weights[y == 0].sum() == pytest.approx(weights[y == 1].sum())
+        assert Spy.units.tolist() == list(range(len(Spy.seen[-1][0])))  # one face of each clip
 
     def test_across_data_sets(self, clips, scorer):
         dim = load_clips_of(clips, "Dim")
@@ -119,6 +123,15 @@ class TestProtocols:
             scorer, dim, {"the other": load_clips_of(clips, "Darker")}, n_bootstraps=0
         )
         assert result.report("the other").clip["AUC"].value == 1.0
+
+    def test_copies_are_tested_in_place_of_the_clips(self, clips, scorer):
+        copies = [clips.data[0]] * len(clips.data)
+        options = {"methods": ["Dim"], "cv": 2, "n_bootstraps": 0}
+        result = within_methods(scorer, clips, tested_as=copies, **options)
+        scores, _, _ = result.tests["Dim"]
+        assert {clip.path for clip in scores} == {clips.data[0]}
+        with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+            within_methods(scorer, clips, tested_as=copies[1:], **options)
 
     def test_the_report_is_that_of_the_scores(self, clips, scorer):
         result = within_methods(scorer, clips, methods=["Dim"], cv=2, n_bootstraps=0)
@@ -167,24 +180,44 @@ class TestMakeClipspotter:
         assert parts == [[0, 1], [2, 3], [4, 5]]
 
 
-def test_the_benchmark_goes_on_where_it_was(clips, tmp_path, capsys):
+def test_the_benchmark_goes_on_where_it_was(clips, tmp_path, capsys, monkeypatch):
     pytest.importorskip("matplotlib")
-    path = Path(__file__).parents[2] / "benchmarks" / "clips.py"
-    main = runpy.run_path(str(path))["main"]
+    folder = Path(__file__).parents[2] / "benchmarks"
+    monkeypatch.syspath_prepend(str(folder))
+    main = runpy.run_path(str(folder / "clips.py"))["main"]
     root = Path(clips.data[0]).parents[4]
     options = ["--data", root, "--cache", tmp_path / "cache", "--out", tmp_path / "out"]
-    options += ["--backbone", "toy_image", "--frames", "4", "--only", "flicker"]
+    options += [
+        "--backbone",
+        "toy_image",
+        "--frames",
+        "4",
+        "--only",
+        "mean and flicker, per channel",
+    ]
+    options += ["--compress", 40]
     options = [str(option) for option in options]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of intervals from few groups
         main(options)
-        assert "flicker, per channel, within: ClipEvaluation(" in capsys.readouterr().out
-        (kept,) = (tmp_path / "cache" / "scores").iterdir()
-        before = kept.stat().st_mtime_ns
+        assert "mean and flicker, per channel, within: ClipEvaluation(" in capsys.readouterr().out
+        kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").rglob("*.joblib")}
         main(options)
-    assert kept.stat().st_mtime_ns == before
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
     report = (tmp_path / "out" / "README.md").read_text()
     for method in METHODS:
-        assert f"| flicker, per channel | within | {method} | " in report
+        assert f"| mean and flicker, per channel | within | {method} | " in report
+    assert "| method | as it is | crf 40 |" in report
     assert f"{2 * PAIRS} real and {2 * PAIRS} fake clips" in report
-    assert len((tmp_path / "out" / "clips.csv").read_text().splitlines()) == 3
+    # within two methods, and with each left out
+    assert len((tmp_path / "out" / "clips.csv").read_text().splitlines()) == 1 + 2 + 2
+
+
+def test_a_clip_is_repeated_without_encoding_it_again(clips, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "benchmarks"))
+    from clip_timing import repeat_clip
+
+    repeat_clip(clips.data[0], tmp_path / "long.mp4", 2.0)
+    frames = list(iter_frames(tmp_path / "long.mp4"))
+    assert len(frames) == pytest.approx(20, abs=4)  # ten a second; a turn has four
+    assert frames[-1].time == pytest.approx(2.0, abs=0.4)

@@ -21,6 +21,7 @@ from skfakespotter.video import (
     Frame,
     balanced_weights,
     compress_frames,
+    follow_faces,
     iter_frames,
 )
 from skfakespotter.video._reading import Reading, faces_folder, in_a_row, read_clips
@@ -274,6 +275,17 @@ class TestCache:
             assert {stat.S_IMODE(f.stat().st_mode) for f in (tmp_path / "faces").iterdir()} == {
                 0o600
             }
+
+    @pytest.mark.parametrize("kept", [True, False])
+    def test_faces_are_for_other_uses_too(self, clips, tmp_path, kept):
+        cache = tmp_path / "faces" if kept else None
+        scorer = VideoScorer(flicker_detector(), every=4, cache=cache)
+        ((track,), nothing) = scorer.follow_clips([clips["steady"], "no.mp4"])
+        assert nothing == []
+        (expected,) = follow_faces(iter_frames(clips["steady"], every=4))
+        assert track.frames == expected.frames
+        np.testing.assert_array_equal(track.chips, expected.chips)
+        assert track.records("a.mp4") == expected.records("a.mp4")
 
     def test_follows_the_content_and_not_the_name(self, clips, tmp_path):
         path = tmp_path / "a.mp4"

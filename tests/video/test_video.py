@@ -463,6 +463,7 @@ class TestVideoScorer:
             ("median", lambda s: np.median(s)),
             ("max", lambda s: s.max()),
             ("top-k", lambda s: (s[-1] + s[-2]) / 2),
+            ("log-odds", lambda s: 1 / (1 + np.exp(-np.log(s / (1 - s)).mean()))),
         ],
     )
     def test_aggregates(self, tmp_path, frozen, aggregate, expected):
