@@ -34,12 +34,9 @@ here) not to be trusted.
 The form (windows of five faces, landmarks over nine, ridge, mean and flicker, log odds averaged
 over windows, weights learned clip by clip) was chosen within FaceForensics++, on the very clips
 that the rows "within" and "left out" measure, though on other draws of the folds: these rows are
-a little too good for that, and those on Celeb-DF are not. "Union": one expert for the mean and one
-for the flicker of both networks' channels; "stack": four experts. MobileFaceNet sees crops that
-are cut out of those of dlib's template. Head pose, visual artifacts and MesoInception-4 were built
-from their publications and trained on the same folds; they judge one face in eight of the same
-crops. MesoInception-4 was trained for ten epochs on crops of 96 pixels from nothing, its authors'
-for far longer.
+a little too good for that, and those on Celeb-DF are not.
+
+{notes}
 
 ![ROC curves](roc.png)
 
@@ -61,6 +58,19 @@ clips, or pictures) and tested on the whole published test sets, where a few cli
 judge single frames with an alignment of their own. A difference of a few points between the two
 tables means nothing.
 """
+NOTES = {
+    "union": '"Union": an expert for the mean and one for the flicker of both networks\' channels.',
+    "stack": '"Stack": an expert for each statistic of each network.',
+    "MobileFaceNet": "MobileFaceNet sees crops that are cut out of those of dlib's template.",
+    "head pose": "Head pose: X. Yang et al., ICASSP 2019; the head's shape is learned.",
+    "visual artifacts": "Visual artifacts: F. Matern et al., WACV Workshops 2019; eyes and teeth.",
+    "MesoInception": "MesoInception-4: D. Afchar et al., WIFS 2018; ten epochs, crops of 96 "
+    "pixels, from nothing; its authors trained far longer on far more.",
+}
+RIVALS = (
+    "Rivals were built from their publications and trained on the same folds; they judge one face "
+    "in eight of the same crops."
+)
 COMPRESSION = """## Compression
 
 AUC over clips of "{first}", within, trained on the clips as they are and tested on copies that
@@ -158,6 +168,7 @@ def write(known, clips, test, work, options):
         first=first,
         table=write_scores(known, options.out),
         growth=draw_frames(within, options),
+        notes=write_notes({name for name, *_ in known}),
         compression=write_compression(first, within, work, options.out),
         speed=write_speed(work),
         published=format_table(
@@ -171,6 +182,13 @@ def write(known, clips, test, work, options):
     draw_roc(within, options.out)
     (options.out / "README.md").write_text(text, encoding="utf-8")
     print(text)
+
+
+def write_notes(names):
+    """Say what the detectors in the table are."""
+    notes = [note for begin, note in NOTES.items() if any(name.startswith(begin) for name in names)]
+    rivals = any(name.startswith(("head pose", "visual", "Meso")) for name in names)
+    return "\n".join(f"- {note}" for note in [*notes, *[RIVALS] * rivals])
 
 
 def write_scores(known, out):
