@@ -33,8 +33,8 @@ here) not to be trusted.
 
 The form (windows of five faces, landmarks over nine, ridge, mean and flicker, log odds averaged
 over windows, weights learned clip by clip) was chosen within FaceForensics++, on the very clips
-that the rows "within" and "left out" measure, though on other draws of the folds: these rows are
-a little too good for that, and those on Celeb-DF are not.
+that the rows "within" and "left out" measure, over three draws of the folds, these among them:
+these rows are a little too good for that, and those on Celeb-DF are not.
 
 {notes}
 
