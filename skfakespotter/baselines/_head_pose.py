@@ -14,6 +14,7 @@ JAW, CENTER = range(17), (*range(17, 36), 48, 54)
 WHOLE = (*JAW, *CENTER)
 # the same points of a face that is seen in a mirror
 MIRRORED = (*range(16, -1, -1), *range(26, 16, -1), *range(27, 31), *range(35, 30, -1), 54, 48)
+FLAT = 1e-9  # sizes below are taken for none
 _MIRROR = [WHOLE.index(point) for point in MIRRORED]
 
 
@@ -181,7 +182,7 @@ def _nearest_rotation(affine):
     u, s, vt = np.linalg.svd(affine, full_matrices=False)
     rows = u @ vt
     third = np.cross(rows[:, 0], rows[:, 1])
-    scales = np.maximum(s.mean(axis=1), np.finfo(float).tiny)  # all points in one
+    scales = np.maximum(s.mean(axis=1), FLAT)  # all points in one
     return np.concatenate([rows, third[:, None]], axis=1), scales
 
 
@@ -192,7 +193,10 @@ def _metric(x, y):
     """
     equations = np.vstack([_products(x, x) - _products(y, y), _products(x, y)])
     q = np.linalg.svd(equations, full_matrices=False)[2][-1]
-    q = q / (_products(x, x) @ q).mean()  # a mean scale of 1: the shape is in pixels
+    size = (_products(x, x) @ q).mean()
+    if abs(size) < FLAT:  # such as points on one line: no view tells depth
+        return np.eye(3)
+    q = q / size  # a mean scale of 1: the shape is in pixels
     upper = np.zeros((3, 3))
     upper[np.triu_indices(3)] = q
     values, vectors = np.linalg.eigh((upper + upper.T) / 2)
