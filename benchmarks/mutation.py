@@ -39,7 +39,7 @@ MODULES = {
     "video/_tracks.py": "video/test_video.py::TestFollowFaces",
     "video/_decoding.py": "video/test_frames_hard.py video/test_video.py::TestIterFrames",
     "cache/_contents.py": "cache/test_contents.py",
-    "backbones/_onnx_operators.py": "backbones/test_onnx.py",
+    "backbones/_onnx_operators.py": "backbones/test_onnx.py backbones/test_hostile_onnx.py",
     "leakage/_findings.py": "leakage/test_audit.py",
     "classifier/_training.py": "test_classifier.py",
     "cache/_cached.py": f"cache/test_contents.py cache/test_cache.py {QUICK}",

@@ -168,3 +168,24 @@ def test_prelu_slopes_may_be_a_vector(tmp_path):
     found = onnx_backbone(path).module(torch.ones(1, 3, 8, 8))
     assert found.shape == (1, 4, 8, 8)
     assert set(found.flatten().tolist()) == {-1.5}
+
+
+@pytest.mark.parametrize(("side", "per"), [(8, 1), (4, 3)])  # 4 columns: the standard counts
+def test_prelu_slopes_are_of_channels_where_columns_do_not_fit(tmp_path, side, per):
+    slope = np.float32([0.1, 0.2, 0.3, 0.4])
+    nodes = [conv(), helper.make_node("PRelu", ["z", "s"], ["y"])]
+    path = write(tmp_path / "m.onnx", nodes, [(-WEIGHTS, "w"), (slope, "s")])
+    found = onnx_backbone(path).module(torch.ones(1, 3, side, side))
+    shape = [1, 1, 1, 1]
+    shape[per] = 4
+    expected = np.broadcast_to(-3 * slope.reshape(shape), found.shape)
+    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-6)
+
+
+def test_a_batch_norm_that_trains_is_refused(tmp_path):
+    ones = np.ones(4, np.float32)
+    nodes = [conv(), helper.make_node("BatchNormalization", ["z", *"sbmv"], ["y"], training_mode=1)]
+    constants = [(WEIGHTS, "w"), *((ones, name) for name in "sbmv")]
+    path = write(tmp_path / "m.onnx", nodes, constants, opset=15)
+    with pytest.raises(WeightsError, match=r"BatchNormalization.*training_mode"):
+        onnx_backbone(path)
