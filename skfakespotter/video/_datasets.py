@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from sklearn.utils import Bunch
@@ -238,10 +239,22 @@ def _read_splits(root: Path) -> dict[str, str]:
     for name in ("train", "val", "test"):
         for path in (root / "splits" / f"{name}.json", root / f"{name}.json"):
             if path.is_file():
-                pairs = json.loads(path.read_text(encoding="utf-8"))
+                pairs = _read_list(path, list, list, "a list of pairs of numbers")
                 parts.update({str(number): name for pair in pairs for number in pair})
                 break
     return parts
+
+
+def _read_list(path: Path, kind: type, of: type, expected: str) -> Any:
+    """Read a list of clips in JSON; an error names the file and says what it should hold."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ValueError(f"{str(path)!r} cannot be read ({error}): expected {expected}.") from error
+    values = found.values() if isinstance(found, dict) else found
+    if not isinstance(found, kind) or not all(isinstance(value, of) for value in values):
+        raise ValueError(f"{str(path)!r} holds something else: expected {expected}.")
+    return found
 
 
 def _celebdf(root: Path) -> Iterator[_Entry]:
@@ -265,7 +278,7 @@ def _dfdc(root: Path) -> Iterator[_Entry]:
     lists = sorted([*root.glob("metadata.json"), *root.glob("*/metadata.json")])
     missing = []
     for listed in lists:
-        facts = json.loads(listed.read_text(encoding="utf-8"))
+        facts = _read_list(listed, dict, dict, "a dict of a clip's name to its label")
         for name, fact in sorted(facts.items()):
             stem = os.path.splitext(name)[0]
             places = [listed.parent / name, listed.parent / "frames" / stem, listed.parent / stem]
@@ -273,8 +286,13 @@ def _dfdc(root: Path) -> Iterator[_Entry]:
             if path is None:
                 missing.append(name)
                 continue
+            if fact.get("label") not in ("FAKE", "REAL"):
+                raise ValueError(
+                    f"{str(listed)!r}: the label of {name!r} is {fact.get('label')!r}: expected "
+                    "'FAKE' or 'REAL'."
+                )
             target = int(fact["label"] == "FAKE")
-            original = fact.get("original") or name
+            original = str(fact.get("original") or name)
             method = "DFDC" if target else "real"
             shown = (os.path.splitext(original)[0],)
             yield _Entry(path, target, method, shown, split=fact.get("split", ""))

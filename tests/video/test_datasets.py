@@ -207,3 +207,28 @@ def test_real_tree(shared_dir):
             )
             == 2
         )
+
+
+@pytest.mark.parametrize("text", ["[", "[1, 2]", '{"train": ["033", "097"]}', "[" * 3000])
+def test_a_list_of_pairs_that_is_none_is_named(tmp_path, text):
+    make_tree(tmp_path, FACEFORENSICS)
+    (tmp_path / "splits").mkdir()
+    (tmp_path / "splits" / "train.json").write_text(text)
+    with pytest.raises(ValueError, match=r"train\.json' .*: expected a list of pairs of numbers"):
+        load_clips(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "cannot be read .*: expected a dict of a clip's name"),
+        ('["a.mp4"]', "holds something else: expected a dict"),
+        ('{"a.mp4": "FAKE"}', "holds something else: expected a dict"),
+        ('{"a.mp4": {"split": "train"}}', "label of 'a.mp4' is None: expected 'FAKE' or 'REAL'"),
+    ],
+)
+def test_a_list_of_labels_that_is_none_is_named(tmp_path, text, message):
+    make_tree(tmp_path, ["part/a.mp4"])
+    (tmp_path / "part" / "metadata.json").write_text(text)
+    with pytest.raises(ValueError, match=rf"metadata\.json'.*{message}"):
+        load_clips(tmp_path)
