@@ -78,10 +78,10 @@ def test_quickstart_on_real_faces(faces_dir, tmp_path, capfd):
     """From JPEG to report on a few dozen real and swapped faces."""
     for kind in ("real", "fake"):
         (tmp_path / "data" / kind).mkdir(parents=True)
-        for path in sorted((faces_dir / "stgan_eyeglasses" / kind).glob("*.jpg"))[:40]:
+        for path in sorted((faces_dir / "stgan_eyeglasses" / kind).glob("*.jpg"))[:60]:
             (tmp_path / "data" / kind / path.name).symlink_to(path)
     output = run("quickstart.py", "--data", tmp_path / "data", cwd=tmp_path)
-    assert "faces in 80 pictures" in output
+    assert "faces in 120 pictures" in output
     assert "probability of fake: " in output
 
 

@@ -25,9 +25,7 @@ from skfakespotter._base import StatelessPictureTransformer
 from skfakespotter.evaluation._scoring import fake_response
 from skfakespotter.faces import FaceAligner
 from skfakespotter.perturbations import AugmentedClassifier, naming, takes_groups
-from skfakespotter.pipeline import FakeSpotterPipeline
 
-PLAIN = (Pipeline, FakeSpotterPipeline)  # another subclass may do more than its steps
 Detectors = Mapping[Any, Any]  # classifiers by name
 
 
@@ -175,10 +173,19 @@ def _groups(detectors: Detectors, key: Callable[[Any], Hashable]) -> list[list[H
 
 def _place(detector: Any) -> int:
     """Return the place of the first step of a plain Pipeline that can be shared; -1 without."""
-    if type(detector) not in PLAIN or detector.memory or detector.transform_input:
+    if not _is_plain(detector) or detector.memory or detector.transform_input:
         return -1
     steps = [step for _, step in detector.steps[:-1]]
     return next((i for i, step in enumerate(steps) if step not in (None, "passthrough")), -1)
+
+
+def _is_plain(detector: Any) -> bool:
+    """Tell a pipeline that does no more than its steps; another subclass might."""
+    if type(detector) is Pipeline or not isinstance(detector, Pipeline):
+        return type(detector) is Pipeline
+    from skfakespotter.pipeline import FakeSpotterPipeline  # which imports torch
+
+    return type(detector) is FakeSpotterPipeline
 
 
 def _first_step(detector: Any) -> Hashable:
