@@ -25,6 +25,7 @@ from skfakespotter.faces._geometry import resize, warp
 from skfakespotter.images import MIN_SIDE
 
 SIDES = (128, 320, 800, 2048)  # longer sides in pixels at which a picture is searched, in turn
+GROUP_SIDE = SIDES[2]  # at which faces beside the main one are looked for
 LARGEST_ENLARGEMENT = 4.0  # of small pictures
 SURE = 0.6  # a main face with this score ends the search for it
 SMALLEST = 12  # pixels of the searched picture; a lower face is looked for again, larger
@@ -42,6 +43,7 @@ def find_centerface(
     weights: str | None = None,
     device: Any = "cpu",
     every: bool = False,
+    side: int = GROUP_SIDE,
 ) -> list[list[Face]]:
     """Find the faces of several pictures.
 
@@ -55,8 +57,10 @@ def find_centerface(
         Where the network runs.
     every : bool, default=False
         False ends the search of a picture at the first size that shows a face for sure. True
-        goes on to a longer side of 800 pixels, and where no face is large there to 2,048, so
-        that small faces beside a large one are found too.
+        goes on to ``side``, and where no face is large there further, at most to 2,048, so that
+        small faces beside a large one are found too.
+    side : int, default=800
+        Longer side in pixels.
 
     Returns
     -------
@@ -69,7 +73,7 @@ def find_centerface(
     arXiv:1911.03599.
     """
     network = placed_network(weights or weights_path(), str(device))
-    searches = [_Search(image, every) for image in images]
+    searches = [_Search(image, every, side) for image in images]
     while pending := [search for search in searches if search.sides]:
         for size, members in _size_classes(pending).items():
             for batch in _batches(members, size, device):
@@ -83,8 +87,8 @@ def find_centerface(
 class _Search:
     """The search of one picture: what was found, and the sides still to be searched."""
 
-    def __init__(self, image, every):
-        self.image, self.every = image, every
+    def __init__(self, image, every, side):
+        self.image, self.every, self.side = image, every, side
         self.longest = max(image.shape[:2])
         self.sides = _sides(self.longest) if min(image.shape[:2]) >= MIN_SIDE else []
         self.faces, self.unclear, self.main_is_known = [], set(), False
@@ -115,7 +119,7 @@ class _Search:
         self.faces = _joined(self.faces, known)
         tall = self.faces[0].height * scale if self.faces else 0
         self.main_is_known |= bool(tall >= SMALLEST and self.faces[0].score >= SURE)
-        if self.main_is_known and (not self.every or (side >= SIDES[2] and tall >= GROUP)):
+        if self.main_is_known and (not self.every or (side >= self.side and tall >= GROUP)):
             self.sides = []
 
 

@@ -15,6 +15,7 @@ from sklearn.metrics import pairwise_distances
 from skfakespotter.faces import Cropping, Face, FaceAligner, FaceRecord, crop_face, find_faces
 from skfakespotter.video._frames import Frame
 
+FRAME_SIDE = 320  # pixels; a face of 40 pixels in a frame of 1,280 is still found
 CUT = 10.0  # gray levels; within a shot of a talking person the largest measured was 2
 GRID = 64  # rows and columns of pixels that a frame's colors are taken from
 # Correlation of a face and what is about it with the same place in the frame before. Ten frames
@@ -191,7 +192,7 @@ def follow(
         for follower in active:
             follower.doubtful |= bool(jump)
         active = [one for one in active if order - one.order <= max_gap + 1]
-        found = find_faces(frame.image, detector)
+        found = find_faces(frame.image, detector, side=FRAME_SIDE)
         found.sort(key=lambda face: face.box)  # left to right
         looks = [_look(frame.image, face.box) for face in found]
         paired = _pair(active, found, looks, min_overlap)
