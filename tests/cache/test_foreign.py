@@ -14,8 +14,8 @@ import pytest
 
 from skfakespotter import CoverageCache, NeuronCoverageTransformer, make_pictures
 from skfakespotter.cache import user_cache_folder
-from skfakespotter.cache._locks import _read_keys
-from skfakespotter.cache._records import DamagedRecords, Records
+from skfakespotter.cache._locks import KeyLocks, _read_keys
+from skfakespotter.cache._records import KEY_BYTES, DamagedRecords, Records
 
 
 @pytest.fixture(scope="module")
@@ -340,3 +340,14 @@ def test_the_spec_is_readable(X, tmp_path):
     spec = json.loads((group_folder(tmp_path) / "spec.json").read_text())
     assert spec["backbone"] == "toy_image"
     assert spec["format"].startswith("skfakespotter coverage cache")
+
+
+def test_what_is_withdrawn_is_seen_by_no_other_process(tmp_path):
+    ours, theirs = KeyLocks(tmp_path), KeyLocks(tmp_path)
+    ours.announce()
+    keys = {bytes([n]) * KEY_BYTES for n in range(3)}
+    ours.publish(keys)
+    assert theirs.others() == keys
+    ours.withdraw()
+    assert theirs.others() == set()
+    ours.withdraw()  # again, of nothing
