@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from skfakespotter._typing import Device, RandomState
-from skfakespotter.baselines._squares import SquareClassifier, Squares
+from skfakespotter.baselines._squares import PRECISION, SquareClassifier, Squares
 
 _DENSE = 256
 
@@ -107,8 +107,8 @@ class CooccurrenceCNNClassifier(SquareClassifier):
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **SquareClassifier._parameter_constraints,
         "widths": [tuple, list],
+        "precision": PRECISION,
     }
-    del _parameter_constraints["weight_decay"]
 
     def __init__(
         self,

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from skfakespotter._typing import Device, RandomState
-from skfakespotter.baselines._squares import SquareClassifier, Squares
+from skfakespotter.baselines._squares import WEIGHT_DECAY, SquareClassifier, Squares
 
 
 class _Inception(nn.Module):
@@ -104,8 +104,10 @@ class MesoInceptionClassifier(SquareClassifier):
     """
 
     _from = "PixelValues"
-    _parameter_constraints: ClassVar[dict[str, Any]] = {**SquareClassifier._parameter_constraints}
-    del _parameter_constraints["precision"]
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        **SquareClassifier._parameter_constraints,
+        "weight_decay": WEIGHT_DECAY,
+    }
 
     def __init__(
         self,
@@ -128,7 +130,3 @@ class MesoInceptionClassifier(SquareClassifier):
 
     def _build(self) -> nn.Module:
         return MesoInception4()
-
-    def _options(self) -> dict[str, Any]:
-        options = {"optimizer": torch.optim.Adam, "optimizer__weight_decay": self.weight_decay}
-        return {**options, "lr": self.lr}

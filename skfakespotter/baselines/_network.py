@@ -74,7 +74,7 @@ class NetworkFeatures(StatelessPictureTransformer):
     def _features(
         self, network: PlacedNetwork, monitor: NeuronMonitor, x: torch.Tensor
     ) -> torch.Tensor:
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has no _features()")
 
 
 class FaceEmbedding(NetworkFeatures):

@@ -12,7 +12,7 @@ from torch import nn
 from skfakespotter import _typing
 from skfakespotter._typing import Device, RandomState
 from skfakespotter.baselines._resnet import BLOCKS, ResNet
-from skfakespotter.baselines._squares import SquareClassifier, Squares
+from skfakespotter.baselines._squares import PRECISION, WEIGHT_DECAY, SquareClassifier, Squares
 from skfakespotter.images import MIN_SIDE
 
 _MOMENTUM = 0.9  # AutoGAN's, and its dampening
@@ -139,6 +139,8 @@ class ResNetClassifier(SquareClassifier):
         "crop": [Interval(Integral, MIN_SIDE, None, closed="left"), None],
         "flip": ["boolean"],
         "optimizer": [StrOptions({"adam", "sgd"})],
+        "weight_decay": WEIGHT_DECAY,
+        "precision": PRECISION,
     }
 
     def __init__(
@@ -183,8 +185,8 @@ class ResNetClassifier(SquareClassifier):
         return Squares(Views(self.crop, self.flip), network)
 
     def _options(self) -> dict[str, Any]:
-        options: dict[str, Any] = {"optimizer": torch.optim.Adam}
+        options = super()._options()
         if self.optimizer == "sgd":
-            options = {"optimizer": torch.optim.SGD}
+            options["optimizer"] = torch.optim.SGD
             options |= {"optimizer__momentum": _MOMENTUM, "optimizer__dampening": _MOMENTUM}
-        return {**options, "optimizer__weight_decay": self.weight_decay, "lr": self.lr}
+        return options

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-import torch
 from torch import nn
 
 from skfakespotter._typing import Device, RandomState
-from skfakespotter.baselines._squares import SquareClassifier, Squares
+from skfakespotter.baselines._squares import WEIGHT_DECAY, SquareClassifier, Squares
 
 
 class SpectrumCNN(Squares):
@@ -96,8 +95,8 @@ class SpectrumCNNClassifier(SquareClassifier):
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **SquareClassifier._parameter_constraints,
         "widths": [tuple, list],
+        "weight_decay": WEIGHT_DECAY,
     }
-    del _parameter_constraints["precision"]
 
     def __init__(
         self,
@@ -122,7 +121,3 @@ class SpectrumCNNClassifier(SquareClassifier):
 
     def _build(self) -> nn.Module:
         return SpectrumCNN(self.widths)
-
-    def _options(self) -> dict[str, Any]:
-        options = {"optimizer": torch.optim.Adam, "optimizer__weight_decay": self.weight_decay}
-        return {**options, "lr": self.lr}

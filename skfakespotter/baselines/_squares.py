@@ -18,9 +18,13 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from skorch import NeuralNetClassifier
 from torch import nn
 
-from skfakespotter._device import computing_in, resolve_device
+from skfakespotter._device import PRECISIONS, computing_in, resolve_device
 from skfakespotter._typing import Labels
 from skfakespotter.images import MIN_SIDE
+
+# constraints of parameters that some subclasses have
+WEIGHT_DECAY = [Interval(Real, 0, None, closed="left")]
+PRECISION = [StrOptions(set(PRECISIONS))]
 
 
 class Squares(nn.Sequential):
@@ -55,10 +59,10 @@ class Squares(nn.Sequential):
 class SquareClassifier(ClassifierMixin, BaseEstimator):
     """Base of classifiers that train a network from planes to two logits by cross-entropy.
 
-    A subclass has the parameters ``max_epochs``, ``batch_size``, ``device``, ``random_state``
-    and ``verbose``, ``_build()``, which draws a network from torch's generator, and
-    ``_options()``, what else skorch is told: optimizer and learning rate. ``precision`` is
-    float32 where it is no parameter.
+    A subclass has the parameters ``lr``, ``max_epochs``, ``batch_size``, ``device``,
+    ``random_state`` and ``verbose``, and ``_build()``, which draws a network from torch's
+    generator. Its optimizer is Adam with ``weight_decay``, unless ``_options()`` says otherwise.
+    ``precision`` is float32 where it is no parameter.
     """
 
     _from: str  # what gives such columns, for messages
@@ -69,8 +73,6 @@ class SquareClassifier(ClassifierMixin, BaseEstimator):
         "random_state": ["random_state"],
         "verbose": ["verbose"],
         "lr": [Interval(Real, 0, None, closed="neither")],
-        "weight_decay": [Interval(Real, 0, None, closed="left")],
-        "precision": [StrOptions({"float32", "tf32", "bfloat16", "float16"})],
     }
 
     @property
@@ -81,7 +83,12 @@ class SquareClassifier(ClassifierMixin, BaseEstimator):
         raise NotImplementedError(f"{type(self).__name__} has no _build()")
 
     def _options(self) -> dict[str, Any]:
-        raise NotImplementedError(f"{type(self).__name__} has no _options()")
+        """Return what else skorch is told."""
+        return {
+            "optimizer": torch.optim.Adam,
+            "optimizer__weight_decay": self.weight_decay,
+            "lr": self.lr,
+        }
 
     def fit(self, X: ArrayLike, y: Labels) -> SquareClassifier:
         """Train the network anew.

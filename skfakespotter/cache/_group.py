@@ -310,7 +310,7 @@ class RecordGroup:
                 self._locks = locks
             self._locks.mutex.acquire()
             return self._locks
-        except (OSError, NotImplementedError) as error:
+        except (OSError, NotImplementedError) as error:  # the latter: a disk without locks
             self._give_up(error)
             return None
 

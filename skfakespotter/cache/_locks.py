@@ -160,7 +160,7 @@ def _is_free(path: Path) -> bool:
     try:
         lock = _lock(path)
         lock.acquire(timeout=0)
-    except (Timeout, OSError, NotImplementedError):
+    except (Timeout, OSError, NotImplementedError):  # the last: a disk without locks
         return False
     lock.release()
     return True
