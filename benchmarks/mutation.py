@@ -43,6 +43,7 @@ MODULES = {
     "leakage/_findings.py": "leakage/test_audit.py",
     "classifier/_training.py": "test_classifier.py",
     "cache/_cached.py": f"cache/test_contents.py cache/test_cache.py {QUICK}",
+    "cache/_lookup.py": f"cache/test_contents.py cache/test_cache.py {QUICK}",
     "cache/_locks.py": f"cache/test_cache.py cache/test_foreign.py {QUICK}",
     "coverage/_compiled.py": "coverage/test_compiled.py",
 }

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,23 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skfakespotter.cache._cache import CoverageCache
-from skfakespotter.cache._contents import content_of, key_of, lot_of, stamp_of
-from skfakespotter.cache._group import File, RecordGroup
+from skfakespotter.cache._contents import lot_of
+from skfakespotter.cache._group import RecordGroup
+from skfakespotter.cache._lookup import Lookup
 from skfakespotter.cache._records import (
-    KEY_BYTES,
-    Records,
     Window,
-    covers,
     hull,
     no_window,
-    sums_only,
     window_for,
 )
 from skfakespotter.coverage import DirectStatistics, ExactSums, Layout, Part
 from skfakespotter.images import ImageError
 
-POLL = 0.05  # seconds between looks at what other processes are computing
-PATIENCE = 300.0  # seconds without any progress after which their locks are ignored
 PILOT = 0.06  # share of the training pictures that passes twice, to place the window
 PILOT_RANGE = (4, 2048)  # pictures
 
@@ -78,7 +71,7 @@ class CachedStatistics:
         Part
             As of :meth:`DirectStatistics.sums`: first what was computed, then what was found.
         """
-        return _Lookup(self, _on_host(X), self.window).parts()
+        return Lookup(self, _on_host(X), self.window).parts()
 
     def counts(self, X: Any, thresholds: NDArray, granularity: str) -> Iterator[Part]:
         """Count the neurons above the thresholds; equation 2.
@@ -94,7 +87,7 @@ class CachedStatistics:
             As of :meth:`DirectStatistics.counts`: first what was computed, then what was found.
         """
         window = self.window or self._window_of(thresholds)
-        return _Lookup(self, _on_host(X), window, thresholds, granularity).parts()
+        return Lookup(self, _on_host(X), window, thresholds, granularity).parts()
 
     def for_tasks(self, X: Any, *args: Any) -> CachedStatistics:
         """Return what tasks are to use, each of which will see only a part of ``X``.
@@ -138,7 +131,7 @@ class CachedStatistics:
         few = X[chosen] if isinstance(X, np.ndarray) else [X[i] for i in chosen]
         found = ExactSums(self._n_thresholds)
         try:
-            for part in _Lookup(self, few, no_window(self._n_thresholds)).parts():
+            for part in Lookup(self, few, no_window(self._n_thresholds)).parts():
                 found.add(part.values)
         except ImageError as error:
             raise error.at(int(chosen[error.index or 0]), error.path) from error
@@ -182,191 +175,6 @@ class CachedStatistics:
         if self.direct.per == "layer":
             return layout.n_neurons
         return np.repeat(layout.n_neurons // layout.n_channels, layout.n_channels)
-
-
-class _Lookup:
-    """One call: every picture is found, computed here, or awaited from another process."""
-
-    def __init__(
-        self,
-        cached: CachedStatistics,
-        X: Any,
-        window: Window | None,
-        thresholds: NDArray | None = None,
-        granularity: str = "layer",
-    ) -> None:
-        self.cached, self.direct, self.X = cached, cached.direct, X
-        self.layout, self.group = cached.layout, cached.group()
-        self.window, self.thresholds, self.granularity = window, thresholds, granularity
-        self.sums_only = window is not None and bool((window[0] > window[1]).all())
-        # answers are remembered under what was asked
-        self._question = granularity, None if thresholds is None else thresholds.tobytes()
-        self.contents = [content_of(picture, self._form()) for picture in X]
-        self.keys = [
-            None if c is None else cached.cache.key_of_content(c[0]) for c in self.contents
-        ]
-        self.locked: set[bytes] = set()
-        self.sums: ExactSums | None = None  # of the pictures seen, while they place the window
-
-    def parts(self) -> Iterator[Part]:
-        """Yield every picture's statistic once."""
-        pending, moved = np.arange(len(self.X)), time.monotonic()
-        try:
-            while len(pending):
-                n_left = len(pending)
-                left: list[int] = []
-                regardless = time.monotonic() - moved > PATIENCE
-                yield from self._round(pending, left, regardless)
-                pending = np.sort(np.array(left, dtype=np.int64))
-                if len(pending) < n_left:
-                    moved = time.monotonic()
-                else:
-                    time.sleep(POLL)  # another process or thread is computing all of these
-        finally:
-            self.group.unlock(list(self.locked))
-
-    def _round(self, pending: NDArray, left: list[int], regardless: bool) -> Iterator[Part]:
-        """Compute what is free, read what is there; list in ``left`` what others compute."""
-        self.group.refresh()
-        found: dict[str, list[tuple[int, int]]] = defaultdict(list)  # file: positions and rows
-        known = [i for i in pending.tolist() if self.keys[i] is not None]
-        unseen = self._look_up(known, found)
-        unseen += [i for i in pending.tolist() if self.keys[i] is None]
-        waiting: list[int] = []
-        pixels: list[NDArray] = []
-        for positions, batch in self.direct.batches(self.X, self._order(unseen)):
-            self._learn_keys(positions, batch)
-            missing = self._look_up(positions.tolist(), found)
-            free = set(self._lock(missing, regardless))
-            left.extend(i for i in missing if i not in free)
-            rows = [row for row, i in enumerate(positions.tolist()) if i in free]
-            waiting += positions[rows].tolist()
-            pixels += [batch[row] for row in rows]
-            while len(waiting) >= self._batch_size():
-                yield self._compute(waiting, pixels)
-        while waiting:
-            yield self._compute(waiting, pixels)
-        yield from self._read(found, left)
-
-    def _form(self) -> tuple:
-        return self.direct.shape, self.direct.backbone.crop
-
-    def _learn_keys(self, positions: NDArray, batch: NDArray) -> None:
-        for position, picture in zip(positions.tolist(), batch, strict=True):
-            key = self.keys[position] = key_of(picture)
-            content = self.contents[position]
-            # of a file that changed meanwhile nobody knows which content the pixels are of
-            if content is not None and content[1] == stamp_of(self.X[position]):
-                self.cached.cache.remember_content(content[0], key)
-
-    def _look_up(self, positions: list[int], found: dict) -> list[int]:
-        """List in ``found`` where records are; return the positions without one."""
-        places = self.group.find([self.keys[i] for i in positions], self._enough)
-        for position, place in zip(positions, places, strict=True):
-            if place is not None:
-                found[place[0]].append((position, place[1]))
-        return [i for i, place in zip(positions, places, strict=True) if place is None]
-
-    def _enough(self, file: File) -> bool:
-        return self.thresholds is None or covers(file.low, file.high, self.thresholds)
-
-    def _lock(self, positions: list[int], regardless: bool) -> list[int]:
-        if not positions:
-            return []
-        if self.window is None:
-            self.sums = self.cached.pilot(self.X)
-            self.window = self.cached.window_for(self.X, self.sums)
-        keys = self._keys(positions)
-        mine = self.group.lock(keys, self._enough, regardless=regardless)
-        chosen = [i for i, is_mine in zip(positions, mine, strict=True) if is_mine]
-        self.locked.update(self._keys(chosen))
-        return chosen
-
-    def _keys(self, positions: list[int]) -> list[bytes]:
-        """Return keys of pictures that were looked at."""
-        return [key for key in (self.keys[i] for i in positions) if key is not None]
-
-    def _batch_size(self) -> int:
-        """Begin with small batches while the window is wide, because few sums are known."""
-        if self.sums is None:
-            return self.direct.n_at_once
-        return min(self.direct.n_at_once, 2 * self.sums.n_pictures)
-
-    def _order(self, unseen: list[int]) -> NDArray[np.int64]:
-        """Mix the pictures, so that the sums seen so far stand for all of them."""
-        positions = np.array(sorted(unseen), dtype=np.int64)
-        mixed = self.window is None or self.sums is not None
-        return np.random.default_rng(0).permutation(positions) if mixed else positions
-
-    def _compute(self, waiting: list[int], pixels: list[NDArray]) -> Part:
-        """Compute the first batch of those waiting, and take it off."""
-        now = slice(self._batch_size())
-        part = self._compute_batch(waiting[now], pixels[now])
-        del waiting[now], pixels[now]
-        return part
-
-    def _compute_batch(self, positions: list[int], pixels: list[NDArray]) -> Part:
-        keys = self._keys(positions)
-        array = np.frombuffer(b"".join(keys), np.uint8).reshape(-1, KEY_BYTES)
-        records = self._observe(np.stack(pixels), array, keys)
-        if self.sums is not None:
-            self.sums.add(records.sums)
-            self.window = self.cached.window_for(self.X, self.sums)
-        self.group.add(records)
-        self.locked.difference_update(keys)
-        values = records.sums if self.thresholds is None else self._count(records)
-        return Part(np.array(positions), values)
-
-    def _observe(self, pixels: NDArray, array: NDArray, keys: list[bytes]) -> Records:
-        """Run the network and keep what the window asks for."""
-        x, sizes = self.direct.input(pixels), (self.layout.n_neurons, self.layout.n_channels)
-        if self.sums_only:
-            sums = self.direct.monitor.sums(x, self.direct.per).cpu().numpy()
-            self.direct.check_sums(sums)
-            return sums_only(array, sums, *sizes)
-        assert self.window is not None
-        window = hull([self.window, *self.group.windows(keys)])
-        sums, above, (picture, channel, value) = self.direct.monitor.window(x, *window)
-        self.direct.check_sums(sums)
-        order = np.argsort(picture, kind="stable")
-        counted = np.bincount(picture, minlength=len(array))
-        return Records(
-            keys=array,
-            sums=sums,
-            low=window[0],
-            high=window[1],
-            above=above.astype(np.min_scalar_type(int(above.max()))),
-            starts=np.concatenate([[0], np.cumsum(counted)]),
-            channels=channel[order].astype(np.min_scalar_type(above.shape[1] - 1)),
-            values=value[order],
-            n_neurons=sizes[0],
-            n_channels=sizes[1],
-        )
-
-    def _read(self, found: dict, left: list[int]) -> Iterator[Part]:
-        for name, places in found.items():
-            answer = self.group.answer(name, self._question, self._answer)
-            if answer is None:  # removed to make room, or damaged
-                left.extend(position for position, _ in places)
-            else:
-                positions, rows = np.array(places).T
-                yield Part(positions, answer[0][rows])
-
-    def _answer(self, name: str) -> tuple[NDArray] | None:
-        """Return sums or counts of all pictures of a file."""
-        if self.thresholds is None:
-            head = self.group.load(name, head=True)
-            return None if head is None else (head["sums"],)
-        records = self.group.load(name)
-        return None if records is None else (self._count(records),)
-
-    def _count(self, records: Records) -> NDArray[np.float32]:
-        assert self.thresholds is not None
-        counts = records.counts(self.thresholds)
-        if self.granularity == "layer":
-            first_channels = np.cumsum(records.n_channels) - records.n_channels
-            counts = np.add.reduceat(counts, first_channels, axis=1)
-        return counts.astype(np.float32)
 
 
 def _on_host(X: Any) -> Any:

@@ -11,11 +11,8 @@ from skfakespotter.evaluation._bound import PerceptualBound, structural_similari
 from skfakespotter.evaluation._comparison import ComparisonResult, compare
 from skfakespotter.evaluation._differences import Difference
 from skfakespotter.evaluation._figures import FIGURES, weighted_figures
-from skfakespotter.evaluation._metrics import (
-    choose_threshold,
-    detection_report,
-    positive_label,
-)
+from skfakespotter.evaluation._labels import positive_label
+from skfakespotter.evaluation._metrics import detection_report
 from skfakespotter.evaluation._plot import (
     DetectionCurveDisplay,
     ReliabilityDisplay,
@@ -44,6 +41,7 @@ from skfakespotter.evaluation._robustness import robustness_cross_val, robustnes
 from skfakespotter.evaluation._scoring import fake_response, soft_method
 from skfakespotter.evaluation._stability import StabilityResult, stability
 from skfakespotter.evaluation._subgroups import Subgroup, SubgroupReport
+from skfakespotter.evaluation._thresholds import choose_threshold
 
 if TYPE_CHECKING:
     from skfakespotter.evaluation._adversarial import AdversarialAttack

@@ -18,7 +18,7 @@ from sklearn.utils.parallel import Parallel, delayed
 from skfakespotter.evaluation._attacked import SOFT, Attacked, Responses
 from skfakespotter.evaluation._bootstrap import number_groups, resample
 from skfakespotter.evaluation._figures import FIGURES, weighted_figures
-from skfakespotter.evaluation._metrics import positive_label
+from skfakespotter.evaluation._labels import positive_label
 from skfakespotter.evaluation._together import Detectors
 from skfakespotter.perturbations import BATCH_SIZE, check_attacks
 

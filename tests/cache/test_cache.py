@@ -30,7 +30,7 @@ from skfakespotter import (
     make_pictures,
     merge_transformers,
 )
-from skfakespotter.cache import _cached, open_cache, user_cache_folder
+from skfakespotter.cache import _lookup, open_cache, user_cache_folder
 from skfakespotter.cache._locks import KeyLocks
 from skfakespotter.cache._records import DamagedRecords, Records, covers, hull, window_around
 from skfakespotter.coverage import ExactSums, threshold
@@ -481,7 +481,7 @@ def test_a_process_that_stalls_is_not_waited_for_for_ever(pictures, tmp_path, mo
     claimed = [key for key in keys if key not in kept]
     assert len(claimed) == 10
     assert all(only_group(mine).lock(claimed, lambda file: True))  # and nothing more is heard
-    monkeypatch.setattr(_cached, "PATIENCE", 0.5)
+    monkeypatch.setattr(_lookup, "PATIENCE", 0.5)
     start = time.monotonic()
     found = Coverage(cache=CoverageCache(tmp_path)).fit(X)
     assert time.monotonic() - start > 0.5

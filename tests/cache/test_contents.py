@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from skfakespotter import CoverageCache, NeuronCoverageTransformer, make_pictures
-from skfakespotter.cache import _cached
+from skfakespotter.cache import _lookup
 from skfakespotter.cache._contents import content_of, stamp_of
 from skfakespotter.faces import Cropping, LazyFace
 from skfakespotter.images import ImageError
@@ -29,13 +29,13 @@ def test_a_file_that_changes_while_it_is_decoded_is_not_remembered(tmp_path, mon
     paths = [str(tmp_path / f"{i}.png") for i in range(4)]
     for path, picture in zip(paths, X, strict=True):
         Image.fromarray(picture).save(path)
-    key_of = _cached.key_of
+    key_of = _lookup.key_of
 
     def meanwhile(picture):  # the last file is replaced after its pixels were read
         Image.fromarray(X[0]).save(paths[3])
         return key_of(picture)
 
-    monkeypatch.setattr(_cached, "key_of", meanwhile)
+    monkeypatch.setattr(_lookup, "key_of", meanwhile)
     cache = CoverageCache()
     NeuronCoverageTransformer("toy_image", cache=cache).fit(paths)
     known = [content_of(path, ((3, 32, 32), 1.0))[0] in cache._contents for path in paths]

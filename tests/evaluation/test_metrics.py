@@ -11,12 +11,9 @@ from sklearn.calibration import calibration_curve
 
 from skfakespotter.evaluation import Figure
 from skfakespotter.evaluation._figures import FIGURES, weighted_figures
-from skfakespotter.evaluation._metrics import (
-    choose_threshold,
-    detection_report,
-    positive_label,
-    upper_rate,
-)
+from skfakespotter.evaluation._labels import positive_label
+from skfakespotter.evaluation._metrics import detection_report
+from skfakespotter.evaluation._thresholds import choose_threshold, upper_rate
 
 # scores 0.9 0.8 0.7 0.6 0.55 0.4 0.2 0.1, labels from the highest down: F F R F R R F R
 LABELS = np.array([1, 1, 0, 1, 0, 0, 1, 0])

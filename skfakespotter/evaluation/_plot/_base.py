@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Self
 
 from skfakespotter._typing import Labels
-from skfakespotter.evaluation._metrics import positive_label
+from skfakespotter.evaluation._labels import positive_label
 from skfakespotter.evaluation._scoring import fake_response, soft_method
 
 

@@ -12,7 +12,7 @@ from skfakespotter._style import STYLES, make_axes
 from skfakespotter._typing import Labels, RandomState
 from skfakespotter.evaluation._bootstrap import number_groups, resample
 from skfakespotter.evaluation._figures import FIGURES, weighted_figures
-from skfakespotter.evaluation._metrics import check_scores
+from skfakespotter.evaluation._labels import check_scores
 from skfakespotter.evaluation._plot._base import ScoreDisplay
 
 if TYPE_CHECKING:

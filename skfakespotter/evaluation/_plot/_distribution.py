@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from skfakespotter._style import FAKE, REAL, make_axes
 from skfakespotter._typing import Labels
-from skfakespotter.evaluation._metrics import check_scores
+from skfakespotter.evaluation._labels import check_scores
 from skfakespotter.evaluation._plot._base import ScoreDisplay
 
 if TYPE_CHECKING:
