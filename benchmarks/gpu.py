@@ -27,6 +27,7 @@ from gpu_network import (
     measure_array_api,
     measure_batches,
     measure_precisions,
+    measure_resident,
     measure_steps,
     measure_waits,
 )
@@ -34,10 +35,12 @@ from options import make_parser
 from table import format_table, write_page
 
 from skfakespotter import load_backbone
+from skfakespotter._device import resolve_device
 
 SECTIONS = {
     "Steps": measure_steps,
     "Waits and bytes": measure_waits,
+    "Pictures on the device": measure_resident,
     "Batch sizes": measure_batches,
     "Arrays on the device": measure_array_api,
     "Finding and cropping faces": measure_faces,
@@ -78,8 +81,7 @@ def without_out(arguments):
 
 def make_bench(options):
     """Load the network and make pictures for it."""
-    auto = "cuda" if torch.cuda.is_available() else "cpu"
-    device = torch.device(auto if options.device == "auto" else options.device)
+    device = resolve_device(options.device)
     n_pictures = options.pictures or (4096 if device.type == "cuda" else 512)
     try:
         backbone = load_backbone("dlib", weights=options.weights)

@@ -41,7 +41,7 @@ def measure_faces(bench):
 def tensors_row(bench, paths):
     """Measure finding and cropping of pictures that are tensors on the device."""
     name, device = "centerface, tensors to tensors", str(bench.device)
-    aligner = FaceAligner("centerface", on_missing="center", device=device)
+    aligner = FaceAligner("centerface", device=device)
     try:
         images = np.stack([load_image(path) for path in paths])
         pictures = torch.from_numpy(images).permute(0, 3, 1, 2).to(bench.device)
@@ -72,19 +72,20 @@ def measure_path(bench):
         coverage, pictures = bench.fitted(), bench.pictures[:n_pictures]
         alone = {"": lambda: coverage.transform(pictures)}
         network = n_pictures / time_in_turns(alone, bench.rounds, bench.device)[""]
-        ways = [*DETECTORS, None]
-        rows = [path_row(bench, paths, network, detector) for detector in ways]
+        ways = [(detector, prefetch) for detector in (*DETECTORS, None) for prefetch in (None, 8)]
+        rows = [path_row(bench, paths, network, *way) for way in ways]
     text = (
         f"{n_pictures} JPEGs, {os.cpu_count()} cores beside the device, transform per channel; the "
         f"network alone: {network:.0f} pictures/s. Target: {TARGET} of that."
     )
-    return text, ["faces", "pictures/s", "of the network's rate"], rows
+    return text, ["faces", "prefetch", "pictures/s", "of the network's rate"], rows
 
 
-def path_row(bench, paths, network, detector):
+def path_row(bench, paths, network, detector, prefetch):
     """Measure one way from files to vectors; say why where it is impossible."""
     name = "none: decode and fit" if detector is None else f"found and cropped by {detector}"
-    steps = [bench.coverage()]
+    workers = "threads" if prefetch is None else f"{prefetch} processes"
+    steps = [bench.coverage(prefetch=prefetch)]
     if detector is not None:
         options = {"template": bench.backbone.alignment, "on_missing": "center", "lazy": True}
         steps.insert(0, FaceAligner(detector, device=str(bench.device), **options))
@@ -92,9 +93,9 @@ def path_row(bench, paths, network, detector):
         model = make_pipeline(*steps).fit(paths[:FEW])
         seconds = time_in_turns({"": lambda: model.transform(paths)}, bench.rounds, bench.device)
     except Exception as error:  # a package or a file that is not there
-        return [name, "-", f"not possible: {str(error).splitlines()[0]}"]
+        return [name, workers, "-", f"not possible: {str(error).splitlines()[0]}"]
     rate = len(paths) / seconds[""]
-    return [name, f"{rate:.0f}", f"{rate / network:.2f}"]
+    return [name, workers, f"{rate:.0f}", f"{rate / network:.2f}"]
 
 
 @contextmanager

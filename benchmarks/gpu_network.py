@@ -12,7 +12,7 @@ import torch
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from timing import time_in_turns, with_thresholds_of
+from timing import device_name, time_in_turns, with_thresholds_of
 from torch.profiler import ProfilerActivity, profile
 
 from skfakespotter import CoverageCache, NeuronCoverageTransformer
@@ -50,7 +50,7 @@ class Bench:
         self.backbone, self.device, self.rounds = backbone, device, rounds
         self.compile, self.faces = compile, faces
         self.on_gpu = device.type == "cuda"
-        self.name = torch.cuda.get_device_name(device) if self.on_gpu else str(device)
+        self.name = device_name(device)
         shape = (n_pictures, *backbone.input_size, 3)
         self.pictures = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
         self.placed = place(backbone, device, (3, *backbone.input_size))
@@ -69,13 +69,13 @@ class Bench:
         """Make a transformer, fitted on one batch."""
         return self.coverage(**options).fit(self.pictures[:BATCH_SIZE])
 
-    def plain(self, network=None, precision="float32", batch_size=BATCH_SIZE):
+    def plain(self, network=None, precision="float32", batch_size=BATCH_SIZE, pictures=None):
         """Run the network over the pictures and throw its output away."""
         network = self.placed.module if network is None else network
+        pictures = self.pictures if pictures is None else pictures.permute(0, 2, 3, 1)
         with torch.inference_mode(), computing_in(precision, self.device):
-            for start in range(0, len(self.pictures), batch_size):
-                x = self.placed.input(self.pictures[start : start + batch_size])
-                network(x)
+            for start in range(0, len(pictures), batch_size):
+                network(self.placed.input(pictures[start : start + batch_size]))
 
     def rates(self, ways):
         """Return pictures a second of each way, in turns."""
@@ -128,8 +128,9 @@ def precision_row(bench, exact, counts, precision, compiled):
     if compiled:  # as the transformer compiles
         mode = "reduce-overhead" if bench.on_gpu else "default"
         network = torch.compile(copy.deepcopy(network), mode=mode, dynamic=False)
-    options = {"precision": precision, "compile": compiled}
-    layer, channel = bench.fitted(granularity="layer", **options), bench.fitted(**options)
+    options = {"precision": precision, "compile": compiled, "device": str(bench.device)}
+    layer = with_thresholds_of(exact, granularity="layer", **options)
+    channel = with_thresholds_of(exact, **options)
     rates = bench.rates(
         {
             "plain": lambda: bench.plain(network, precision),
@@ -138,8 +139,7 @@ def precision_row(bench, exact, counts, precision, compiled):
             "resident": lambda: transform_resident(channel, bench.pictures),
         }
     )
-    same = with_thresholds_of(exact, device=str(bench.device), **options)
-    moved = np.abs(same.transform(bench.pictures[: len(counts)]) - counts).sum() / len(counts)
+    moved = np.abs(channel.transform(bench.pictures[: len(counts)]) - counts).sum() / len(counts)
     ratios = [marked(rates[way] / rates["plain"], TARGETS[compiled]) for way in list(rates)[1:]]
     kind = "compiled" if compiled else "eager"
     return [
@@ -157,6 +157,26 @@ def transform_resident(coverage, pictures):
     """Transform, and leave the vectors on the device."""
     with sklearn.config_context(array_api_dispatch=True):
         return coverage.transform(pictures)
+
+
+def measure_resident(bench):
+    """Compare with the plain pass where no picture has to travel: everything on the device."""
+    rows = []
+    pictures = torch.from_numpy(bench.pictures).to(bench.device).permute(0, 3, 1, 2)
+    for precision in bench.precisions:
+        fitted = bench.fitted(precision=precision)
+        with sklearn.config_context(array_api_dispatch=True):
+            rates = bench.rates(
+                {
+                    "plain": lambda p=precision: bench.plain(precision=p, pictures=pictures),
+                    "transform": lambda f=fitted: f.transform(pictures),
+                    "fit": lambda p=precision: bench.coverage(precision=p).fit(pictures),
+                }
+            )
+        ratios = [f"{rates[way] / rates['plain']:.2f}" for way in ("transform", "fit")]
+        rows.append([precision, f"{rates['plain']:.0f}", *ratios])
+    text = "Per channel, eager; pictures are a tensor on the device, and the vectors stay there."
+    return text, ["precision", "plain pass, pictures/s", "transform", "fit"], rows
 
 
 def measure_batches(bench):

@@ -1,6 +1,6 @@
 """Counts of transformers and residual networks against a literal reference over hooks.
 
-    python benchmarks/reference.py [--networks clip ...] [--ways eager ...] [--out FOLDER]
+    python benchmarks/reference.py [--networks clip ...] [--ways eager ...] [--device cuda]
 
 Real classes of transformers, timm, torchvision and torch at toy size, with seeded random weights,
 see twelve generated pictures. For every layer, choice of tokens and kind of threshold the counts of
@@ -20,6 +20,7 @@ import torch
 from literal import literal_counts, outputs_of
 from options import find_recipes, make_parser
 from table import save_table
+from timing import device_name
 from torch import nn
 
 from skfakespotter import CoverageCache, NeuronCoverageTransformer
@@ -109,7 +110,7 @@ NETWORKS = {
 }
 
 
-def compare(backbone, way, tokens, threshold, layers):
+def compare(backbone, way, tokens, threshold, layers, device):
     """Return how many counts were compared, neurons, and neurons that differ a picture."""
     size = (N_PICTURES, *backbone.input_size, 3)
     pictures = np.random.default_rng(0).integers(0, 256, size, dtype=np.uint8)
@@ -119,7 +120,7 @@ def compare(backbone, way, tokens, threshold, layers):
         tokens=tokens,
         threshold=threshold,
         granularity="channel",
-        device="cpu",
+        device=device,
         compile=way == "compiled",
         cache=CoverageCache() if way == "cached" else None,
         single_pass=way == "single pass",
@@ -147,7 +148,7 @@ def after_norm(module, name):
     return norm if norm in dict(module.named_modules()) else name
 
 
-def compare_onnx(backbone, folder):
+def compare_onnx(backbone, folder, device):
     """Compare the counts of an exported file with those of the network that it was made of.
 
     Its layers are called after nodes, so the layers are compared in the order of execution.
@@ -161,7 +162,7 @@ def compare_onnx(backbone, folder):
     read = onnx_backbone(path, mean=backbone.mean, scale=backbone.scale, template=backbone.template)
     size = (N_PICTURES, *backbone.input_size, 3)
     pictures = np.random.default_rng(0).integers(0, 256, size, dtype=np.uint8)
-    found = NeuronCoverageTransformer(read, granularity="channel", device="cpu")
+    found = NeuronCoverageTransformer(read, granularity="channel", device=device)
     counts = found.fit(pictures).transform(pictures)
     x = backbone.preprocess(torch.from_numpy(pictures).permute(0, 3, 1, 2))
     own = NeuronCoverageTransformer(backbone, device="cpu").fit(pictures[:1])
@@ -178,14 +179,14 @@ def compare_onnx(backbone, folder):
     return compared, int(found.n_neurons_.sum()), moved / len(pictures)
 
 
-def measure(name, folder, way):
+def measure(name, folder, way, device):
     """Return the rows of a network computed in one way."""
     torch.manual_seed(0)
     backbone, resnet = NETWORKS[name](folder), "resnet" in name
     if way == "ONNX":
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            yield row(backbone, "default", way, [compare_onnx(backbone, folder)])
+            yield row(backbone, "default", way, [compare_onnx(backbone, folder, device)])
         return
     blocks = f"{len(find_blocks(backbone.module))} blocks"
     choices = {blocks: "blocks", "default": None, "normalizations": "*bn?" if resnet else "*norm*"}
@@ -193,7 +194,7 @@ def measure(name, folder, way):
         if way == "compiled" and choice != blocks:  # a graph takes half a minute
             continue
         found = [
-            compare(backbone, way, tokens, threshold, layers)
+            compare(backbone, way, tokens, threshold, layers, device)
             for tokens in (TOKENS[:1] if resnet else TOKENS)
             for threshold in THRESHOLDS
         ]
@@ -213,29 +214,32 @@ def main(arguments=None):
     parser = make_parser(__doc__)
     parser.add_argument("--networks", nargs="+", default=list(NETWORKS), choices=NETWORKS)
     parser.add_argument("--ways", nargs="+", default=list(WAYS), choices=WAYS)
+    parser.add_argument("--device", default="cpu", help="where it counts; the reference: the CPU")
     options = parser.parse_args(arguments)
     find_recipes()
     import_torchvision()
     for name in options.networks:
         for way in options.ways:
             with tempfile.TemporaryDirectory() as folder:
-                save(options.out, list(measure(name, folder, way)))
+                rows = list(measure(name, folder, way, options.device))
+            save(options.out, rows, options.device)
 
 
-def save(out, rows):
+def save(out, rows, device):
     """Write the table, with the other rows that it has already."""
-    kept, file = [], out / "reference.csv"
+    name = "reference" if device == "cpu" else f"reference_on_{device}"
+    kept, file = [], out / f"{name}.csv"
     if file.exists():
         with open(file, encoding="utf-8") as lines:
             kept = [row for row in list(csv.reader(lines))[1:] if row[:2] != rows[0][:2]]
     notes = [
-        f"{N_PICTURES} generated pictures, torch {torch.__version__}, on the CPU. What differs is "
-        "at the threshold: folding a batch normalization rounds otherwise."
+        f"{N_PICTURES} generated pictures, torch {torch.__version__}, {device_name(device)}. What "
+        "differs is at the threshold: folding a batch normalization rounds otherwise."
     ]
     title = "Transformers against a literal reference"
-    command = "python benchmarks/reference.py"
+    command = "python benchmarks/reference.py" + (f" --device {device}" if device != "cpu" else "")
     ordered = sorted([*kept, *rows], key=lambda row: (row[0].lower(), WAYS.index(row[1])))
-    save_table(out, "reference", title, command, HEADER, ordered, notes)
+    save_table(out, name, title, command, HEADER, ordered, notes)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,12 @@ def synchronize(device):
         torch.cuda.synchronize(device)
 
 
+def device_name(device):
+    """Return a GPU's own name, or what torch calls the device."""
+    device = torch.device(device)
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
+
+
 def time_in_turns(ways, rounds, device=None):
     """Time several ways in turns, so that their ratios hold on a noisy machine.
 

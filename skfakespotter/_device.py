@@ -8,9 +8,11 @@ from contextlib import ExitStack, contextmanager
 
 import torch
 
+from skfakespotter._forking import ForkSafeLock
 from skfakespotter._typing import Device, Devices
 
 PRECISIONS = ("float32", "tf32", "bfloat16", "float16")
+_SWITCHING = ForkSafeLock()  # the switches are those of the whole process
 
 
 def resolve_device(device: Device) -> torch.device:
@@ -42,13 +44,12 @@ def resolve_device(device: Device) -> torch.device:
             return torch.device("cuda", torch.cuda.current_device())
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
-        resolved = torch.device(device)
-        torch.empty(0, device=resolved)
+        # "cuda" becomes "cuda:0", as tensors there call it
+        return torch.empty(0, device=torch.device(device)).device
     except (RuntimeError, TypeError, AssertionError) as error:
         raise ValueError(
             f"device is {device!r}: expected 'auto', 'cpu' or a device available here ({error})."
         ) from error
-    return resolved
 
 
 def resolve_devices(device: Devices) -> list[torch.device]:
@@ -128,6 +129,7 @@ def computing_in(precision: str, device: torch.device) -> Iterator[None]:
         if precision in ("bfloat16", "float16"):
             stack.enter_context(torch.autocast(device.type, getattr(torch, precision)))
         elif device.type == "cuda":
+            stack.enter_context(_SWITCHING)
             for place, name, value in _switches(precision == "tf32"):
                 stack.callback(setattr, place, name, getattr(place, name))
                 setattr(place, name, value)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -14,12 +13,13 @@ from numpy.typing import NDArray
 
 from skfakespotter._pillow import PillowSettings, WithSettings
 from skfakespotter._typing import Pictures
-from skfakespotter._workers import in_processes, process_count, work_ahead
+from skfakespotter._workers import N_THREADS, in_processes, process_count, work_ahead
 from skfakespotter.images import ImageError, MissingFaceError, fit_to, load_image, path_of
 
 CHUNK = 8  # pictures that a process makes at a time
-GROUP = 32  # pictures whose faces are found at a time
-MOST_THREADS = 8
+GROUP, GPU_GROUP = 32, 256  # pictures whose faces are found at a time
+GROUP_PIXELS = 2**26  # fewer of large ones, which lie in memory decoded
+AHEAD = 64  # decoded pictures that wait for their group
 
 
 class MadeTogether(Protocol):
@@ -157,8 +157,9 @@ def iter_batches(
     where, ahead = positions.tolist(), 2 * batch_size
     fit = partial(fit_to, size=(size[0], size[1]), crop=crop)
     # the consumer takes a whole batch at once, and computes while the next one is made
-    if all(getattr(X[i], "made_together", False) for i in where) and not process_count(prefetch):
-        made = _iter_made_together(X, where, fit, ahead, device)
+    together = all(getattr(X[i], "made_together", False) for i in where)
+    if together and (_is_gpu(device) or not process_count(prefetch)):
+        made = _iter_made_together(X, where, fit, device, prefetch)
     else:
         make = partial(_load, prepare=fit, draft_side=max(size))
         made = _iter_made(make, X, where, None, ahead, prefetch)
@@ -182,7 +183,7 @@ def _iter_made(make, X, positions, n_threads, ahead, prefetch):
     if len(positions) == 1:  # a thread would cost more than it saves
         yield make(X[positions[0]], positions[0])
         return
-    n_threads = n_threads or min(os.cpu_count() or 1, MOST_THREADS)
+    n_threads = n_threads or N_THREADS
     pool = ThreadPoolExecutor(n_threads, thread_name_prefix="decode")
     try:
         submit = lambda i: pool.submit(lambda: make(X[i], i))  # noqa: E731
@@ -191,16 +192,17 @@ def _iter_made(make, X, positions, n_threads, ahead, prefetch):
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _iter_made_together(X, positions, fit, ahead, device):
+def _iter_made_together(X, positions, fit, device, prefetch):
     """Yield pictures that are made in groups, as faces on a GPU are; see :class:`MadeTogether`.
 
-    Files are decoded in threads, groups are made in one more thread, ahead of the consumer.
+    Files are decoded in threads, or in processes where a GPU makes the groups, which happens in
+    one more thread, ahead of the consumer.
     """
-    decoded = _iter_made(_decode, X, positions, None, ahead, None)
-    numbered = zip(positions, decoded, strict=True)
-    groups = iter(lambda: list(islice(numbered, GROUP)), [])
+    decoded = _iter_made(_decode, X, positions, None, AHEAD, prefetch)
+    size = GPU_GROUP if _is_gpu(device) else GROUP
+    groups = _grouped(zip(positions, decoded, strict=True), size)
     make = partial(_make_group, X, fit=fit, device=device)
-    if len(positions) <= GROUP:  # a thread would cost more than it saves
+    if len(positions) <= size:  # a thread would cost more than it saves
         for group in groups:
             yield from make(group)
         return
@@ -211,6 +213,22 @@ def _iter_made_together(X, positions, fit, ahead, device):
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
         decoded.close()
+
+
+def _is_gpu(device):
+    return device is not None and str(device) != "cpu"
+
+
+def _grouped(numbered, size):
+    group, n_pixels = [], 0
+    for position, image in numbered:
+        group.append((position, image))
+        n_pixels += image.shape[0] * image.shape[1]
+        if len(group) == size or n_pixels >= GROUP_PIXELS:
+            yield group
+            group, n_pixels = [], 0
+    if group:
+        yield group
 
 
 def _decode(picture, index):

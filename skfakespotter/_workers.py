@@ -6,8 +6,8 @@ import multiprocessing
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import BrokenExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import BrokenExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import islice
 from typing import Any
@@ -16,6 +16,7 @@ import joblib
 from joblib.externals.loky import ProcessPoolExecutor
 
 IDLE = 30  # seconds after which a worker without work ends
+N_THREADS = min(os.cpu_count() or 1, 8)  # for work that releases the interpreter lock
 
 _POOLS: dict[int, ProcessPoolExecutor] = {}
 _HERE = threading.local()
@@ -54,6 +55,33 @@ def work_ahead(submit: Callable, tasks: Iterable, depth: int) -> Iterator:
         result = waiting.popleft().result()
         waiting.extend(submit(task) for task in islice(tasks, 1))
         yield result
+
+
+def in_threads(function: Callable, *items: Sequence) -> list:
+    """Map a function that releases the interpreter lock over many items.
+
+    Parameters
+    ----------
+    function : callable
+        Of one item of each sequence.
+    *items : sequence
+        Of one length.
+
+    Returns
+    -------
+    list
+        Results, in order.
+
+    Examples
+    --------
+    >>> from skfakespotter._workers import in_threads
+    >>> in_threads(pow, [2, 3], [1, 2])
+    [2, 9]
+    """
+    if len(items[0]) < N_THREADS:
+        return list(map(function, *items))
+    with ThreadPoolExecutor(N_THREADS) as pool:
+        return list(pool.map(function, *items))
 
 
 def in_processes(

@@ -258,6 +258,7 @@ class DirectStatistics:
             rectify=self.neurons.rectify,
             precision=self.precision,
             compiled=self.compiled,
+            captured=True,  # a network that was placed keeps its weights
         )
         return _Lane(network, monitor)
 

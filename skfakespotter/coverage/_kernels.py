@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
+
 import torch
 
 from skfakespotter.coverage._equations import exceeds
@@ -48,6 +51,8 @@ class Counter:
         Tensor of shape (n, channels), float32
             Whole numbers.
         """
+        if values.is_cuda:
+            return count_above(values, threshold)
         n, channels, units = values.shape
         step = max(1, BLOCK // max(1, channels * units)) if values.device.type == "cpu" else n
         counts = torch.empty((n, channels), device=values.device, dtype=torch.float32)
@@ -69,7 +74,7 @@ class Counter:
         Tensor of shape (n, channels)
             Sums.
         """
-        return self.widened(values).sum(2)
+        return total(values) if values.is_cuda else self.widened(values).sum(2)
 
     def widened(self, values: torch.Tensor) -> torch.Tensor:
         """Return half-precision outputs in float32, until the buffer is used again.
@@ -99,6 +104,72 @@ class Counter:
         if values.is_contiguous() or values.mT.is_contiguous():
             return self._buffer.as_strided(values.shape, values.stride())
         return self._buffer[: values.numel()].view(values.shape)
+
+
+def total(values: torch.Tensor) -> torch.Tensor:
+    """Sum the outputs of each channel, in float32 at least, without a copy of them.
+
+    Parameters
+    ----------
+    values : Tensor of shape (n, channels, units per channel)
+        Outputs.
+
+    Returns
+    -------
+    Tensor of shape (n, channels)
+        Sums.
+    """
+    return values.sum(2, dtype=torch.float32) if values.dtype in HALF else values.sum(2)
+
+
+def count_fused(values: torch.Tensor, threshold: torch.Tensor) -> torch.Tensor:
+    """Count what exceeds the threshold, in terms that ``torch.compile`` fuses.
+
+    Parameters
+    ----------
+    values : Tensor of shape (n, channels, units per channel)
+        Outputs.
+    threshold : Tensor of shape (channels, 1), float32
+        What they are compared with, in float32 at least.
+
+    Returns
+    -------
+    Tensor of shape (n, channels), float32
+        Whole numbers.
+    """
+    return exceeds(values, threshold).sum(2, dtype=torch.int32).float()
+
+
+def count_above(values: torch.Tensor, threshold: float | torch.Tensor) -> torch.Tensor:
+    """Count what exceeds the threshold, on a GPU.
+
+    Parameters
+    ----------
+    values : Tensor of shape (n, channels, units per channel)
+        Outputs.
+    threshold : float or Tensor of shape (channels, 1), float32
+        What they are compared with, in float32 at least.
+
+    Returns
+    -------
+    Tensor of shape (n, channels), float32
+        Whole numbers.
+    """
+    kernel = _triton_kernel()
+    if kernel is not None and values.dtype in (torch.float32, *HALF):
+        return kernel(values, threshold)
+    if not isinstance(threshold, torch.Tensor):  # a number would be rounded to half precision
+        threshold = torch.full((1, 1), threshold, dtype=torch.float32, device=values.device)
+    marks = torch.empty_like(values, dtype=torch.float16)  # half as much to write as float32
+    return exceeds(values, threshold, out=marks).sum(2, dtype=torch.float32)
+
+
+@cache
+def _triton_kernel() -> Callable | None:
+    """Import the kernel that reads each output once, where Triton is there."""
+    from skfakespotter.coverage import _triton
+
+    return _triton.count_above if _triton.IS_INSTALLED else None
 
 
 def between(

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import nn
 
-from skfakespotter.coverage._compiled import CompiledStatistics
+from skfakespotter.coverage._graphs import CapturedStatistics, CompiledStatistics
 from skfakespotter.coverage._kernels import Counter, between
 from skfakespotter.coverage._layers import LayerChoice, Layout, named_layers, select_layers
 from skfakespotter.coverage._outputs import Neurons, is_finite
@@ -51,6 +51,10 @@ class NeuronMonitor:
     compiled : bool, default=False
         Let ``torch.compile`` fuse :meth:`sums` and :meth:`counts` with the network. It takes
         tens of seconds, once per process, and needs a C++ compiler (on a GPU: Triton).
+    captured : bool, default=False
+        On a GPU, from the third batch on, launch :meth:`sums` and :meth:`counts` as one CUDA
+        graph, for a network whose weights stay what they are. One that cannot be captured goes
+        on as it is.
 
     Attributes
     ----------
@@ -99,8 +103,10 @@ class NeuronMonitor:
         rectify: bool = False,
         precision: str = "float32",
         compiled: bool = False,
+        captured: bool = False,
     ) -> None:
-        self.module, self.precision, self.compiled = module, precision, compiled
+        self.module, self.precision = module, precision
+        self.compiled, self.captured = compiled, captured
         self.neurons = Neurons(neuron, tokens, rectify)
         self.layer_names = select_layers(module, layers, exclude)
         self._network = WatchedNetwork(module, self.neurons, precision)
@@ -297,8 +303,8 @@ class NeuronMonitor:
         """Compute sums, or counts above thresholds, of every channel: (n, n_channels in all)."""
         self.layout(x)
         limits = None if thresholds is None else self._limits(thresholds, x.device)
-        if self.compiled:
-            found = self._run_compiled(x, limits)
+        if self.compiled or (self.captured and x.is_cuda):
+            found = self._run_graph(x, limits)
             if found is not None:
                 return found
         if limits is None:
@@ -309,16 +315,18 @@ class NeuronMonitor:
         # a comparison hides what is not finite
         return torch.where(is_finite(output, len(x))[:, None], counts, torch.nan)
 
-    def _run_compiled(self, x: torch.Tensor, limits: dict | None) -> torch.Tensor | None:
-        """Return what the compiled graph finds; None, with a warning, where there cannot be one."""
+    def _run_graph(self, x: torch.Tensor, limits: dict | None) -> torch.Tensor | None:
+        """Return what the graph finds; None where there is none, or it does not pay."""
         assert self._layout is not None
+        options = self._layout, self.neurons, self.precision
+        kind = CompiledStatistics if self.compiled else CapturedStatistics
         try:
             with computing_alone(self.precision, x.device):
-                compiled = CompiledStatistics.of(
-                    self.module, self._layout, self.neurons, self.precision
-                )
-                return compiled(x, limits)
+                return kind.of(self.module, *options)(x, limits)
         except RuntimeError as error:  # torch's compiler raises many kinds of it
+            if not self.compiled:  # some networks wait for the device: they go on as they are
+                self.captured = False
+                return None
             self.compiled = False
             warnings.warn(
                 f"torch.compile failed, the work goes on without it: {error}",

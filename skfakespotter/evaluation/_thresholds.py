@@ -119,7 +119,7 @@ def upper_rate(n_false: ArrayLike, n: int, confidence_level: float = 0.95) -> ND
 
     Examples
     --------
-    >>> from skfakespotter.evaluation._metrics import upper_rate
+    >>> from skfakespotter.evaluation._thresholds import upper_rate
     >>> upper_rate([0, 2], 50).round(4)
     array([0.0582, 0.1206])
     """

@@ -13,6 +13,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from skfakespotter._parallel import parallel_map
+from skfakespotter._prefetch import iter_batches
 from skfakespotter._progress import track
 from skfakespotter._typing import Device, Pictures
 from skfakespotter.faces._detectors import DETECTORS, check_detector, find_all
@@ -21,7 +22,7 @@ from skfakespotter.faces._lazy import Cropping, LazyFace
 from skfakespotter.faces._templates import TEMPLATES
 from skfakespotter.images import MIN_SIDE, ImageError, check_images, load_image, path_of
 
-CHUNK = 16  # pictures per parallel task
+CHUNK, GPU_CHUNK = 16, 256  # pictures at a time
 
 
 @dataclass(frozen=True)
@@ -226,7 +227,7 @@ class FaceAligner(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None): 
             return faces if index is None else _as_series(faces, index)
         aligned = np.empty((len(X), *cropping.crop_size, 3), np.uint8)
         filled = 0
-        for chips in self._map(_align_chunk, X, cropping):
+        for chips in self._chips(X, cropping):
             aligned[filled : filled + len(chips)] = chips
             filled += len(chips)
         return aligned
@@ -312,13 +313,26 @@ class FaceAligner(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None): 
 
         return is_dispatched(X) and not X.is_floating_point() and X.ndim == 4
 
-    def _map(self, function, X, *options):
-        """Apply a function to chunks of the pictures, in order, in parallel."""
+    @property
+    def _place(self):
         from skfakespotter._device import resolve_device  # which imports torch
 
-        device = "cpu" if self.detector == "dlib" else str(resolve_device(self.device))
-        starts = range(0, len(X), CHUNK)
-        tasks = ((X[start : start + CHUNK], start, device, *options) for start in starts)
+        return "cpu" if self.detector == "dlib" else str(resolve_device(self.device))
+
+    def _chips(self, X, cropping):
+        """Crop faces chunk by chunk; a GPU finds those of one while others are decoded."""
+        if self._place == "cpu" or self.n_jobs is not None:
+            return self._map(_align_chunk, X, cropping)
+        faces, size = [LazyFace(picture, cropping) for picture in X], cropping.crop_size
+        batches = iter_batches(faces, np.arange(len(X)), GPU_CHUNK, size, device=self._place)
+        return track((chips for _, chips in batches), len(X), "faces", self.verbose)
+
+    def _map(self, function, X, *options):
+        """Apply a function to chunks of the pictures, in order, in parallel."""
+        device = self._place
+        size = CHUNK if device == "cpu" else GPU_CHUNK
+        starts = range(0, len(X), size)
+        tasks = ((X[start : start + size], start, device, *options) for start in starts)
         done = parallel_map(function, tasks, n_jobs=self.n_jobs)
         return track(done, len(X), "faces", self.verbose)
 
@@ -327,9 +341,9 @@ def _crop_tensor(X, cropping):
     """Find and crop the faces of a tensor (n, 3, h, w) on its device."""
     import torch
 
-    made = []
-    for start in range(0, len(X), CHUNK):
-        images = [image.permute(1, 2, 0) for image in X[start : start + CHUNK]]
+    made, size = [], CHUNK if X.device.type == "cpu" else GPU_CHUNK
+    for start in range(0, len(X), size):
+        images = [image.permute(1, 2, 0) for image in X[start : start + size]]
         for index, one in enumerate(cropping.crop(images, X.device), start):
             if isinstance(one, ImageError):
                 raise one.at(index, None)

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from skfakespotter._workers import in_threads
 from skfakespotter.faces._centerface_network import (
     MOST_OVERLAP,
     MULTIPLE,
@@ -74,14 +75,21 @@ def find_centerface(
     """
     network = placed_network(weights or weights_path(), str(device))
     searches = [_Search(image, every, side) for image in images]
+    on_host = all(isinstance(image, np.ndarray) for image in images)
+    # a GPU waits for the small pictures; on a CPU the network occupies all cores
+    mapped = in_threads if on_host and str(device) != "cpu" else _in_turn
     while pending := [search for search in searches if search.sides]:
         for size, members in _size_classes(pending).items():
             for batch in _batches(members, size, device):
-                found = run(network, [search.reduced(size) for search in batch])
+                found = run(network, mapped(_Search.reduced, batch, [size] * len(batch)))
                 for search, faces in zip(batch, found, strict=True):
                     search.add(faces)
-    _look_closely(network, searches, device)
+    _look_closely(network, searches, device, mapped)
     return [search.faces for search in searches]
+
+
+def _in_turn(function, *items):
+    return list(map(function, *items))
 
 
 class _Search:
@@ -169,7 +177,7 @@ def _joined(faces, known):
     return sorted(kept, key=lambda face: (face in known, prominence(face)), reverse=True)
 
 
-def _look_closely(network, searches, device):
+def _look_closely(network, searches, device, mapped):
     """Find the landmarks again of faces that were small, or turned, when they were found."""
     places = [
         (search, number)
@@ -180,8 +188,8 @@ def _look_closely(network, searches, device):
     size = CLOSE_SIDE, CLOSE_SIDE
     for batch in _batches(places, size, device):
         turns = [_upright(search.faces[number]) for search, number in batch]
-        pairs = zip(batch, turns, strict=True)
-        found = run(network, [warp(s.image, turn, size) for (s, _), turn in pairs])
+        images = [search.image for search, _ in batch]
+        found = run(network, mapped(warp, images, turns, [size] * len(batch)))
         for (search, number), turn, faces in zip(batch, turns, found, strict=True):
             near = [face for face in faces if _is_central(face)]
             if near:

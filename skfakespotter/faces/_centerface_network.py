@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 from functools import cache
 from importlib.util import find_spec
@@ -83,6 +84,8 @@ def _placed(path, changed, device):
     import torch
 
     network = deepcopy(_loaded(path, changed)).to(device)
+    if torch.device(device).type == "cuda":  # where float32 is convolved in rows
+        return network
     return network.to(memory_format=torch.channels_last)
 
 
@@ -123,19 +126,51 @@ def run(network: torch.nn.Module, pictures: Sequence[Any]) -> list[list[Face]]:
     with torch.inference_mode():
         on_host = isinstance(pictures[0], np.ndarray)
         pixels = torch.from_numpy(np.stack(pictures)) if on_host else torch.stack([*pictures])
-        x = pixels.to(parameter.device).permute(0, 3, 1, 2).to(parameter.dtype)
-        heat, size, offset, points = network(x)
-        highest = torch.nn.functional.max_pool2d(heat, 3, stride=1, padding=1)
-        where = torch.nonzero((heat == highest)[:, 0] & (heat[:, 0] >= THRESHOLD))
-        n, row, column = where.unbind(1)
-        maps = torch.cat([heat, size, offset, points], dim=1)[n, :, row, column]
-        rows = torch.cat([where.to(maps.dtype), maps], dim=1).cpu().numpy().astype(np.float64)
+        if parameter.is_cuda:
+            rows = _gpu_thread().submit(_found_on_gpu, network, pixels).result()
+        else:
+            rows = _found(network, pixels.permute(0, 3, 1, 2).to(parameter.dtype))
     faces: list[list[Face]] = [[] for _ in pictures]
     for values in rows:
         faces[int(values[0])].append(
             _face(values[1:3], values[3], values[4:6], values[6:8], values[8:])
         )
     return [suppress(found, MOST_OVERLAP, lambda face: face.score) for found in faces]
+
+
+def _found(network, x):
+    """List the highest places of the network's maps: picture, row, column, and all maps there."""
+    import torch
+
+    heat, size, offset, points = network(x)
+    highest = torch.nn.functional.max_pool2d(heat, 3, stride=1, padding=1)
+    where = torch.nonzero((heat == highest)[:, 0] & (heat[:, 0] >= THRESHOLD))
+    n, row, column = where.unbind(1)
+    maps = torch.cat([heat, size, offset, points], dim=1)[n, :, row, column]
+    return torch.cat([where.to(maps.dtype), maps], dim=1).cpu().numpy().astype(np.float64)
+
+
+def _found_on_gpu(network, pixels):
+    """List the places on a GPU; black pictures fill the batch up.
+
+    cuDNN plans every convolution anew for each batch size, which takes longer than the batch.
+    """
+    import torch
+
+    from skfakespotter._device import computing_in
+
+    parameter, n = next(network.parameters()), len(pixels)
+    with torch.inference_mode(), computing_in("float32", parameter.device):
+        shape = 1 << (n - 1).bit_length(), 3, *pixels.shape[1:3]
+        x = torch.zeros(shape, dtype=parameter.dtype, device=parameter.device)
+        x[:n] = pixels.to(parameter.device).permute(0, 3, 1, 2)
+        return _found(network, x)
+
+
+@cache
+def _gpu_thread():
+    """Make the one thread that runs the network on GPUs: cuDNN's plans are a thread's own."""
+    return ThreadPoolExecutor(1, thread_name_prefix="centerface")
 
 
 def _face(cell, score, log_size, offset, points):

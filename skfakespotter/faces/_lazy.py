@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from skfakespotter._workers import in_threads
 from skfakespotter.faces._detectors import find_all
 from skfakespotter.faces._face import DEFAULT_DETECTOR
 from skfakespotter.faces._templates import crop_face, crop_size
@@ -61,7 +62,10 @@ class Cropping:
             RGB; an error for a picture that shows no face, unless ``on_missing="center"``.
         """
         found = find_all(images, self.detector, device=device)
-        return [self._crop(*one) for one in zip(images, found, strict=True)]
+        on_host = all(isinstance(image, np.ndarray) for image in images)
+        if on_host and str(device) != "cpu":  # which waits for the crops
+            return in_threads(self._crop, images, found)
+        return list(map(self._crop, images, found))
 
     def _crop(self, image, faces):
         if faces:

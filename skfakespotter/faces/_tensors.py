@@ -77,8 +77,8 @@ def _transformed(image: torch.Tensor, inverse: NDArray, size: tuple[int, int]) -
     weights = (y_weights[:, None] * x_weights[None] * inside).reshape(16, -1, 1)
     flat = image.reshape(-1, 3).float()
     values = torch.zeros((size[0] * size[1], 3), device=flat.device)
-    for place, weight in zip(places, weights.astype(np.float32), strict=True):
-        here, share = (torch.from_numpy(a).to(flat.device) for a in (place, weight))
+    tables = (torch.from_numpy(table).to(flat.device) for table in (places, np.float32(weights)))
+    for here, share in zip(*tables, strict=True):
         values += flat[here] * share
     return values.clamp(0, 255).to(torch.uint8).reshape(*size, 3)
 

@@ -61,7 +61,9 @@ def test_counts_equal_the_literal_reference(name, tmp_path):
         ("eager", "mean", "channel-mean", "blocks"),
     ):
         tokens = "all" if "resnet" in name else tokens
-        compared, neurons, moved = reference.compare(backbone, way, tokens, threshold, layers)
+        compared, neurons, moved = reference.compare(
+            backbone, way, tokens, threshold, layers, "cpu"
+        )
         assert compared > 12
         assert moved <= 1e-5 * neurons
 

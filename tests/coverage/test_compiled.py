@@ -14,8 +14,8 @@ from torch import nn
 
 from skfakespotter import NeuronCoverageTransformer, load_backbone, make_pictures
 from skfakespotter._device import PRECISIONS, _switches, computing_in
-from skfakespotter.coverage._compiled import CompiledStatistics
 from skfakespotter.coverage._direct import DirectStatistics, run_lanes
+from skfakespotter.coverage._graphs import CompiledStatistics
 from skfakespotter.coverage._monitor import NeuronMonitor
 
 CPU = torch.device("cpu")

@@ -1,0 +1,229 @@
+"""Graphs: the network and what is counted of it as one, compiled by torch or captured on a GPU."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from itertools import accumulate
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import torch
+from torch import nn
+
+from skfakespotter.backbones import share_weights
+from skfakespotter.coverage._captured import CapturedFunction
+from skfakespotter.coverage._kernels import count_above, count_fused, total
+from skfakespotter.coverage._layers import Layout
+from skfakespotter.coverage._outputs import Neurons, is_finite, output_rows
+
+# Per network and set of options: making a graph takes longer than many batches.
+_GRAPHS: WeakKeyDictionary[nn.Module, dict] = WeakKeyDictionary()
+UNCAPTURED = 2  # batches of a size that run before one is captured: a short call is over by then
+
+
+class GraphStatistics:
+    """Sums, or counts above thresholds, of every channel, as one graph.
+
+    A graph is made for one batch size; smaller batches are filled up with zeros.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        The network.
+    layout : Layout
+        Of its layers.
+    neurons : Neurons
+        What counts as one.
+    """
+
+    count: Callable[..., torch.Tensor]
+
+    def __init__(self, module: nn.Module, layout: Layout, neurons: Neurons) -> None:
+        self.network = _WatchedNetwork(module, layout, neurons, type(self).count).eval()
+        self.layout = layout
+        self._limits: tuple[Any, Any] = None, None
+
+    @classmethod
+    def of(
+        cls, module: nn.Module, layout: Layout, neurons: Neurons, precision: str
+    ) -> GraphStatistics:
+        """Return the one of this process for a network and what is watched of it.
+
+        Parameters
+        ----------
+        module, layout, neurons
+            As for the class.
+        precision : str
+            In which it will run; a graph is made for one.
+
+        Returns
+        -------
+        GraphStatistics
+            Made when it is first called.
+        """
+        options = (cls, layout.names, *layout.n_neurons.tolist(), neurons, precision)
+        of_network = _GRAPHS.setdefault(module, {})
+        if options not in of_network:
+            of_network[options] = cls(module, layout, neurons)
+        return of_network[options]
+
+    def __call__(
+        self, x: torch.Tensor, limits: dict[str, float | torch.Tensor] | None = None
+    ) -> torch.Tensor | None:
+        """Run the network.
+
+        Parameters
+        ----------
+        x : Tensor of shape (n, ...)
+            Network input.
+        limits : dict of str to float or Tensor of shape (n_channels, 1), default=None
+            Count above these; None returns sums.
+
+        Returns
+        -------
+        Tensor of shape (n, n_channels in all), float32, or None
+            On the device of ``x``. None where a graph does not pay.
+        """
+        n, size = len(x), self.size_for(len(x), limits is None)
+        if size is None:
+            return None
+        if n < size:
+            x = torch.cat([x, x.new_zeros(size - n, *x.shape[1:])])
+        columns = None if limits is None else self._as_tensor(limits, x.device)
+        with torch.inference_mode():
+            return self.run(x, columns)[:n]
+
+    def run(self, x: torch.Tensor, columns: torch.Tensor | None) -> torch.Tensor:
+        """Run the graph for inputs of these shapes."""
+        raise NotImplementedError
+
+    def size_for(self, n: int, sums: bool) -> int | None:
+        """Return the batch size of the graph for a batch; None where it does not pay.
+
+        Parameters
+        ----------
+        n : int
+            Pictures in the batch.
+        sums : bool
+            Whether sums are asked for, not counts.
+
+        Returns
+        -------
+        int or None
+            At least ``n``.
+        """
+        raise NotImplementedError
+
+    def _as_tensor(self, limits: dict, device: torch.device) -> torch.Tensor:
+        """Return the limit of every channel, copied to the device only when they change."""
+        if self._limits[0] is not limits:
+            widths = self.layout.n_channels.tolist()
+            rows = [limits[name] for name in self.layout.names]
+            if all(isinstance(row, float) for row in rows):  # one copy, not one a layer
+                column = np.repeat(np.array(rows, np.float32), widths)[:, None]
+                columns = torch.from_numpy(column).to(device)
+            else:
+                columns = torch.cat(
+                    [
+                        torch.as_tensor(row, dtype=torch.float32, device=device).expand(width, 1)
+                        for row, width in zip(rows, widths, strict=True)
+                    ]
+                )
+            self._limits = limits, columns
+        return self._limits[1]
+
+
+class CompiledStatistics(GraphStatistics):
+    """By ``torch.compile``, which fuses the network's steps with what is counted."""
+
+    count = staticmethod(count_fused)
+
+    def __init__(self, module: nn.Module, layout: Layout, neurons: Neurons) -> None:
+        super().__init__(module, layout, neurons)
+        self.batch_size = 0
+        # on a GPU: replay the whole graph with one launch
+        on_gpu = any(parameter.is_cuda for parameter in module.parameters())
+        mode = "reduce-overhead" if on_gpu else "default"
+        self._compiled = torch.compile(self.network, mode=mode, dynamic=False)
+
+    def run(self, x: torch.Tensor, columns: torch.Tensor | None) -> torch.Tensor:
+        """Run the compiled network."""
+        return self._compiled(x, columns).clone()  # the next replay overwrites it
+
+    def size_for(self, n: int, sums: bool) -> int:
+        """Return the largest batch size so far: for a larger one the graph is compiled anew."""
+        self.batch_size = max(self.batch_size, n)
+        return self.batch_size
+
+
+class CapturedStatistics(GraphStatistics):
+    """The steps as they are, captured on a GPU: one launch a batch instead of hundreds."""
+
+    count = staticmethod(count_above)
+
+    def __init__(self, module: nn.Module, layout: Layout, neurons: Neurons) -> None:
+        super().__init__(module, layout, neurons)
+        self._captured = CapturedFunction(self.network)
+        self._seen: Counter[tuple[int, bool]] = Counter()
+
+    def run(self, x: torch.Tensor, columns: torch.Tensor | None) -> torch.Tensor:
+        """Replay the captured network."""
+        return self._captured(x, columns)
+
+    def size_for(self, n: int, sums: bool) -> int | None:
+        """Return a size that was captured, below twice the batch's, or that comes up again."""
+        ready = [size for size, of in self._seen if of == sums and n <= size < 2 * n]
+        captured = [size for size in ready if self._seen[size, sums] > UNCAPTURED]
+        if captured:
+            return min(captured)
+        self._seen[n, sums] += 1
+        return n if self._seen[n, sums] > UNCAPTURED else None
+
+
+class _WatchedNetwork(nn.Module):
+    """A copy of the network, with the same weights in memory, that returns statistics."""
+
+    def __init__(
+        self, module: nn.Module, layout: Layout, neurons: Neurons, count: Callable
+    ) -> None:
+        super().__init__()
+        self.network, self.neurons, self.count = share_weights(module), neurons, count
+        widths = layout.n_channels.tolist()
+        self.columns = {
+            name: slice(end - width, end)
+            for name, width, end in zip(layout.names, widths, accumulate(widths), strict=True)
+        }
+        self.n_samples = 0
+        self.found: dict[str, list[torch.Tensor]] = {}
+        modules = dict(self.network.named_modules())
+        for name, place in zip(layout.names, layout.watched, strict=True):
+            modules[place].register_forward_hook(
+                self._watch(name, modules[name], name in layout.tokens_first)
+            )
+
+    def _watch(self, name: str, layer: nn.Module, tokens_first: bool) -> Callable:
+        def hook(module: nn.Module, inputs: tuple, output: Any) -> None:
+            rows = output_rows(name, output, self.n_samples, tokens_first=tokens_first)
+            self.found.setdefault(name, []).append(self.neurons.of(layer, rows))
+
+        return hook
+
+    def forward(self, x: torch.Tensor, limits: torch.Tensor | None) -> torch.Tensor:
+        """Map network input to sums, or counts above limits (n_channels, 1), of each channel."""
+        self.found.clear()
+        self.n_samples = len(x)
+        output = self.network(x)
+        parts = []
+        for name, columns in self.columns.items():
+            runs = [
+                total(values) if limits is None else self.count(values, limits[columns])
+                for values in self.found[name]
+            ]
+            parts.append(torch.stack(runs).sum(0) if len(runs) > 1 else runs[0])
+        self.found.clear()
+        joined = torch.cat(parts, 1)
+        if limits is None:
+            return joined
+        return torch.where(is_finite(output, len(x))[:, None], joined, torch.nan)
