@@ -67,6 +67,30 @@ def is_group(folder: Path) -> bool:
     return read_spec(folder) is not None
 
 
+def rename_new(temporary: Path, path: Path) -> None:
+    """Give a whole file its name, unless the name is taken; then the file is removed.
+
+    Parameters
+    ----------
+    temporary, path : Path
+        Its name so far, and the one it is to have.
+
+    Raises
+    ------
+    OSError
+        When the folder cannot be written.
+    """
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        pass
+    except OSError:  # a disk without links
+        if not os.path.lexists(path):
+            os.replace(temporary, path)
+            return
+    temporary.unlink()
+
+
 def remove_own(folder: Path, own: re.Pattern) -> None:
     """Remove a cache's files from a folder, and the folder when it is empty then.
 

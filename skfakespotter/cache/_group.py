@@ -16,7 +16,13 @@ from typing import Any, NamedTuple
 from numpy.typing import NDArray
 
 from skfakespotter._forking import ForkSafeLock
-from skfakespotter.cache._folders import group_name, is_group, remove_own, spec_text
+from skfakespotter.cache._folders import (
+    group_name,
+    is_group,
+    remove_own,
+    rename_new,
+    spec_text,
+)
 from skfakespotter.cache._locks import KeyLocks, make_private_folder, open_private
 from skfakespotter.cache._records import (
     DamagedRecords,
@@ -319,10 +325,12 @@ class RecordGroup:
         make_private_folder(self.folder)
         if is_group(self.folder):
             return
-        if (self.folder / "spec.json").exists():
-            raise OSError(f"{os.fspath(self.folder / 'spec.json')!r} is not of this cache")
-        with open_private(self.folder / "spec.json") as file:
+        temporary, spec = self._temporary(), self.folder / "spec.json"
+        with open_private(temporary, new=True) as file:
             file.write(spec_text(self.spec).encode())
+        rename_new(temporary, spec)  # whole, for another process reads it at once
+        if not is_group(self.folder):
+            raise OSError(f"{os.fspath(spec)!r} is not of this cache")
 
     def _others(self, locks: KeyLocks | None) -> set[bytes]:
         try:
@@ -341,8 +349,7 @@ class RecordGroup:
     def _write(self, name: str, records: Records) -> int | None:
         """Write a file; return its size, or None when that is impossible."""
         assert self.folder is not None
-        owner = self._locks.owner if self._locks else f"{os.getpid()}-{0:012x}"
-        temporary = self.folder / f"{owner}-{uuid.uuid4().hex[:8]}.tmp"
+        temporary = self._temporary()
         try:
             with open_private(temporary, new=True) as file:
                 records.save(file, self.name)
@@ -354,6 +361,11 @@ class RecordGroup:
                 temporary.unlink()
             self._give_up(error)
             return None
+
+    def _temporary(self) -> Path:
+        assert self.folder is not None
+        owner = self._locks.owner if self._locks else f"{os.getpid()}-{0:012x}"
+        return self.folder / f"{owner}-{uuid.uuid4().hex[:8]}.tmp"
 
     def _give_up(self, error: Exception) -> None:
         self._shared = False
