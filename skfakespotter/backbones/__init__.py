@@ -15,6 +15,7 @@ from skfakespotter.backbones._registry import (
     register_backbone,
     takes_arrays,
 )
+from skfakespotter.backbones._steady import steady
 from skfakespotter.backbones._weights import check_weights, find_weights, load_weights, read_weights
 from skfakespotter.backbones.dlib import dlib_backbone
 from skfakespotter.backbones.toy import toy_image_backbone, toy_vector_backbone
@@ -42,5 +43,6 @@ __all__ = [
     "read_weights",
     "register_backbone",
     "share_weights",
+    "steady",
     "takes_arrays",
 ]

@@ -14,6 +14,7 @@ from skfakespotter._forking import ForkSafeLock
 from skfakespotter.backbones._backbone import Backbone, share_weights, weights_state
 from skfakespotter.backbones._folding import fold_batch_norms
 from skfakespotter.backbones._pixels import along_row, scale_pixels
+from skfakespotter.backbones._steady import steady
 from skfakespotter.backbones._weights import flush_denormals
 
 LARGEST_BATCH = {"cpu": 64, "cuda": 256}  # pictures
@@ -74,6 +75,8 @@ class PlacedNetwork:
             _arrange(self.module, self._layout)
         for weights in self.module.parameters():  # folding makes more of them
             flush_denormals(weights.data)
+        if device.type == "cpu":
+            steady(self.module)
         self.best_batch = self._measure()
 
     def input(self, batch: NDArray | torch.Tensor) -> torch.Tensor:

@@ -83,10 +83,12 @@ def placed_network(path: str, device: str) -> torch.nn.Module:
 def _placed(path, changed, device):
     import torch
 
+    from skfakespotter.backbones import steady
+
     network = deepcopy(_loaded(path, changed)).to(device)
     if torch.device(device).type == "cuda":  # where float32 is convolved in rows
         return network
-    return network.to(memory_format=torch.channels_last)
+    return steady(network.to(memory_format=torch.channels_last))
 
 
 @cache
