@@ -82,9 +82,9 @@ class NeuronCoverageTransformer(TransformerMixin, BaseEstimator):
     output : {"count", "fraction"}, default="count"
         Number of neurons, or its ratio to all neurons of the layer (or channel).
     batch_size : int or "auto", default="auto"
-        Pictures per forward pass. Memory grows with it and not with the data. "auto" takes
-        64, or on a CPU what the network does best with: 32 for "dlib", 8 for
-        "vggface2_resnet50" (see ``docs/speed.md``).
+        Pictures per forward pass. Memory grows with it and not with the data. "auto" keeps the
+        largest output of a layer below 32 MiB on a CPU (32 pictures for "dlib", 8 for
+        "vggface2_resnet50"), and below 512 MiB, at most 256 pictures, on a GPU.
     device : str or list of str, default="auto"
         ``"auto"`` takes CUDA, then MPS, then the CPU. Of several devices, such as
         ``["cuda:0", "cuda:1"]``, each gets a part of the batches.
@@ -106,8 +106,9 @@ class NeuronCoverageTransformer(TransformerMixin, BaseEstimator):
         a GPU two passes are faster, because nothing waits for the device.
         With a ``cache`` one pass is enough in any case.
     prefetch : int, default=None
-        Processes that find faces ahead of the network, for face detectors that hold the
-        interpreter lock; None: threads of this process.
+        Processes that decode pictures, and on a CPU find faces, ahead of the network: for dlib's
+        face detector, which holds the interpreter lock, and beside a fast GPU; None: threads of
+        this process.
     n_jobs : int, default=None
         Processes, through joblib. None: one, or what
         :func:`joblib.parallel_config` says, which may be a Dask cluster.
@@ -167,8 +168,9 @@ class NeuronCoverageTransformer(TransformerMixin, BaseEstimator):
     A picture without a face (``FaceAligner(on_missing="nan")``) does not enter the thresholds and
     gets a row of NaN from ``transform``; a warning names it.
 
-    The batch size changes the last bits of the activations, so a few neurons cross the threshold
-    (``benchmarks/speed.py`` counts them).
+    On a CPU a convolutional network gives a picture the same counts in any batch. On a GPU, and
+    with attention, the batch size changes the last bits of the activations, so a few neurons cross
+    the threshold.
 
     References
     ----------
