@@ -12,7 +12,9 @@ from skfakespotter._forking import ForkSafeLock
 from skfakespotter._typing import Device, Devices
 
 PRECISIONS = ("float32", "tf32", "bfloat16", "float16")
-_SWITCHING = ForkSafeLock()  # the switches are those of the whole process
+_SWITCHING = ForkSafeLock()
+_USERS: list[bool] = []  # of the switches at present
+_BEFORE: list[tuple[object, str, object]] = []  # what they were
 
 
 def resolve_device(device: Device) -> torch.device:
@@ -127,13 +129,34 @@ def computing_in(precision: str, device: torch.device) -> Iterator[None]:
     """
     with ExitStack() as stack:
         if precision in ("bfloat16", "float16"):
-            stack.enter_context(torch.autocast(device.type, getattr(torch, precision)))
+            # without its cache of converted weights, which a captured graph would outlive
+            half = getattr(torch, precision)
+            stack.enter_context(torch.autocast(device.type, half, cache_enabled=False))
         elif device.type == "cuda":
-            stack.enter_context(_SWITCHING)
-            for place, name, value in _switches(precision == "tf32"):
-                stack.callback(setattr, place, name, getattr(place, name))
-                setattr(place, name, value)
+            stack.enter_context(_switched(precision == "tf32"))
         yield
+
+
+@contextmanager
+def _switched(tf32: bool) -> Iterator[None]:
+    """Turn torch's switches, which are those of the whole process.
+
+    The first thread turns them and the last one turns them back. None waits for another, which
+    may be waiting for this one: what starts beside another precision computes in that one.
+    """
+    with _SWITCHING:
+        if not _BEFORE:
+            for place, name, value in _switches(tf32):
+                _BEFORE.append((place, name, getattr(place, name)))
+                setattr(place, name, value)
+        _USERS.append(tf32)
+    try:
+        yield
+    finally:
+        with _SWITCHING:
+            _USERS.pop()
+            while _BEFORE and not _USERS:
+                setattr(*_BEFORE.pop())
 
 
 def _switches(tf32: bool) -> list[tuple[object, str, object]]:

@@ -167,13 +167,20 @@ class CapturedStatistics(GraphStatistics):
         super().__init__(module, layout, neurons)
         self._captured = CapturedFunction(self.network)
         self._seen: Counter[tuple[int, bool]] = Counter()
+        self._possible = True
 
     def run(self, x: torch.Tensor, columns: torch.Tensor | None) -> torch.Tensor:
-        """Replay the captured network."""
-        return self._captured(x, columns)
+        """Replay the captured network; where that fails once, never again."""
+        try:
+            return self._captured(x, columns)
+        except RuntimeError:
+            self._possible = False
+            raise
 
     def size_for(self, n: int, sums: bool) -> int | None:
         """Return a size that was captured, below twice the batch's, or that comes up again."""
+        if not self._possible:
+            return None
         ready = [size for size, of in self._seen if of == sums and n <= size < 2 * n]
         captured = [size for size in ready if self._seen[size, sums] > UNCAPTURED]
         if captured:
@@ -196,7 +203,8 @@ class _WatchedNetwork(nn.Module):
             for name, width, end in zip(layout.names, widths, accumulate(widths), strict=True)
         }
         self.n_samples = 0
-        self.found: dict[str, list[torch.Tensor]] = {}
+        self.limits: torch.Tensor | None = None
+        self.found: dict[str, torch.Tensor] = {}
         modules = dict(self.network.named_modules())
         for name, place in zip(layout.names, layout.watched, strict=True):
             modules[place].register_forward_hook(
@@ -204,26 +212,24 @@ class _WatchedNetwork(nn.Module):
             )
 
     def _watch(self, name: str, layer: nn.Module, tokens_first: bool) -> Callable:
+        columns = self.columns[name]
+
         def hook(module: nn.Module, inputs: tuple, output: Any) -> None:
             rows = output_rows(name, output, self.n_samples, tokens_first=tokens_first)
-            self.found.setdefault(name, []).append(self.neurons.of(layer, rows))
+            values, limits = self.neurons.of(layer, rows), self.limits
+            # at once: an activation that works in place overwrites what the layer gave
+            found = total(values) if limits is None else self.count(values, limits[columns])
+            self.found[name] = self.found[name] + found if name in self.found else found
 
         return hook
 
     def forward(self, x: torch.Tensor, limits: torch.Tensor | None) -> torch.Tensor:
         """Map network input to sums, or counts above limits (n_channels, 1), of each channel."""
         self.found.clear()
-        self.n_samples = len(x)
+        self.n_samples, self.limits = len(x), limits
         output = self.network(x)
-        parts = []
-        for name, columns in self.columns.items():
-            runs = [
-                total(values) if limits is None else self.count(values, limits[columns])
-                for values in self.found[name]
-            ]
-            parts.append(torch.stack(runs).sum(0) if len(runs) > 1 else runs[0])
+        joined = torch.cat([self.found[name] for name in self.columns], 1)
         self.found.clear()
-        joined = torch.cat(parts, 1)
         if limits is None:
             return joined
         return torch.where(is_finite(output, len(x))[:, None], joined, torch.nan)

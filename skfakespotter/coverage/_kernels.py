@@ -155,7 +155,7 @@ def count_above(values: torch.Tensor, threshold: float | torch.Tensor) -> torch.
     Tensor of shape (n, channels), float32
         Whole numbers.
     """
-    kernel = _triton_kernel()
+    kernel = _triton_kernel(values.device)
     if kernel is not None and values.dtype in (torch.float32, *HALF):
         return kernel(values, threshold)
     if not isinstance(threshold, torch.Tensor):  # a number would be rounded to half precision
@@ -165,11 +165,15 @@ def count_above(values: torch.Tensor, threshold: float | torch.Tensor) -> torch.
 
 
 @cache
-def _triton_kernel() -> Callable | None:
-    """Import the kernel that reads each output once, where Triton is there."""
+def _triton_kernel(device: torch.device) -> Callable | None:
+    """Return the kernel that reads each output once; None where Triton is missing or fails."""
     from skfakespotter.coverage import _triton
 
-    return _triton.count_above if _triton.IS_INSTALLED else None
+    try:  # it needs a C compiler, a folder to write to, and a card that is not too old
+        _triton.count_above(torch.zeros(1, 1, 1, device=device), 0.0)
+    except Exception:  # of many kinds
+        return None
+    return _triton.count_above
 
 
 def between(

@@ -341,7 +341,10 @@ class NeuronMonitor:
         """Sort thresholds by layer: a float each, or a column with one per channel."""
         assert self._layout is not None
         if isinstance(thresholds, Mapping):
-            return dict(thresholds)
+            return {
+                name: xi if isinstance(xi, torch.Tensor) and xi.ndim else float(xi)
+                for name, xi in thresholds.items()
+            }
         # the network's float32 outputs are compared with thresholds rounded to float32
         array = np.asarray(thresholds, dtype=np.float32)
         key = array.tobytes(), device, self._layout.names

@@ -120,7 +120,7 @@ def has_channels_last(layer: nn.Module, output: torch.Tensor) -> bool:
         A block of four dimensions, as of Swin or ConvNeXt, has its channels where the width of
         one of its parts is; a part without any has them first.
     """
-    if isinstance(layer, (nn.Linear, nn.LayerNorm)):
+    if isinstance(layer, nn.Linear) or type(layer) is nn.LayerNorm:  # not LayerNorm2d
         return True
     if output.ndim != 4 or isinstance(layer, _MAPS):
         return output.ndim == 3 and not isinstance(layer, _MAPS)

@@ -14,8 +14,6 @@ try:  # torch brings it along where it can use it
 except ImportError:
     triton = None
 
-IS_INSTALLED = triton is not None
-
 UNITS = 2048  # of a channel that one program counts
 TILE = 4096  # outputs that it compares at a time
 
@@ -40,14 +38,14 @@ def count_above(values: torch.Tensor, threshold: float | torch.Tensor) -> torch.
     across = min(triton.next_power_of_2(channels), 32)
     along = min(triton.next_power_of_2(units), TILE // across)
     grid = (n, triton.cdiv(channels, across), triton.cdiv(units, UNITS))
-    each = isinstance(threshold, torch.Tensor)
-    _count[grid](
-        *(values, threshold, counts, channels, units, *values.stride()),
-        EACH=each,
-        UNITS=min(UNITS, along * triton.cdiv(units, along)),
-        ACROSS=across,
-        ALONG=along,
-    )
+    options = {
+        "EACH": isinstance(threshold, torch.Tensor),
+        "UNITS": min(UNITS, along * triton.cdiv(units, along)),
+        "ACROSS": across,
+        "ALONG": along,
+    }
+    with torch.cuda.device(values.device):  # Triton launches on the current one
+        _count[grid](values, threshold, counts, channels, units, *values.stride(), **options)
     return counts
 
 

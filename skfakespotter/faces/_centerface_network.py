@@ -131,7 +131,8 @@ def run(network: torch.nn.Module, pictures: Sequence[Any]) -> list[list[Face]]:
         if parameter.is_cuda:
             rows = _gpu_thread().submit(_found_on_gpu, network, pixels).result()
         else:
-            rows = _found(network, pixels.permute(0, 3, 1, 2).to(parameter.dtype))
+            x = pixels.to(parameter.device).permute(0, 3, 1, 2).to(parameter.dtype)
+            rows = _found(network, x)
     faces: list[list[Face]] = [[] for _ in pictures]
     for values in rows:
         faces[int(values[0])].append(
@@ -166,13 +167,18 @@ def _found_on_gpu(network, pixels):
         shape = 1 << (n - 1).bit_length(), 3, *pixels.shape[1:3]
         x = torch.zeros(shape, dtype=parameter.dtype, device=parameter.device)
         x[:n] = pixels.to(parameter.device).permute(0, 3, 1, 2)
-        return _found(network, x)
+        rows = _found(network, x)
+    return rows[rows[:, 0] < n]
 
 
 @cache
 def _gpu_thread():
     """Make the one thread that runs the network on GPUs: cuDNN's plans are a thread's own."""
     return ThreadPoolExecutor(1, thread_name_prefix="centerface")
+
+
+if hasattr(os, "register_at_fork"):  # a child has no such thread
+    os.register_at_fork(after_in_child=_gpu_thread.cache_clear)
 
 
 def _face(cell, score, log_size, offset, points):

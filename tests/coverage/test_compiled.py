@@ -205,6 +205,22 @@ def test_switches_of_torch_are_put_back(precision, tf32):
     assert switches() == before
 
 
+def test_threads_share_the_switches_and_the_last_one_puts_them_back():
+    before, cuda = switches(), torch.device("cuda")
+    float32, tf32 = computing_in("float32", cuda), computing_in("tf32", cuda)
+    also = computing_in("float32", cuda)
+    exact = [value for *_, value in _switches(False)]
+    float32.__enter__()
+    tf32.__enter__()  # nobody waits: it computes in what is set
+    also.__enter__()
+    assert switches() == exact
+    float32.__exit__(None, None, None)  # the first ends before the others
+    also.__exit__(None, None, None)
+    assert switches() == exact
+    tf32.__exit__(None, None, None)
+    assert switches() == before
+
+
 def test_autocast_ends():
     with computing_in("bfloat16", CPU):
         assert torch.is_autocast_enabled("cpu")

@@ -9,9 +9,10 @@ import torch
 from torch import nn
 
 from skfakespotter import FaceAligner, NeuronCoverageTransformer, make_pictures
+from skfakespotter._device import computing_in
 from skfakespotter.coverage import _kernels
-from skfakespotter.coverage._captured import CapturedFunction
-from skfakespotter.coverage._graphs import CapturedStatistics
+from skfakespotter.coverage._captured import CapturedFunction, waits
+from skfakespotter.coverage._graphs import CapturedStatistics, _WatchedNetwork
 from skfakespotter.coverage._monitor import NeuronMonitor
 from skfakespotter.faces import find_faces
 
@@ -43,7 +44,7 @@ def assert_counted(values, count):
 @pytest.mark.parametrize("layout", ["rows", "channels last", "every other"])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_marks_without_triton(shape, layout, dtype, monkeypatch):
-    monkeypatch.setattr(_kernels, "_triton_kernel", lambda: None)
+    monkeypatch.setattr(_kernels, "_triton_kernel", lambda device: None)
     assert_counted(outputs(shape, layout, dtype), _kernels.count_above)
 
 
@@ -52,8 +53,64 @@ def test_marks_without_triton(shape, layout, dtype, monkeypatch):
 @pytest.mark.parametrize("layout", ["rows", "channels last", "every other"])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_triton_counts_what_the_equation_says(shape, layout, dtype):
-    assert _kernels._triton_kernel() is not None
+    assert _kernels._triton_kernel(torch.device("cuda:0")) is not None
     assert_counted(outputs(shape, layout, dtype, "cuda"), _kernels.count_above)
+
+
+def test_where_triton_does_not_run_torch_counts():
+    _kernels._triton_kernel.cache_clear()
+    try:  # there is no such device, as there may be no compiler
+        assert _kernels._triton_kernel(torch.device("cuda:99")) is None
+    finally:
+        _kernels._triton_kernel.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("function", "expected"),
+    [
+        (lambda x: x.relu().sum(), False),
+        (lambda x: x * 2 if x.sum().item() > 0 else x, True),
+        (lambda x: x if x.max() > 3 else x * 2, True),
+        (lambda x: x[x > 0], True),
+        (lambda x: x.clone().masked_fill_(x > 0, 1.0), False),
+        (lambda x: x.clone().index_put_((x > 0,), torch.tensor(1.0)), True),
+        (lambda x: [x * n for n in x[0, 0].tolist()], True),
+        (lambda x: x.to("meta"), True),
+        (nn.TransformerEncoderLayer(4, 2, batch_first=True).eval(), False),
+    ],
+)
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_what_needs_values_on_the_host_is_seen(function, expected, precision):
+    with torch.inference_mode(), computing_in(precision, torch.device("cpu")):
+        assert waits(function, [torch.ones(2, 3, 4)]) is expected
+
+
+class InPlace(nn.Module):
+    """Activations that overwrite what the layers before them gave."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.fc = nn.Conv2d(3, 4, 3), nn.Linear(4, 2)
+
+    def forward(self, x):
+        x = nn.functional.relu_(self.conv(x))
+        return nn.functional.relu_(self.fc(nn.functional.relu_(self.conv(x[:, :3])).mean((2, 3))))
+
+
+@pytest.mark.parametrize("count", [_kernels.count_fused, _kernels.Counter().above])
+def test_outputs_are_counted_before_an_activation_overwrites_them(count):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network, x = InPlace().eval().requires_grad_(False), torch.randn(5, 3, 9, 9)
+    monitor = NeuronMonitor(network)
+    whole = _WatchedNetwork(network, monitor.layout(x), monitor.neurons, count)
+    limits = torch.tensor([[-0.3], [-0.1], [0.0], [0.2], [-0.2], [0.1]])
+    with torch.inference_mode():
+        torch.testing.assert_close(whole(x, None).double(), monitor.sums(x, "channel"))
+        expected = monitor.counts(x, limits[:, 0].numpy(), "channel")
+        assert torch.equal(whole(x, limits), expected)
+    assert (expected[:, 0] > expected[:, 1]).all()
+    assert whole.found == {}
 
 
 class Small(nn.Module):
@@ -119,7 +176,11 @@ def test_a_network_that_waits_for_the_device_goes_on_uncaptured():
         x = batch(8, seed)
         assert torch.equal(captured.sums(x), eager.sums(x))
     assert not captured.captured
-    assert torch.ones(3, device="cuda").sum().item() == 3  # the device is as it was
+    again = NeuronMonitor(network, captured=True)
+    again.sums(batch(8))
+    assert again.captured  # nothing was tried again
+    assert torch.cuda.current_stream() == torch.cuda.default_stream()  # the device is as it was
+    assert torch.rand(3, device="cuda").sum().item() > 0
 
 
 @needs_gpu

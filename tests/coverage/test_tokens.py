@@ -323,3 +323,18 @@ def test_outlier_channels_need_thresholds_of_their_own():
     shards[0].partial_fit(X[:1]).partial_fit(X[1:])
     assert np.array_equal(shards[0].thresholds_, own.thresholds_)
     assert own.get_feature_names_out().tolist() == ["0[0]", "0[1]", "0[2]"]
+
+
+class LayerNorm2d(nn.LayerNorm):
+    """As torchvision's and timm's: of maps, channels first."""
+
+    def forward(self, x):
+        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+def test_a_layer_normalization_of_maps_has_its_channels_first():
+    network = nn.Sequential(nn.Conv2d(3, 6, 1), LayerNorm2d(6)).eval().requires_grad_(False)
+    monitor = NeuronMonitor(network, "1")
+    monitor.sums(torch.randn(2, 3, 5, 7))
+    assert monitor.n_channels == {"1": 6}
+    assert monitor.n_neurons == {"1": 6 * 35}

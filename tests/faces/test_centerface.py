@@ -1,5 +1,6 @@
 """CenterFace: the maps by hand, and faces large, small, many, turned, at the border and absent."""
 
+import os
 import subprocess
 import sys
 from functools import partial
@@ -340,3 +341,45 @@ def test_another_network_is_refused(tmp_path):
     onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=9), tmp_path / "relu.onnx")
     with pytest.raises(WeightsError, match=r"is no CenterFace: \(1, 3, 64, 32\) gives \[\(1, 3,"):
         FaceAligner(str(tmp_path / "relu.onnx")).fit()
+
+
+def test_pictures_that_fill_a_batch_up_give_no_faces():
+    """On a GPU a batch is filled up; a network may see faces in black pictures."""
+
+    class Sure(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.zeros(1))
+
+        def forward(self, x):
+            maps = torch.zeros(len(x), 15, x.shape[2] // 4, x.shape[3] // 4)
+            maps[:, 0, 2, 2] = 1
+            return maps.split((1, 2, 2, 10), 1)
+
+    pixels = torch.zeros(3, 32, 32, 3, dtype=torch.uint8)
+    rows = _centerface_network._found_on_gpu(Sure(), pixels)
+    assert rows[:, 0].tolist() == [0, 1, 2]
+
+
+def test_pictures_go_where_the_network_is():
+    class Elsewhere(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.zeros(1, device="meta"))
+
+        def forward(self, x):
+            assert x.device.type == "meta"
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        run(Elsewhere(), [np.zeros((32, 32, 3), np.uint8)])
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_child_makes_a_thread_of_its_own():
+    _centerface_network._gpu_thread().submit(int).result()
+    child = os.fork()
+    if child == 0:
+        _centerface_network._gpu_thread().submit(int).result(timeout=20)
+        os._exit(7)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
