@@ -22,7 +22,7 @@ from skfakespotter.faces._centerface_network import (
     weights_path,
 )
 from skfakespotter.faces._face import Face, prominence, suppress
-from skfakespotter.faces._geometry import resize, warp
+from skfakespotter.faces._geometry import as_pillow, resize, warp
 from skfakespotter.images import MIN_SIDE
 
 SIDES = (128, 320, 800, 2048)  # longer sides in pixels at which a picture is searched, in turn
@@ -97,6 +97,7 @@ class _Search:
 
     def __init__(self, image, every, side):
         self.image, self.every, self.side = image, every, side
+        self.source = None  # of the reduced pictures: a large one is converted once
         self.longest = max(image.shape[:2])
         self.sides = _sides(self.longest) if min(image.shape[:2]) >= MIN_SIDE else []
         self.faces, self.unclear, self.main_is_known = [], set(), False
@@ -108,7 +109,9 @@ class _Search:
     def reduced(self, padded_size):
         """Resize the picture to the next side, and pad it with black at the right and bottom."""
         size = self.reduced_size()
-        image, shape = resize(self.image, size), (*padded_size, 3)
+        if self.source is None:
+            self.source = as_pillow(self.image)
+        image, shape = resize(self.source, size), (*padded_size, 3)
         on_host = isinstance(image, np.ndarray)
         padded = np.zeros(shape, np.uint8) if on_host else image.new_zeros(shape)
         padded[: size[0], : size[1]] = image
@@ -129,6 +132,8 @@ class _Search:
         self.main_is_known |= bool(tall >= SMALLEST and self.faces[0].score >= SURE)
         if self.main_is_known and (not self.every or (side >= self.side and tall >= GROUP)):
             self.sides = []
+        if not self.sides:
+            self.source = None
 
 
 def _sides(longest):

@@ -46,12 +46,17 @@ def similarity(source: ArrayLike, target: ArrayLike) -> NDArray[np.float64]:
     return np.column_stack([linear, goal - linear @ center])
 
 
+def as_pillow(image: Any) -> Any:
+    """Return an array as Pillow's picture, which several calls of :func:`resize` may share."""
+    return Image.fromarray(np.ascontiguousarray(image)) if isinstance(image, np.ndarray) else image
+
+
 def resize(image: Any, size: tuple[int, int]) -> Any:
     """Resize a picture, bilinear and averaging where it becomes smaller.
 
     Parameters
     ----------
-    image : ndarray or Tensor of shape (h, w, 3), uint8
+    image : ndarray or Tensor of shape (h, w, 3), uint8, or PIL image
         RGB.
     size : (int, int)
         Height and width of the result.
@@ -59,17 +64,17 @@ def resize(image: Any, size: tuple[int, int]) -> Any:
     Returns
     -------
     ndarray or Tensor of shape (size[0], size[1], 3), uint8
-        As it came. A tensor is resized on its device, in the mean within one gray level of an
+        A tensor is resized on its device, in the mean within one gray level of an
         array: Pillow reduces in two steps.
     """
-    if image.shape[:2] == size:
+    if not isinstance(image, Image.Image) and image.shape[:2] == size:
         return image
-    if not isinstance(image, np.ndarray):
-        from skfakespotter.faces import _tensors  # which imports torch
+    picture, bilinear = as_pillow(image), Image.Resampling.BILINEAR
+    if isinstance(picture, Image.Image):
+        return np.asarray(picture.resize(size[::-1], bilinear, reducing_gap=2.0))
+    from skfakespotter.faces import _tensors  # which imports torch
 
-        return _tensors.resize(image, size)
-    picture, bilinear = Image.fromarray(np.ascontiguousarray(image)), Image.Resampling.BILINEAR
-    return np.asarray(picture.resize(size[::-1], bilinear, reducing_gap=2.0))
+    return _tensors.resize(image, size)
 
 
 def warp(image: Any, matrix: NDArray[np.floating], size: tuple[int, int]) -> Any:
