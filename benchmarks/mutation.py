@@ -45,7 +45,7 @@ MODULES = {
     "cache/_cached.py": f"cache/test_contents.py cache/test_cache.py {QUICK}",
     "cache/_lookup.py": f"cache/test_contents.py cache/test_cache.py {QUICK}",
     "cache/_locks.py": f"cache/test_cache.py cache/test_foreign.py {QUICK}",
-    "coverage/_compiled.py": "coverage/test_compiled.py",
+    "coverage/_graphs.py": "coverage/test_compiled.py",
 }
 SWAPS = {
     ast.Lt: ast.LtE,
