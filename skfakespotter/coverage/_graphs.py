@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable
 from itertools import accumulate
@@ -23,7 +24,7 @@ _GRAPHS: WeakKeyDictionary[nn.Module, dict] = WeakKeyDictionary()
 UNCAPTURED = 2  # batches of a size that run before one is captured: a short call is over by then
 
 
-class GraphStatistics:
+class GraphStatistics(ABC):
     """Sums, or counts above thresholds, of every channel, as one graph.
 
     A graph is made for one batch size; smaller batches are filled up with zeros.
@@ -95,10 +96,11 @@ class GraphStatistics:
         with torch.inference_mode():
             return self.run(x, columns)[:n]
 
+    @abstractmethod
     def run(self, x: torch.Tensor, columns: torch.Tensor | None) -> torch.Tensor:
         """Run the graph for inputs of these shapes."""
-        raise NotImplementedError
 
+    @abstractmethod
     def size_for(self, n: int, sums: bool) -> int | None:
         """Return the batch size of the graph for a batch; None where it does not pay.
 
@@ -114,7 +116,6 @@ class GraphStatistics:
         int or None
             At least ``n``.
         """
-        raise NotImplementedError
 
     def _as_tensor(self, limits: dict, device: torch.device) -> torch.Tensor:
         """Return the limit of every channel, copied to the device only when they change."""
