@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import time
 import uuid
 import warnings
@@ -16,26 +15,11 @@ from typing import Any, NamedTuple
 from numpy.typing import NDArray
 
 from skfakespotter._forking import ForkSafeLock
-from skfakespotter.cache._folders import (
-    group_name,
-    is_group,
-    remove_own,
-    rename_new,
-    spec_text,
-)
-from skfakespotter.cache._locks import KeyLocks, make_private_folder, open_private
-from skfakespotter.cache._records import (
-    DamagedRecords,
-    Records,
-    Window,
-    keys_of,
-    load_head,
-)
+from skfakespotter.cache._folders import GroupFolder, group_name
+from skfakespotter.cache._locks import KeyLocks
+from skfakespotter.cache._records import DamagedRecords, Records, Window, keys_of
 
 ANSWER_BYTES = 32 * 2**20
-_NAME = re.compile(r"\d{20}-[0-9a-f]{8}\.npz")
-_OWN = re.compile(r"spec\.json|\d{20}-[0-9a-f]{8}\.npz|\d+-[0-9a-f]{12}-[0-9a-f]{8}\.tmp")
-_OWN_LOCKS = re.compile(r"mutex\.lock|\d+-[0-9a-f]{12}\.(alive|keys)")
 
 
 class File(NamedTuple):
@@ -50,15 +34,14 @@ class File(NamedTuple):
 class RecordGroup:
     """Records of one network and set of options; :meth:`CoverageCache.group` makes it.
 
-    A file holds the records of one batch and never changes. It is written under another
-    name first, so that it is complete as soon as it has its own.
+    A file holds the records of one batch and never changes.
 
     Parameters
     ----------
     spec : dict
         The network and the options.
-    folder : Path or None
-        Where the files are; its name is :func:`group_name` of the ``spec``.
+    path : Path or None
+        Folder of the files; None keeps them in memory.
     on_added : callable
         Called with the size of every file added.
 
@@ -70,9 +53,9 @@ class RecordGroup:
         File and row where a picture's latest record is.
     """
 
-    def __init__(self, spec: dict, folder: Path | None, on_added: Callable[[int], None]) -> None:
-        self.spec, self.folder, self._on_added = spec, folder, on_added
-        self.name = group_name(spec)
+    def __init__(self, spec: dict, path: Path | None, on_added: Callable[[int], None]) -> None:
+        self.spec, self.name, self._on_added = spec, group_name(spec), on_added
+        self.folder = None if path is None else GroupFolder(path, spec)
         self.files: dict[str, File] = {}
         self.places: dict[bytes, tuple[str, int]] = {}
         self._mine: set[bytes] = set()
@@ -92,12 +75,12 @@ class RecordGroup:
         if self.folder is None:
             return
         with self._lock:
-            present = dict(self._listed())
+            present = dict(self.folder.list())
             on_disk = [name for name, file in self.files.items() if file.records is None]
             for name in set(on_disk) - present.keys():
                 self.forget(name)
             for name in sorted(present.keys() - self.files.keys() - self._ignored):
-                self._index(name, present[name])
+                self._index(self.folder, name, present[name])
 
     def find(
         self, keys: Sequence[bytes | None], enough: Callable[[File], bool]
@@ -162,7 +145,7 @@ class RecordGroup:
         if file.records is not None or self.folder is None:
             return vars(file.records) if head else file.records
         try:
-            return (load_head if head else Records.load)(self.folder / name, self.name)
+            return self.folder.load(name, head=head)
         except (OSError, DamagedRecords) as error:
             self._ignore(name, error)
             return None
@@ -265,9 +248,8 @@ class RecordGroup:
             if self.files.pop(name, None) is not None:
                 for key in [key for key, place in self.places.items() if place[0] == name]:
                     del self.places[key]
-        if delete and self.folder is not None and _NAME.fullmatch(name):
-            with suppress(OSError):
-                (self.folder / name).unlink()
+        if delete and self.folder is not None:
+            self.folder.remove(name)
 
     def memory(self) -> list[tuple[str, int]]:
         """List name and size of the files that are in memory."""
@@ -277,7 +259,7 @@ class RecordGroup:
     def disk(self) -> list[tuple[str, int]]:
         """List name and size of the files on disk, whoever wrote them."""
         sizes = []
-        for name, entry in self._listed():
+        for name, entry in self.folder.list() if self.folder is not None else ():
             with suppress(OSError):  # removed meanwhile
                 sizes.append((name, entry.stat().st_size))
         return sizes
@@ -288,9 +270,8 @@ class RecordGroup:
             for held in (self.files, self.places, self._ignored, self._answers, self._mine):
                 held.clear()
             self._locks, self._shared = None, self.folder is not None
-        if self.folder is not None and is_group(self.folder):
-            remove_own(self.folder / "claims", _OWN_LOCKS)
-            remove_own(self.folder, _OWN)
+        if self.folder is not None:
+            self.folder.clear()
 
     @contextmanager
     def _exclusive(self) -> Iterator[KeyLocks | None]:
@@ -309,8 +290,8 @@ class RecordGroup:
             return None
         try:
             if self._locks is None:
-                self._make_folder()
-                locks = KeyLocks(self.folder / "claims")
+                self.folder.make(self._owner)
+                locks = KeyLocks(self.folder.locks)
                 with locks.mutex:
                     locks.announce()
                 self._locks = locks
@@ -319,18 +300,6 @@ class RecordGroup:
         except (OSError, NotImplementedError) as error:  # the latter: a disk without locks
             self._give_up(error)
             return None
-
-    def _make_folder(self) -> None:
-        assert self.folder is not None
-        make_private_folder(self.folder)
-        if is_group(self.folder):
-            return
-        temporary, spec = self._temporary(), self.folder / "spec.json"
-        with open_private(temporary, new=True) as file:
-            file.write(spec_text(self.spec).encode())
-        rename_new(temporary, spec)  # whole, for another process reads it at once
-        if not is_group(self.folder):
-            raise OSError(f"{os.fspath(spec)!r} is not of this cache")
 
     def _others(self, locks: KeyLocks | None) -> set[bytes]:
         try:
@@ -349,48 +318,31 @@ class RecordGroup:
     def _write(self, name: str, records: Records) -> int | None:
         """Write a file; return its size, or None when that is impossible."""
         assert self.folder is not None
-        temporary = self._temporary()
         try:
-            with open_private(temporary, new=True) as file:
-                records.save(file, self.name)
-            n_bytes = temporary.stat().st_size
-            os.replace(temporary, self.folder / name)
-            return n_bytes
+            return self.folder.write(name, records, self._owner)
         except OSError as error:
-            with suppress(OSError):
-                temporary.unlink()
             self._give_up(error)
             return None
 
-    def _temporary(self) -> Path:
-        assert self.folder is not None
-        owner = self._locks.owner if self._locks else f"{os.getpid()}-{0:012x}"
-        return self.folder / f"{owner}-{uuid.uuid4().hex[:8]}.tmp"
+    @property
+    def _owner(self) -> str:
+        return self._locks.owner if self._locks else f"{os.getpid()}-{0:012x}"
 
     def _give_up(self, error: Exception) -> None:
         self._shared = False
         if self._locks:
             self._locks.withdraw()  # or others would wait for what is not shared any more
+        where = self.folder and str(self.folder.path)
         warnings.warn(
-            f"the cache in {str(self.folder)!r} cannot be written ({error}): new records stay in "
-            "the memory of this process.",
+            f"the cache in {where!r} cannot be written ({error}): new records stay in the memory "
+            "of this process.",
             UserWarning,
             stacklevel=2,
         )
 
-    def _listed(self) -> list[tuple[str, os.DirEntry]]:
-        """List the files of records in the folder, if it is one of a cache."""
-        if self.folder is None or not is_group(self.folder):
-            return []
+    def _index(self, folder: GroupFolder, name: str, entry: os.DirEntry) -> None:
         try:
-            entries = [entry for entry in os.scandir(self.folder) if _NAME.fullmatch(entry.name)]
-            return [(e.name, e) for e in entries if e.is_file(follow_symlinks=False)]
-        except OSError:  # removed meanwhile, or not to be listed
-            return []
-
-    def _index(self, name: str, entry: os.DirEntry) -> None:
-        try:
-            head, n_bytes = load_head(Path(entry.path), self.name), entry.stat().st_size
+            head, n_bytes = folder.load(name, head=True), entry.stat().st_size
         except (OSError, DamagedRecords) as error:
             self._ignore(name, error)
             return

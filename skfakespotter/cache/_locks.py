@@ -7,14 +7,13 @@ import re
 import uuid
 from contextlib import suppress
 from pathlib import Path
-from typing import IO
 
 from filelock import FileLock, Timeout
 
 from skfakespotter._files import open_regular
+from skfakespotter.cache._folders import PRIVATE_FILE, make_private_folder, open_private
 from skfakespotter.cache._records import KEY_BYTES
 
-PRIVATE_FOLDER, PRIVATE_FILE = 0o700, 0o600
 MOST_KEYS = 2**20  # read of another process, which may be hostile
 _OWNER = re.compile(r"\d+-[0-9a-f]{12}")
 
@@ -100,53 +99,6 @@ class KeyLocks:
         for path in [*left, *(p for p in unfinished if p.suffix == ".tmp")]:
             with suppress(OSError):
                 path.unlink(missing_ok=True)
-
-
-def make_private_folder(folder: Path) -> None:
-    """Make a folder for this user alone, and its parents; refuse a symbolic link.
-
-    Parameters
-    ----------
-    folder : Path
-        May exist, and stays as it is then.
-
-    Raises
-    ------
-    OSError
-        When it cannot be made, or is a symbolic link or a file.
-    """
-    if folder.is_symlink():
-        raise OSError(f"{os.fspath(folder)!r} is a symbolic link")
-    folder.parent.mkdir(PRIVATE_FOLDER, parents=True, exist_ok=True)
-    with suppress(FileExistsError):
-        folder.mkdir(PRIVATE_FOLDER)
-    if not folder.is_dir():
-        raise NotADirectoryError(f"{os.fspath(folder)!r} is not a folder")
-
-
-def open_private(path: Path, *, new: bool = False) -> IO[bytes]:
-    """Open a file of this user alone for writing, without following a symbolic link.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    new : bool, default=False
-        Refuse one that exists.
-
-    Returns
-    -------
-    binary file
-        Empty.
-
-    Raises
-    ------
-    OSError
-        When it cannot be written, or is a symbolic link.
-    """
-    flags = os.O_WRONLY | os.O_CREAT | (os.O_EXCL if new else os.O_TRUNC)
-    flags |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
-    return os.fdopen(os.open(path, flags, PRIVATE_FILE), "wb")
 
 
 def _lock(path: Path) -> FileLock:

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from skfakespotter.cache import _folders, _group
+from skfakespotter.cache import _folders
 from skfakespotter.cache._folders import group_name, is_group, rename_new
 from skfakespotter.cache._group import RecordGroup
 
@@ -45,7 +45,7 @@ def test_caches_that_make_a_folder_at_once_share_it(tmp_path, n, recwarn):
         with ThreadPoolExecutor(n) as pool:
             taken = list(pool.map(lambda g: g.lock([b"k" * 16], lambda _: True), groups))
         assert [one for (one,) in taken].count(True) == 1
-        assert is_group(groups[0].folder)
+        assert is_group(folder)
     assert [str(w.message) for w in recwarn] == []
 
 
@@ -59,6 +59,6 @@ def test_a_folder_that_is_made_while_one_looks_is_shared(tmp_path, monkeypatch, 
         asked.append(path)
         return len(asked) > 1 and is_group(path)
 
-    monkeypatch.setattr(_group, "is_group", too_early)
+    monkeypatch.setattr(_folders, "is_group", too_early)
     assert second.lock([b"a" * 16, b"b" * 16], lambda _: True) == [False, True]
     assert [str(w.message) for w in recwarn] == []
