@@ -18,8 +18,9 @@ from skfakespotter.images import ImageError, MissingFaceError, fit_to, load_imag
 
 CHUNK = 8  # pictures that a process makes at a time
 GROUP, GPU_GROUP = 32, 256  # pictures whose faces are found at a time
+GROUP_A_CORE = 8  # more of them on many cores
 GROUP_PIXELS = 2**26  # fewer of large ones, which lie in memory decoded
-AHEAD = 64  # decoded pictures that wait for their group
+AHEAD, GPU_AHEAD = 2 * N_THREADS, 64  # decoded pictures that wait for their group
 
 
 class MadeTogether(Protocol):
@@ -195,14 +196,19 @@ def _iter_made(make, X, positions, n_threads, ahead, prefetch):
 def _iter_made_together(X, positions, fit, device, prefetch):
     """Yield pictures that are made in groups, as faces on a GPU are; see :class:`MadeTogether`.
 
-    Files are decoded in threads, or in processes where a GPU makes the groups, which happens in
-    one more thread, ahead of the consumer.
+    Files are decoded in threads, or in processes where a GPU makes the groups. A thread makes
+    them ahead of the consumer, unless both would compute on all cores: then they take turns.
     """
-    decoded = _iter_made(_decode, X, positions, None, AHEAD, prefetch)
-    size = GPU_GROUP if _is_gpu(device) else GROUP
+    from torch import get_num_threads
+
+    n_cores, size, ahead = get_num_threads(), GPU_GROUP, GPU_AHEAD
+    if not _is_gpu(device):
+        size, ahead = max(GROUP, GROUP_A_CORE * n_cores), AHEAD
+    decoded = _iter_made(_decode, X, positions, None, ahead, prefetch)
     groups = _grouped(zip(positions, decoded, strict=True), size)
     make = partial(_make_group, X, fit=fit, device=device)
-    if len(positions) <= size:  # a thread would cost more than it saves
+    takes_turns = not _is_gpu(device) and n_cores > 1
+    if takes_turns or len(positions) <= size:  # one group: a thread would cost more than it saves
         for group in groups:
             yield from make(group)
         return

@@ -24,7 +24,7 @@ from skorch.callbacks import EarlyStopping
 from skorch.history import History
 
 from skfakespotter._array_api import is_dispatched
-from skfakespotter._device import one_thread, resolve_device
+from skfakespotter._device import by_default, one_thread, resolve_device
 from skfakespotter.classifier._training import (
     HeldBack,
     MeanCrossEntropy,
@@ -192,7 +192,7 @@ class FakeSpotterClassifier(ClassifierMixin, BaseEstimator):
         device = resolve_device(self.device)
         net = self._net(X.shape[1], device, seed, encoded, weights)
         # whatever the caller has switched off or chosen as default, for this thread alone
-        with torch.inference_mode(False), torch.enable_grad(), device, one_thread():
+        with torch.inference_mode(False), torch.enable_grad(), by_default(device), one_thread():
             self.net_ = net.fit(X, encoded.astype(np.int64))
         self._forget_training()
         self.history_ = self.net_.history_

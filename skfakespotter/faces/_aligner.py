@@ -23,7 +23,7 @@ from skfakespotter.faces._lazy import Cropping, LazyFace
 from skfakespotter.faces._templates import TEMPLATES
 from skfakespotter.images import MIN_SIDE, ImageError, check_images, load_image, path_of
 
-CHUNK, GPU_CHUNK, GPU_BATCH = 16, 32, 256  # pictures at a time; of the last, decoded as needed
+CHUNK, GPU_CHUNK, BATCH = 16, 32, 256  # pictures at a time; of the last, decoded as needed
 
 
 @dataclass(frozen=True)
@@ -321,11 +321,11 @@ class FaceAligner(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None): 
         return "cpu" if self.detector == "dlib" else str(resolve_device(self.device))
 
     def _chips(self, X, cropping):
-        """Crop faces chunk by chunk; a GPU finds those of one while others are decoded."""
-        if self._place == "cpu" or joblib.effective_n_jobs(self.n_jobs) > 1:
+        """Crop faces chunk by chunk; CenterFace finds those of one while others are decoded."""
+        if self.detector == "dlib" or joblib.effective_n_jobs(self.n_jobs) > 1:
             return self._map(_align_chunk, X, cropping)
         faces, size = [LazyFace(picture, cropping) for picture in X], cropping.crop_size
-        batches = iter_batches(faces, np.arange(len(X)), GPU_BATCH, size, device=self._place)
+        batches = iter_batches(faces, np.arange(len(X)), BATCH, size, device=self._place)
         return track((chips for _, chips in batches), len(X), "faces", self.verbose)
 
     def _map(self, function, X, *options):
@@ -342,7 +342,7 @@ def _crop_tensor(X, cropping):
     """Find and crop the faces of a tensor (n, 3, h, w) on its device."""
     import torch
 
-    made, size = [], CHUNK if X.device.type == "cpu" else GPU_BATCH
+    made, size = [], CHUNK if X.device.type == "cpu" else BATCH
     for start in range(0, len(X), size):
         images = [image.permute(1, 2, 0) for image in X[start : start + size]]
         for index, one in enumerate(cropping.crop(images, X.device), start):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -73,19 +74,43 @@ def find_centerface(
     Y. Xu et al., "CenterFace: Joint Face Detection and Alignment Using Face as Point",
     arXiv:1911.03599.
     """
-    network = placed_network(weights or weights_path(), str(device))
+    network = _Network(weights, device, images)
     searches = [_Search(image, every, side) for image in images]
-    on_host = all(isinstance(image, np.ndarray) for image in images)
-    # a GPU waits for the small pictures; on a CPU the network occupies all cores
-    mapped = in_threads if on_host and str(device) != "cpu" else _in_turn
     while pending := [search for search in searches if search.sides]:
         for size, members in _size_classes(pending).items():
-            for batch in _batches(members, size, device):
-                found = run(network, mapped(_Search.reduced, batch, [size] * len(batch)))
-                for search, faces in zip(batch, found, strict=True):
-                    search.add(faces)
-    _look_closely(network, searches, device, mapped)
+            found = network.run(_Search.reduced, size, members, [size] * len(members))
+            for search, faces in zip(members, found, strict=True):
+                search.add(faces)
+    _look_closely(network, searches)
     return [search.faces for search in searches]
+
+
+class _Network:
+    """The network where it runs: batches side by side on a CPU, one after the other on a GPU."""
+
+    def __init__(self, weights, device, images):
+        self.network = placed_network(weights or weights_path(), str(device))
+        self.on_host = all(isinstance(image, np.ndarray) for image in images)
+        self.on_gpu = str(device) != "cpu"
+
+    def run(self, make, size, *items):
+        """Find the faces of the pictures of one size that ``make`` makes of the items."""
+        from skfakespotter._device import on_cores  # which imports torch
+
+        mapped = in_threads if self.on_host and self.on_gpu else _in_turn
+        n = self._batch_size(size, len(items[0]))
+        batches = [[item[i : i + n] for item in items] for i in range(0, len(items[0]), n)]
+        search = lambda batch: run(self.network, mapped(make, *batch))  # noqa: E731
+        return [*chain.from_iterable((_in_turn if self.on_gpu else on_cores)(search, batches))]
+
+    def _batch_size(self, size, n):
+        """Return how many pictures pass at once: what suits the device, an equal share a core."""
+        most = (GPU_PIXELS if self.on_gpu else CPU_PIXELS) // (size[0] * size[1])
+        if not self.on_gpu:
+            from torch import get_num_threads
+
+            most = min(most, -(-n // get_num_threads()))
+        return max(1, most)
 
 
 def _in_turn(function, *items):
@@ -153,13 +178,6 @@ def _size_classes(searches):
     return classes
 
 
-def _batches(members, size, device):
-    """Split what is searched at one size into batches that suit the device."""
-    most = CPU_PIXELS if str(device) == "cpu" else GPU_PIXELS
-    length = max(1, most // (size[0] * size[1]))
-    return [members[start : start + length] for start in range(0, len(members), length)]
-
-
 def _placed(face, scale):
     """Put a face into the picture's own pixels, rounded to hundredths.
 
@@ -182,7 +200,7 @@ def _joined(faces, known):
     return sorted(kept, key=lambda face: (face in known, prominence(face)), reverse=True)
 
 
-def _look_closely(network, searches, device, mapped):
+def _look_closely(network, searches):
     """Find the landmarks again of faces that were small, or turned, when they were found."""
     places = [
         (search, number)
@@ -190,16 +208,14 @@ def _look_closely(network, searches, device, mapped):
         for number, face in enumerate(search.faces[: None if search.every else 1])
         if face in search.unclear
     ]
-    size = CLOSE_SIDE, CLOSE_SIDE
-    for batch in _batches(places, size, device):
-        turns = [_upright(search.faces[number]) for search, number in batch]
-        images = [search.image for search, _ in batch]
-        found = run(network, mapped(warp, images, turns, [size] * len(batch)))
-        for (search, number), turn, faces in zip(batch, turns, found, strict=True):
-            near = [face for face in faces if _is_central(face)]
-            if near:
-                points = _turned_back(_placed(near[0], 1.0).landmarks, turn)
-                search.faces[number] = replace(search.faces[number], landmarks=points)
+    turns = [_upright(search.faces[number]) for search, number in places]
+    images, size = [search.image for search, _ in places], (CLOSE_SIDE, CLOSE_SIDE)
+    found = network.run(warp, size, images, turns, [size] * len(places))
+    for (search, number), turn, faces in zip(places, turns, found, strict=True):
+        near = [face for face in faces if _is_central(face)]
+        if near:
+            points = _turned_back(_placed(near[0], 1.0).landmarks, turn)
+            search.faces[number] = replace(search.faces[number], landmarks=points)
 
 
 def _upright(face):

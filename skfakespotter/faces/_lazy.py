@@ -62,8 +62,7 @@ class Cropping:
             RGB; an error for a picture that shows no face, unless ``on_missing="center"``.
         """
         found = find_all(images, self.detector, device=device)
-        on_host = all(isinstance(image, np.ndarray) for image in images)
-        if on_host and str(device) != "cpu":  # which waits for the crops
+        if all(isinstance(image, np.ndarray) for image in images):
             return in_threads(self._crop, images, found)
         return list(map(self._crop, images, found))
 

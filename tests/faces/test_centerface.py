@@ -383,3 +383,17 @@ def test_a_forked_child_makes_a_thread_of_its_own():
         _centerface_network._gpu_thread().submit(int).result(timeout=20)
         os._exit(7)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+
+
+def test_cores_give_the_same(photo):
+    """Batches side by side, on a core each, find what one after the other finds."""
+    pictures = [photo[i : i + 400, i:] for i in range(0, 90, 5)] + [photo[::4, ::4]] * 3
+    before, found = torch.get_num_threads(), []
+    try:
+        for n in (1, 2, 5):
+            torch.set_num_threads(n)
+            found.append([find_centerface(pictures, every=every) for every in (False, True)])
+    finally:
+        torch.set_num_threads(before)
+    assert found[0] == found[1] == found[2]
+    assert all(found[0][0])
