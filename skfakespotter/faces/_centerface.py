@@ -1,7 +1,8 @@
 """CenterFace: faces found by a small convolutional network, in batches, on any device.
 
-Pictures are searched small first, and larger only where nothing sure was found. A face that
-is small in the searched picture, or turned, is looked at again, upright and close.
+Pictures are searched small first, and larger only where nothing sure was found. What may be no
+face is looked at again, upright and close, and so is a face that is small in the searched
+picture, or turned, for its landmarks.
 """
 
 from __future__ import annotations
@@ -30,6 +31,10 @@ SIDES = (128, 320, 800, 2048)  # longer sides in pixels at which a picture is se
 GROUP_SIDE = SIDES[2]  # at which faces beside the main one are looked for
 LARGEST_ENLARGEMENT = 4.0  # of small pictures
 SURE = 0.6  # a main face with this score ends the search for it
+# Persons in clips of FaceForensics++ and Celeb-DF were seen at 0.5 to 0.9, and above 0.8 when they
+# were looked at closely; toys and walls at 0.5 to 0.7, and then rarely at all.
+DOUBTFUL, CONFIRMED = 0.75, SURE
+TINY = 20  # pixels of the picture; a lower face is a blur when looked at closely
 SMALLEST = 12  # pixels of the searched picture; a lower face is looked for again, larger
 GROUP = 48  # pixels of the searched picture; lower faces alone tell of a group photograph
 CLOSE = 40  # pixels of the searched picture; the landmarks of a lower face are found again
@@ -79,9 +84,11 @@ def find_centerface(
     while pending := [search for search in searches if search.sides]:
         for size, members in _size_classes(pending).items():
             found = network.run(_Search.reduced, size, members, [size] * len(members))
-            for search, faces in zip(members, found, strict=True):
+            placed = [s.placed(faces) for s, faces in zip(members, found, strict=True)]
+            _drop_false_alarms(network, members, placed)
+            for search, faces in zip(members, placed, strict=True):
                 search.add(faces)
-    _look_closely(network, searches)
+    _find_landmarks_again(network, searches)
     return [search.faces for search in searches]
 
 
@@ -142,17 +149,16 @@ class _Search:
         padded[: size[0], : size[1]] = image
         return padded
 
+    def placed(self, found):
+        """Put the faces that were found at this side into the picture's own pixels."""
+        return [_placed(face, self.sides[0] / self.longest) for face in found]
+
     def add(self, found):
         """Take what the picture shows at this side, and decide whether the search goes on."""
         side = self.sides.pop(0)
         scale = side / self.longest
-        for face in found:
-            placed = _placed(face, scale)
-            self.faces.append(placed)
-            if face.height < CLOSE or abs(face.roll) > UPRIGHT:
-                self.unclear.add(placed)
-        known = self.faces[: len(self.faces) - len(found)] if self.main_is_known else []
-        self.faces = _joined(self.faces, known)
+        self.unclear |= {f for f in found if f.height * scale < CLOSE or abs(f.roll) > UPRIGHT}
+        self.faces = _joined(self.faces + found, self.faces if self.main_is_known else [])
         tall = self.faces[0].height * scale if self.faces else 0
         self.main_is_known |= bool(tall >= SMALLEST and self.faces[0].score >= SURE)
         if self.main_is_known and (not self.every or (side >= self.side and tall >= GROUP)):
@@ -200,22 +206,43 @@ def _joined(faces, known):
     return sorted(kept, key=lambda face: (face in known, prominence(face)), reverse=True)
 
 
-def _look_closely(network, searches):
+def _drop_false_alarms(network, searches, placed):
+    """Remove doubtful faces that are none when looked at closely."""
+    doubtful = [
+        (search, faces, face)
+        for search, faces in zip(searches, placed, strict=True)
+        for face in faces
+        if face.score < DOUBTFUL and face.height >= TINY
+    ]
+    close = _look_closely(network, doubtful)
+    for (_, faces, face), near in zip(doubtful, close, strict=True):
+        if near is None or near.score < CONFIRMED:
+            faces.remove(face)
+
+
+def _find_landmarks_again(network, searches):
     """Find the landmarks again of faces that were small, or turned, when they were found."""
-    places = [
-        (search, number)
+    unclear = [
+        (search, number, face)
         for search in searches
         for number, face in enumerate(search.faces[: None if search.every else 1])
         if face in search.unclear
     ]
-    turns = [_upright(search.faces[number]) for search, number in places]
-    images, size = [search.image for search, _ in places], (CLOSE_SIDE, CLOSE_SIDE)
+    close = _look_closely(network, unclear)
+    for (search, number, face), near in zip(unclear, close, strict=True):
+        if near is not None:
+            search.faces[number] = replace(face, landmarks=near.landmarks)
+
+
+def _look_closely(network, places):
+    """Find faces again, upright and close: of each (search, ..., face) a Face, or None."""
+    turns = [_upright(face) for *_, face in places]
+    images, size = [search.image for search, *_ in places], (CLOSE_SIDE, CLOSE_SIDE)
     found = network.run(warp, size, images, turns, [size] * len(places))
-    for (search, number), turn, faces in zip(places, turns, found, strict=True):
-        near = [face for face in faces if _is_central(face)]
-        if near:
-            points = _turned_back(_placed(near[0], 1.0).landmarks, turn)
-            search.faces[number] = replace(search.faces[number], landmarks=points)
+    return [
+        next((_turned_back(face, turn) for face in faces if _is_central(face)), None)
+        for faces, turn in zip(found, turns, strict=True)
+    ]
 
 
 def _upright(face):
@@ -232,6 +259,8 @@ def _is_central(face):
     return np.abs(middle - CLOSE_SIDE / 2).max() < CLOSE_FACE / 3
 
 
-def _turned_back(points, turn):
-    back = np.linalg.solve(turn[:, :2], (np.array(points) - turn[:, 2]).T).T
-    return tuple((round(float(x), 2), round(float(y), 2)) for x, y in back)
+def _turned_back(face, turn):
+    """Put the landmarks of a face that was looked at closely into the picture's pixels."""
+    points = np.array(_placed(face, 1.0).landmarks)
+    back = np.linalg.solve(turn[:, :2], (points - turn[:, 2]).T).T
+    return replace(face, landmarks=tuple((round(float(x), 2), round(float(y), 2)) for x, y in back))

@@ -30,7 +30,7 @@ class Judge:
         The label of fakes.
     windows : Windows
         How tracks are cut.
-    aggregate, top_k
+    aggregate, top_k, min_width
         See :class:`skfakespotter.video.VideoScorer`.
     """
 
@@ -39,6 +39,7 @@ class Judge:
     windows: Windows
     aggregate: str
     top_k: int
+    min_width: float
 
     def judge(self, clip: Clip) -> ClipScore:
         """Score a clip, its tracks and their faces.
@@ -58,8 +59,11 @@ class Judge:
         cuts = [self.windows.cut(track) for track in clip.tracks]
         scores = self._scores([item for track in clip.tracks for item in self.windows.items(track)])
         of_tracks = np.split(scores, np.cumsum([len(cut) for cut in cuts])[:-1])
-        tracks = tuple(map(self._track_score, clip.tracks, cuts, of_tracks))
-        decisive = self._decisive(tracks)
+        totals = [self._combine(scores) if len(scores) else np.nan for scores in of_tracks]
+        may_decide = self._may_decide(clip.tracks, totals)
+        columns = clip.tracks, cuts, of_tracks, totals, may_decide
+        tracks = tuple(map(_track_score, *columns))
+        decisive = max((t for t in tracks if t.may_decide), key=lambda track: track.score)
         return ClipScore(
             clip.path,
             "scored",
@@ -79,23 +83,14 @@ class Judge:
         asked = (fake_response(self.detector, "predict_proba", p, self.positive) for p in parts)
         return np.concatenate(list(asked))
 
-    def _track_score(self, track, parts, scores):
-        of_faces = np.full(len(track), np.nan)
-        for part, score in zip(parts, scores, strict=True):
-            of_faces[part] = score
-        total = self._combine(scores) if len(scores) else np.nan
-        columns = (np.array(column) for column in (track.frames, track.times, track.boxes))
-        return TrackScore(track.id, *columns, of_faces, total)
-
-    def _decisive(self, tracks):
-        """Find the most fake track among those of enough faces, or else among all."""
-        scored = [track for track in tracks if not np.isnan(track.score)]
-        longest = max(len(track.scores) for track in scored)
-        enough = min(self.windows.min_faces, longest)
-        return max(
-            (track for track in scored if len(track.scores) >= enough),
-            key=lambda track: track.score,
-        )
+    def _may_decide(self, tracks, totals):
+        """Say which tracks have enough faces and are wide enough, as far as there are any."""
+        scored = [track for track, total in zip(tracks, totals, strict=True) if not np.isnan(total)]
+        enough = min(self.windows.min_faces, max(map(len, scored)))
+        long = [track for track in scored if len(track) >= enough]
+        wide = [track for track in long if track.width >= self.min_width]
+        chosen = {track.id for track in wide or long}
+        return [track.id in chosen for track in tracks]
 
     def _combine(self, scores: NDArray) -> float:
         if self.aggregate == "top-k":
@@ -104,3 +99,12 @@ class Judge:
             tiny = np.finfo(float).eps
             return float(expit(logit(np.clip(scores, tiny, 1 - tiny)).mean()))
         return float(getattr(np, self.aggregate)(scores))
+
+
+def _track_score(track, parts, scores, total, may_decide):
+    """Describe what was said of a track and of each of its faces."""
+    of_faces = np.full(len(track), np.nan)
+    for part, score in zip(parts, scores, strict=True):
+        of_faces[part] = score
+    columns = (np.array(column) for column in (track.frames, track.times, track.boxes))
+    return TrackScore(track.id, *columns, of_faces, total, may_decide)

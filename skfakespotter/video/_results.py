@@ -33,6 +33,8 @@ class TrackScore:
         P(fake) of each face, or of the window that it stands in; NaN in a window too short.
     score : float
         Their aggregate; NaN where there is nothing to score.
+    may_decide : bool
+        Whether the clip's score may be this track's: followed long enough, and wide enough.
     """
 
     id: int
@@ -41,6 +43,7 @@ class TrackScore:
     boxes: np.ndarray
     scores: np.ndarray
     score: float
+    may_decide: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +57,7 @@ class ClipScore(Table):
     status : {"scored", "no face", "unreadable"}
         What came of it. Only a scored clip has a score.
     score : float or None
-        P(fake) of the most fake track; None unless scored.
+        P(fake) of the most fake track among those that may decide; None unless scored.
     reason : str or None
         Why there is no score, or what is broken about a clip that was scored in part.
     frames : ndarray of shape (n_frames,), int
@@ -92,8 +95,12 @@ class ClipScore(Table):
 
     @property
     def frame_scores(self) -> NDArray[np.float64]:
-        """Score of the most fake face of each frame, (n_frames,); NaN where there is none."""
-        return np.fmax.reduce(self.track_scores, axis=0, initial=np.nan)
+        """Score of the most fake face of each frame, (n_frames,), of tracks that may decide.
+
+        NaN where there is none.
+        """
+        decide = np.array([track.may_decide for track in self.tracks], bool)
+        return np.fmax.reduce(self.track_scores[decide], axis=0, initial=np.nan)
 
     def _columns(self):
         names = ("track", "frame", "time", "left", "top", "right", "bottom", "score")

@@ -73,6 +73,9 @@ class VideoScorer(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     min_faces : int, default=3
         Tracks of fewer faces are often false detections, so they decide on a clip only if it has
         no longer track. Windows of fewer faces are not scored.
+    min_width : float, default=40
+        Tracks whose faces are narrower, in pixels, decide on a clip only if it has no wider one:
+        such faces, of people in the background, are blurs when they are enlarged for a network.
     compressions : sequence of int, default=None
         H.264 rate factors: ``fit`` also trains on each clip as it looks after it was encoded
         again at each of these, unless no face is found in it then; see
@@ -143,6 +146,7 @@ class VideoScorer(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         "aggregate": [StrOptions(set(AGGREGATES))],
         "top_k": [Interval(Integral, 1, None, closed="left")],
         "min_faces": [Interval(Integral, 1, None, closed="left")],
+        "min_width": [Interval(Real, 0, None, closed="left")],
         "compressions": ["array-like", None],
         "on_missing": [StrOptions({"raise", "nan"})],
         "cache": [str, Path, None],
@@ -162,6 +166,7 @@ class VideoScorer(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         aggregate: str = "mean",
         top_k: int = 5,
         min_faces: int = 3,
+        min_width: float = 40,
         compressions: Sequence[int] | None = None,
         on_missing: str = "raise",
         pos_label: Any = None,
@@ -178,6 +183,7 @@ class VideoScorer(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         self.aggregate = aggregate
         self.top_k = top_k
         self.min_faces = min_faces
+        self.min_width = min_width
         self.compressions = compressions
         self.on_missing = on_missing
         self.pos_label = pos_label
@@ -188,7 +194,10 @@ class VideoScorer(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     def fit(
         self, X: Iterable, y: Labels, sample_weight: Any = None, groups: Any = None
     ) -> VideoScorer:
-        """Train the detector on every face, or window of faces, with the clip's label.
+        """Train the detector on the faces, or windows of faces, of each clip's main person.
+
+        The label of a clip says nothing of other persons in it, who may be real in a clip that
+        is called fake. The main person is the one whose face fills most of the clip.
 
         Parameters
         ----------
@@ -252,7 +261,8 @@ class VideoScorer(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         positive = positive_label(detector.classes_, self.pos_label)
         with faces_folder(self.cache) as folder:
             clips = self._read(check_clips(X), self._reading(aligner), folder)
-            judge = Judge(detector, positive, self._windows(), self.aggregate, self.top_k)
+            options = self.aggregate, self.top_k, self.min_width
+            judge = Judge(detector, positive, self._windows(), *options)
             return [judge.judge(clip) for clip in clips]
 
     def follow_clips(self, X: Iterable) -> list[list[Track]]:

@@ -56,6 +56,16 @@ class Track:
         """Left, top, right, bottom in pixels of each frame."""
         return [face.box for face in self.faces]
 
+    @property
+    def width(self) -> float:
+        """Median width of the face in pixels."""
+        return float(np.median([face.width for face in self.faces]))
+
+    @property
+    def prominence(self) -> float:
+        """How much of the clip the face is: area times confidence, summed over its frames."""
+        return sum(face.width * face.height * face.score for face in self.faces)
+
     def records(self, path: str | None = None) -> list[FaceRecord]:
         """Describe the faces as :meth:`skfakespotter.FaceAligner.locate` does.
 

@@ -23,6 +23,9 @@ def gather_items(
 ) -> tuple[list[Any], NDArray[np.int64]]:
     """List what the detector is trained on, and the clip that each comes from.
 
+    It is trained on the main person of each clip: the label says nothing of the others, who may
+    be real in a clip that is called fake.
+
     Parameters
     ----------
     copies : iterable of iterables of Clip
@@ -50,7 +53,8 @@ def gather_items(
     for number, clips in enumerate(copies):
         for index, clip in enumerate(clips):
             if clip.status == "scored":
-                own = [item for track in clip.tracks for item in windows.items(track)]
+                followed = [track for track in clip.tracks if windows.cut(track)]
+                own = windows.items(max(followed, key=lambda track: track.prominence))
                 items += own
                 of += [index] * len(own)
             elif number == 0:  # a copy may well be beyond recognition

@@ -397,3 +397,28 @@ def test_cores_give_the_same(photo):
         torch.set_num_threads(before)
     assert found[0] == found[1] == found[2]
     assert all(found[0][0])
+
+
+@pytest.mark.parametrize(
+    ("score", "side", "near", "stays"),
+    [
+        (0.6, 50, 0.9, True),
+        (0.6, 50, 0.59, False),
+        (0.6, 50, None, False),
+        (0.8, 50, None, True),  # sure enough from afar
+        (0.6, 15, None, True),  # too small to be looked at
+    ],
+)
+def test_a_doubtful_face_is_looked_at_closely(photo, score, side, near, stays):
+    face = Face((100, 100, 100 + side, 100 + side), ((110, 110),) * 5, score, "centers")
+    middle = _centerface.CLOSE_SIDE / 2
+    again = Face((middle - 30, middle - 30, middle + 30, middle + 30), ((60, 60),) * 5, near or 0)
+
+    class Network:
+        def run(self, make, size, *items):
+            return [[again] if near else [] for _ in items[0]]
+
+    search = _centerface._Search(photo, every=True, side=800)
+    placed = [[face]]
+    _centerface._drop_false_alarms(Network(), [search], placed)
+    assert placed == [[face] if stays else []]
