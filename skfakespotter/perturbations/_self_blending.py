@@ -88,14 +88,13 @@ class SelfBlending(Perturbation):
 
 def _place_face(image: NDArray) -> tuple[NDArray, NDArray]:
     """Return the center (row, column) and the radii of the inner face."""
-    found = find_faces(image, "dlib")  # whose landmarks are the corners of the eyes
+    found = find_faces(image)
     if not found:
         raise ImageError("holds no face to blend")
     points = np.asarray(found[0].landmarks, dtype=np.float64)
-    eyes, nose = points[:4].mean(axis=0), points[4]
-    width = np.linalg.norm(points[0] - points[2])  # between the outer corners of the eyes
-    middle = eyes + (nose - eyes) * 0.9
-    return middle[::-1], width * np.array([1.0, 0.75])
+    eyes, mouth = points[:2].mean(axis=0), points[3:].mean(axis=0)
+    middle = eyes + (mouth - eyes) * 0.66
+    return middle[::-1], np.linalg.norm(points[0] - points[1]) * np.array([1.33, 1.0])
 
 
 def _place_in_middle(image: NDArray) -> tuple[NDArray, NDArray]:

@@ -19,6 +19,7 @@ from skfakespotter.faces import (
 )
 
 WHOLE = "track"
+N_STEADY = 3  # of CenterFace's points: eyes and nose
 # Where dlib's chip without padding shows the corners of the eyes and the base of the nose, as a
 # part of its side: dlib's mean face, from get_face_chip_details in image_transforms/interpolation.h
 _DLIB_POINTS = (
@@ -58,8 +59,8 @@ def guide_points(image: NDArray[np.uint8], face: Face, template: str) -> NDArray
     ndarray of shape (n_points, 2)
         x, y in pixels.
     """
-    if template == "dlib":
-        return np.array(face.landmarks, float)
+    if template == "dlib":  # the corners of a mouth move with every word
+        return np.array(face.landmarks[: N_STEADY if face.scheme == "centers" else None], float)
     if template == "vggface2":
         left, top, right, bottom = face.box
         half = max(right - left, bottom - top) / 2
@@ -119,7 +120,7 @@ def steady_crop(
     """
     size = crop_size(cropping.template, cropping.size)
     if cropping.template == "dlib" and cropping.detector != "dlib":  # CenterFace's points
-        targets = dlib_centers(size[0], cropping.padding)
+        targets = dlib_centers(size[0], cropping.padding)[:N_STEADY]
     else:
         targets = _targets(cropping.template, size, cropping.padding)
     matrix = similarity(points, targets)

