@@ -32,8 +32,8 @@ GROUP_SIDE = SIDES[2]  # at which faces beside the main one are looked for
 LARGEST_ENLARGEMENT = 4.0  # of small pictures
 SURE = 0.6  # a main face with this score ends the search for it
 # Persons in clips of FaceForensics++ and Celeb-DF were seen at 0.5 to 0.9, and above 0.8 when they
-# were looked at closely; toys and walls at 0.5 to 0.7, and then rarely at all.
-DOUBTFUL, CONFIRMED = 0.75, SURE
+# were looked at closely; toys at 0.5 to 0.65, and then not at all.
+DOUBTFUL = 0.75
 TINY = 20  # pixels of the picture; a lower face is a blur when looked at closely
 SMALLEST = 12  # pixels of the searched picture; a lower face is looked for again, larger
 GROUP = 48  # pixels of the searched picture; lower faces alone tell of a group photograph
@@ -211,7 +211,7 @@ def _joined(faces, known):
 
 
 def _drop_false_alarms(network, searches, placed):
-    """Remove doubtful faces that are none when looked at closely."""
+    """Remove doubtful faces that are not found again when looked at closely."""
     doubtful = [
         (search, faces, face)
         for search, faces in zip(searches, placed, strict=True)
@@ -220,7 +220,7 @@ def _drop_false_alarms(network, searches, placed):
     ]
     close = _look_closely(network, doubtful)
     for (_, faces, face), near in zip(doubtful, close, strict=True):
-        if near is None or near.score < CONFIRMED:
+        if near is None:
             faces.remove(face)
 
 

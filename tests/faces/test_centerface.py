@@ -402,8 +402,7 @@ def test_cores_give_the_same(photo):
 @pytest.mark.parametrize(
     ("score", "side", "near", "stays"),
     [
-        (0.6, 50, 0.9, True),
-        (0.6, 50, 0.59, False),
+        (0.6, 50, 0.55, True),
         (0.6, 50, None, False),
         (0.8, 50, None, True),  # sure enough from afar
         (0.6, 15, None, True),  # too small to be looked at

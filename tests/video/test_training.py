@@ -247,7 +247,7 @@ class TestCompression:
 
         model = make_pipeline(FunctionTransformer(remember), LogisticRegression())
         X, y = [clips["darker"], clips["restless"]], [0, 1]
-        VideoScorer(model, every=4, compressions=[20, 28]).fit(X, y)
+        VideoScorer(model, every=4, compressions=[20, 34]).fit(X, y)
         (faces,) = seen
         assert len(faces) == 3 * 2 * 3  # as they are and at two rates, two clips, three faces
         roughness = [
