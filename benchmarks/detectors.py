@@ -14,7 +14,16 @@ from pathlib import Path
 
 import numpy as np
 from cards import RATES, calibrate, describe, evaluate, figures_table
-from measured import FAMILIES, PHOTOGRAPHS, Everything, evenly, fit_coverage, measure_pair, save
+from measured import (
+    FAMILIES,
+    PHOTOGRAPHS,
+    Everything,
+    evenly,
+    fit_coverage,
+    measure_attributes,
+    measure_pair,
+    save,
+)
 from options import make_parser
 from pairs import PAIRS
 from table import save_table
@@ -51,6 +60,8 @@ def main() -> None:
     for attacked in (False, True):
         for pair in PAIRS:
             measure_pair(options.data / pair, work, coverage, cropping, attacked)
+    for pair in PAIRS:
+        measure_attributes(options.data / pair, work, cropping)
     everything = Everything(work)
     cells = Cells(everything, coverage.n_channels_)
     for pair in options.only:
@@ -128,10 +139,9 @@ def train_pair(pair, everything, cells, coverage, cropping, options, work):
     table, used = everything.of_family(pair)
     scores = cells.held_out(pair)
     known = table.rows(used)
-    attack = everything.columns["attack"]
     card = {
         "facts": describe(pair, known),
-        "tables": dict(evaluate(pair, table, used, scores, attack, cells)),
+        "tables": dict(evaluate(pair, table, used, scores, everything.columns, cells)),
     }
     detector = fit_detector(
         known,

@@ -10,7 +10,12 @@ from dataclasses import replace
 import numpy as np
 from pairs import PAIRS
 
-from skfakespotter import NeuronCoverageTransformer, load_folders
+from skfakespotter import (
+    FaceAligner,
+    NeuronCoverageTransformer,
+    load_folders,
+    picture_attributes,
+)
 from skfakespotter.detectors import FaceTable, measure_faces, sample_coverage
 from skfakespotter.images import load_image
 from skfakespotter.perturbations import paper_attacks
@@ -99,6 +104,17 @@ def measure_pair(folder, work, coverage, cropping, attacked):
     )
 
 
+def measure_attributes(folder, work, cropping):
+    """Measure the brightness and the turn of the main face of every picture."""
+    path = work / f"{folder.name}-attributes.npz"
+    if not path.exists():
+        print(f"measuring {path.name}", flush=True)
+        pictures = load_folders(folder).data
+        records = FaceAligner(cropping.detector, verbose=1).locate(pictures)
+        found = picture_attributes(pictures, records)
+        save(path, brightness=found["brightness"], turn=found["turn"])
+
+
 def evenly(rows, n):
     """Choose n rows at most, evenly."""
     return rows[np.unique(np.linspace(0, len(rows) - 1, min(n, len(rows))).astype(int))]
@@ -118,9 +134,12 @@ class Everything:
     def __init__(self, work):
         columns = {}
         for name, pair in PAIRS.items():
+            with np.load(work / f"{name}-attributes.npz") as found:
+                attributes = {key: found[key] for key in found.files}
             for variant in ("clean", "attacked"):
                 with np.load(work / f"{name}-{variant}.npz") as found:
                     part = {key: found[key] for key in found.files}
+                part |= {key: values[part["index"]] for key, values in attributes.items()}
                 part["pair"] = np.full(len(part["target"]), name)
                 part["source"] = np.where(part["target"] == 1, name, PHOTOGRAPHS[name] or name)
                 side = np.where(part["target"] == 1, "fake", "real")

@@ -2,7 +2,6 @@
 
 import os
 import pickle
-import re
 import signal
 import subprocess
 import sys
@@ -274,14 +273,6 @@ def test_the_run_over_millions_resumes(paths, tmp_path):
     assert sorted(seen) == paths
     sorted(results.glob("*.npy"))[0].unlink()
     assert "counted 1 shards of 5" in run_example("millions.py", *arguments)
-
-
-def test_the_cached_search_runs():
-    pytest.importorskip("matplotlib")
-    output = run_example("plot_cached_search.py")
-    accuracies = re.findall(r"cache (\w+) *: .* best accuracy (\S+)", output)
-    assert [name for name, _ in accuracies] == ["off", "empty", "full"]
-    assert len({accuracy for _, accuracy in accuracies}) == 1
 
 
 WAYS = {
