@@ -1,7 +1,7 @@
 """Faces: where they are in a picture, and how each network wants to see them."""
 
 from skfakespotter.faces._aligner import FaceAligner, FaceRecord
-from skfakespotter.faces._detectors import find_faces
+from skfakespotter.faces._detectors import find_all, find_faces
 from skfakespotter.faces._dlib import landmarks
 from skfakespotter.faces._face import Face
 from skfakespotter.faces._geometry import similarity, warp
@@ -27,6 +27,7 @@ __all__ = [
     "crop_size",
     "crops_of",
     "dlib_centers",
+    "find_all",
     "find_faces",
     "five_points",
     "landmarks",

@@ -18,7 +18,7 @@ from skfakespotter._prefetch import iter_batches
 from skfakespotter._progress import track
 from skfakespotter._typing import Device, Pictures
 from skfakespotter.faces._detectors import DETECTORS, check_detector, find_all
-from skfakespotter.faces._face import DEFAULT_DETECTOR, Face, with_sharpness
+from skfakespotter.faces._face import DEFAULT_DETECTOR, Face
 from skfakespotter.faces._lazy import Cropping, LazyFace
 from skfakespotter.faces._templates import TEMPLATES
 from skfakespotter.images import MIN_SIDE, ImageError, check_images, load_image, path_of
@@ -379,8 +379,7 @@ def _locate_chunk(pictures, start, device, detector):
             reason = error.reason
             records[index] = FaceRecord(index, path_of(picture), "unreadable", reason=reason)
     found = find_all(list(images.values()), detector, device=device, every=True)
-    for (index, image), faces in zip(images.items(), found, strict=True):
-        faces = tuple(with_sharpness(image, face) for face in faces)
+    for index, faces in zip(images, found, strict=True):
         status = "found" if faces else "missing"
-        records[index] = FaceRecord(index, path_of(pictures[index - start]), status, faces)
+        records[index] = FaceRecord(index, path_of(pictures[index - start]), status, tuple(faces))
     return [records[index] for index in sorted(records)]

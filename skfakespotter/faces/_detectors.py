@@ -74,9 +74,8 @@ def find_faces(
     >>> [round(edge, -1) for edge in face.box]
     [180.0, 60.0, 270.0, 180.0]
     """
-    image = load_image(image)
-    (faces,) = find_all([image], detector, device=device, every=True, side=side, close=close)
-    return [with_sharpness(image, face) for face in faces]
+    options: Any = {"device": device, "side": side, "close": close}
+    return find_all([load_image(image)], detector, every=True, **options)[0]
 
 
 def find_all(
@@ -97,7 +96,8 @@ def find_all(
     detector, device
         See :func:`find_faces`.
     every : bool, default=False
-        False may end the search of a picture once its main face is found.
+        False may end the search of a picture once its main face is found. True measures the
+        sharpness of all faces, too.
     side, close
         See :func:`find_faces`.
 
@@ -107,11 +107,15 @@ def find_all(
         Of each picture, main face first.
     """
     if detector == "dlib":
-        return [find_dlib(image) for image in images]
-    weights = None if detector == "centerface" else detector
-    return find_centerface(
-        images, weights=weights, device=device, every=every, side=side, close=close
-    )
+        found = [find_dlib(image) for image in images]
+    else:
+        weights = None if detector == "centerface" else detector
+        options: Any = {"every": every, "side": side, "close": close}
+        found = find_centerface(images, weights=weights, device=device, **options)
+    if not every:
+        return found
+    pairs = zip(images, found, strict=True)
+    return [[with_sharpness(image, face) for face in faces] for image, faces in pairs]
 
 
 def check_detector(detector: str) -> None:

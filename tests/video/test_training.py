@@ -350,7 +350,8 @@ class TestCache:
         from skfakespotter.video import _tracks
 
         face = find_faces(person())[0]
-        monkeypatch.setattr(_tracks, "find_faces", lambda image, *args, **options: [face])
+        found = lambda images, *args, **options: [[face] for _ in images]  # noqa: E731
+        monkeypatch.setattr(_tracks, "find_all", found)
         path = write_clip(tmp_path / "long.mp4", [person()] * 600)
         with faces_folder(tmp_path / "faces") as folder:
             tracemalloc.start()
