@@ -65,10 +65,10 @@ def find_centerface(
         Where the network runs.
     every : bool, default=False
         False ends the search of a picture at the first size that shows a face for sure. True
-        goes on to ``side``, and where no face is large there further, at most to 2,048, so that
-        small faces beside a large one are found too.
+        goes on to ``side``, so that small faces beside a large one are found too.
     side : int, default=800
-        Longer side in pixels.
+        Longer side in pixels. From 800 on, the search goes on to 2,048 at most where no face is
+        large there, as in a group photograph.
     close : bool, default=False
         Find the landmarks of every face again, still closer, not only of those that are small
         or turned.
@@ -165,7 +165,8 @@ class _Search:
         self.faces = _joined(self.faces + found, self.faces if self.main_is_known else [])
         tall = self.faces[0].height * scale if self.faces else 0
         self.main_is_known |= bool(tall >= SMALLEST and self.faces[0].score >= SURE)
-        if self.main_is_known and (not self.every or (side >= self.side and tall >= GROUP)):
+        enough = side >= self.side and (tall >= GROUP or self.side < GROUP_SIDE)
+        if self.main_is_known and (enough or not self.every):
             self.sides = []
         if not self.sides:
             self.source = None
