@@ -172,7 +172,7 @@ def thirds_table(table, scores, attributes, calibration):
     rows = []
     for name, values in attributes.items():
         edges = [-np.inf, *np.nanquantile(values[~table.copy], [1 / 3, 2 / 3]), np.inf]
-        words = f"below {edges[1]:.2g}", "between", f"above {edges[2]:.2g}"
+        words = f"below {edges[1]:.3g}", "between", f"above {edges[2]:.3g}"
         for word, (low, high) in zip(words, pairwise(edges), strict=True):
             chosen = ~table.copy & (values >= low) & (values < high)
             rows += list_figures(f"{name} {word}", table, scores, chosen, calibration)

@@ -22,10 +22,11 @@ from skfakespotter import (
     FaceAligner,
     NeuronCoverageTransformer,
     load_clips,
+    make_clipspotter,
     make_fakespotter,
     make_pictures,
 )
-from skfakespotter.video import VideoScorer, compress_frames, follow_faces, iter_frames
+from skfakespotter.video import VideoScorer, compress_frames, iter_frames
 
 RATE = 25  # frames a second of copies; their times are not looked at
 
@@ -44,11 +45,8 @@ def measure_speed(paths, options):
     start = time.process_time()
     n_frames = sum(1 for path in paths for _ in iter_frames(path, max_frames=options.frames))
     decoded = time.process_time()
-    tracks = [
-        track
-        for path in paths
-        for track in follow_faces(iter_frames(path, max_frames=options.frames), aligner)
-    ]
+    spotter = make_clipspotter(max_frames=options.frames, aligner=aligner)
+    tracks = [track for clip in spotter.follow_clips(paths) for track in clip]
     followed = time.process_time()
     chips = [chip for track in tracks for chip in track.chips]
     coverage = NeuronCoverageTransformer(granularity="channel", threshold=0.0).fit(chips[:2])
@@ -57,7 +55,7 @@ def measure_speed(paths, options):
     counted = time.process_time()
     return [
         ("decoded alone", n_frames / (decoded - start)),
-        ("decoded, faces found, followed and cropped", n_frames / (followed - decoded)),
+        ("decoded twice, faces found, followed and cropped", n_frames / (followed - decoded)),
         ("neurons counted", len(chips) / (counted - fitted)),
     ]
 
