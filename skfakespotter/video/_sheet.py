@@ -14,7 +14,7 @@ COLOR = "#D55E00"
 
 
 def contact_sheet(clip_score: ClipScore, path: Path, *, n: int = 12) -> None:
-    """Write a picture of the frames with the most suspicious faces of a clip.
+    """Write a picture of the frames with the most suspicious faces of those that may decide.
 
     The clip is decoded again. Each frame shows a box around the face and under it the time,
     the track and the score; the most suspicious comes first. Nothing is written anywhere else.
@@ -53,6 +53,7 @@ def contact_sheet(clip_score: ClipScore, path: Path, *, n: int = 12) -> None:
     faces = [
         (score, track.id, frame, time, box)
         for track in clip_score.tracks
+        if track.may_decide
         for score, frame, time, box in zip(
             track.scores, track.frames, track.times, track.boxes, strict=True
         )
