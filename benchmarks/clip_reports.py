@@ -8,9 +8,10 @@ matplotlib.use("Agg")
 
 import numpy as np
 from matplotlib import pyplot as plt
-from sklearn.metrics import RocCurveDisplay, roc_auc_score
+from sklearn.metrics import roc_auc_score
 from table import format_table, write_csv
 
+from skfakespotter import DetectionCurveDisplay
 from skfakespotter.evaluation import detection_report
 
 TEXT = """# DeepFake clips
@@ -246,9 +247,11 @@ def draw_roc(within, out):
     figure, ax = plt.subplots(figsize=(5, 5), layout="constrained")
     for test, clips in within.items():
         scored = [clip for clip in clips if clip["score"] is not None]
-        y, score = [c["label"] for c in scored], [c["score"] for c in scored]
-        RocCurveDisplay.from_predictions(y, score, name=test, ax=ax, plot_chance_level=False)
-    ax.set_title("Clips, folds by connected identities")
+        y, score, groups = ([clip[key] for clip in scored] for key in ("label", "score", "group"))
+        DetectionCurveDisplay.from_predictions(
+            y, score, kind="roc", groups=groups, name=test, ax=ax, n_bootstraps=500
+        )
+    ax.set_title("Clips; bands (95 %) by connected identities", fontsize="medium")
     figure.savefig(out / "roc.png", dpi=120)
     plt.close(figure)
 
