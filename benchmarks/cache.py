@@ -100,6 +100,7 @@ def measure(options, folder):
     notes = [
         f"{len(X)} aligned faces, GridSearchCV(cv=5) over 20 candidates of an SVC, torch "
         f"{torch.__version__}, {os.cpu_count()} CPU cores, {torch.get_num_threads()} threads.",
+        "Three passes of a blank picture a process, which measure the network, are counted too.",
         f"On disk: {per_picture:,} bytes per picture.",
         f"Counts with and without the cache differ by at most {largest} neurons, {share:.4%} of a "
         f"layer (claimed: at most {CLAIMED:.2%}).",
