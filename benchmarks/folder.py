@@ -53,7 +53,8 @@ def main(arguments=None):
         f"{len(found)} portraits of {side} px, network dlib, default batches, "
         f"{os.cpu_count()} cores, torch {torch.__version__}; best of {options.rounds} rounds.",
     ]
-    command = "python benchmarks/folder.py --data FOLDER"
+    size = f"--pictures {options.pictures} --rounds {options.rounds}"
+    command = f"python benchmarks/folder.py --data FOLDER {size}"
     save_table(options.out, "folder", "From JPEGs to features", command, header, rows, notes)
 
 
