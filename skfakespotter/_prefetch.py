@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from functools import partial
 from itertools import islice
 from typing import Any, Protocol
@@ -204,21 +205,20 @@ def _iter_made_together(X, positions, fit, device, prefetch):
     n_cores, size, ahead = get_num_threads(), GPU_GROUP, GPU_AHEAD
     if not _is_gpu(device):
         size, ahead = max(GROUP, GROUP_A_CORE * n_cores), AHEAD
-    decoded = _iter_made(_decode, X, positions, None, ahead, prefetch)
-    groups = _grouped(zip(positions, decoded, strict=True), size)
     make = partial(_make_group, X, fit=fit, device=device)
     takes_turns = not _is_gpu(device) and n_cores > 1
-    if takes_turns or len(positions) <= size:  # one group: a thread would cost more than it saves
-        for group in groups:
-            yield from make(group)
-        return
-    pool = ThreadPoolExecutor(1, thread_name_prefix="decode-group")
-    try:
-        for made in work_ahead(partial(pool.submit, make), groups, 2):
-            yield from made
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-        decoded.close()
+    with closing(_iter_made(_decode, X, positions, None, ahead, prefetch)) as decoded:
+        groups = _grouped(zip(positions, decoded, strict=True), size)
+        if takes_turns or len(positions) <= size:  # a thread would cost more than it saves
+            for group in groups:
+                yield from make(group)
+            return
+        pool = ThreadPoolExecutor(1, thread_name_prefix="decode-group")
+        try:
+            for made in work_ahead(partial(pool.submit, make), groups, 2):
+                yield from made
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _is_gpu(device):

