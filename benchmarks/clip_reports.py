@@ -16,7 +16,7 @@ from skfakespotter.evaluation import detection_report
 
 TEXT = """# DeepFake clips
 
-Made by `benchmarks/clips.py --frames {frames} --detector {detector} --backbone {backbone}`.
+`{command}`
 
 FaceForensics++ (c23): {n_real} real and {n_fake} fake clips of {n_groups} groups of connected
 identities; Celeb-DF(v2): {n_test} clips, for testing only. Of each clip the first {frames} frames
@@ -108,6 +108,15 @@ PUBLISHED = {
 }
 
 
+def command(options):
+    """Return what makes the page anew."""
+    words = "python benchmarks/clips.py --data FOLDER --test FOLDER --cache FOLDER"
+    words += f" --frames {options.frames} --detector {options.detector}"
+    words += f" --backbone {options.backbone}" + " --second WEIGHTS" * bool(options.second)
+    words += f" --compress {' '.join(map(str, options.compress))}" * bool(options.compress)
+    return words + (f" --speed {options.speed}" if options.speed else "")
+
+
 def boil_down(result):
     """Keep of each clip of a ClipEvaluation its score and its frames'."""
     return {
@@ -159,6 +168,7 @@ def write(known, clips, test, work, options):
     first = known[0][0]
     within = {t: c for name, protocol, t, c in known if (name, protocol) == (first, "within")}
     text = TEXT.format(
+        command=command(options),
         n_real=int(np.sum(clips.target == 0)),
         n_fake=int(np.sum(clips.target == 1)),
         n_groups=len(set(clips.groups.tolist())),

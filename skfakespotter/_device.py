@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, nullcontext
 from functools import cache
 
@@ -13,6 +12,7 @@ from threadpoolctl import ThreadpoolController
 
 from skfakespotter._forking import ForkSafeLock
 from skfakespotter._typing import Device, Devices
+from skfakespotter._workers import in_threads
 
 PRECISIONS = ("float32", "tf32", "bfloat16", "float16")
 _SWITCHING = ForkSafeLock()
@@ -92,8 +92,8 @@ def resolve_devices(device: Devices) -> list[torch.device]:
 def by_default(device: torch.device) -> Iterator[None]:
     """Make new tensors on a device, or on the CPU, whatever the caller has chosen as default.
 
-    Where the default is the CPU nothing is changed: torch's own switch for it doubles the time
-    of every small step.
+    Where the default is the CPU nothing is changed: torch's own switch for it slows every small
+    step.
 
     Parameters
     ----------
@@ -125,33 +125,12 @@ def one_thread() -> Iterator[None]:
 
 
 def on_cores(function: Callable, *items: Sequence) -> list:
-    """Map a function of small tensors over many items, on all of torch's threads, each on one.
+    """Call :func:`in_threads` with as many threads as torch has, each of which computes on one.
 
     Threads that share a small network's layers wait for each other longer than they compute.
-
-    Parameters
-    ----------
-    function : callable
-        Of one item of each sequence.
-    *items : sequence
-        Of one length.
-
-    Returns
-    -------
-    list
-        Results, in order.
-
-    Examples
-    --------
-    >>> from skfakespotter._device import on_cores
-    >>> on_cores(pow, [2, 3], [1, 2])
-    [2, 9]
     """
-    n_threads = min(torch.get_num_threads(), len(items[0]))
-    if n_threads < 2:
-        return list(map(function, *items))
-    with ThreadPoolExecutor(n_threads, "on-cores", initializer=_use_one_core) as pool:
-        return list(pool.map(function, *items))
+    n_threads = torch.get_num_threads()
+    return in_threads(function, *items, n_threads=n_threads, initializer=_use_one_core)
 
 
 def _use_one_core() -> None:

@@ -57,7 +57,12 @@ def work_ahead(submit: Callable, tasks: Iterable, depth: int) -> Iterator:
         yield result
 
 
-def in_threads(function: Callable, *items: Sequence) -> list:
+def in_threads(
+    function: Callable,
+    *items: Sequence,
+    n_threads: int = N_THREADS,
+    initializer: Callable | None = None,
+) -> list:
     """Map a function that releases the interpreter lock over many items.
 
     Parameters
@@ -66,6 +71,10 @@ def in_threads(function: Callable, *items: Sequence) -> list:
         Of one item of each sequence.
     *items : sequence
         Of one length.
+    n_threads : int, default=the CPU count, at most 8
+        Threads at most.
+    initializer : callable, default=None
+        Called in each thread first; not where the caller's own thread does the work.
 
     Returns
     -------
@@ -78,9 +87,10 @@ def in_threads(function: Callable, *items: Sequence) -> list:
     >>> in_threads(pow, [2, 3], [1, 2])
     [2, 9]
     """
-    if len(items[0]) < N_THREADS:
+    n_threads = min(n_threads, len(items[0]))
+    if n_threads < 2:
         return list(map(function, *items))
-    with ThreadPoolExecutor(N_THREADS) as pool:
+    with ThreadPoolExecutor(n_threads, "in-threads", initializer=initializer) as pool:
         return list(pool.map(function, *items))
 
 

@@ -74,8 +74,8 @@ def find_faces(
     >>> [round(edge, -1) for edge in face.box]
     [180.0, 60.0, 270.0, 180.0]
     """
-    options: Any = {"device": device, "side": side, "close": close}
-    return find_all([load_image(image)], detector, every=True, **options)[0]
+    images = [load_image(image)]
+    return find_all(images, detector, device=device, every=True, side=side, close=close)[0]
 
 
 def find_all(
@@ -110,8 +110,9 @@ def find_all(
         found = [find_dlib(image) for image in images]
     else:
         weights = None if detector == "centerface" else detector
-        options: Any = {"every": every, "side": side, "close": close}
-        found = find_centerface(images, weights=weights, device=device, **options)
+        found = find_centerface(
+            images, weights=weights, device=device, every=every, side=side, close=close
+        )
     if not every:
         return found
     pairs = zip(images, found, strict=True)

@@ -62,9 +62,12 @@ class Cropping:
             RGB; an error for a picture that shows no face, unless ``on_missing="center"``.
         """
         found = find_all(images, self.detector, device=device)
-        if all(isinstance(image, np.ndarray) for image in images):
-            return in_threads(self._crop, images, found)
-        return list(map(self._crop, images, found))
+        if self.detector == "dlib" or not all(isinstance(image, np.ndarray) for image in images):
+            return list(map(self._crop, images, found))
+        from skfakespotter._device import on_cores  # which imports torch
+
+        # a GPU waits for the crops; on a CPU a worker may have been given one core
+        return (on_cores if str(device) == "cpu" else in_threads)(self._crop, images, found)
 
     def _crop(self, image, faces):
         if faces:

@@ -52,7 +52,7 @@ class Judge:
         Returns
         -------
         ClipScore
-            The verdict is the most fake person's.
+            The verdict is that of the most fake person among those who may decide.
         """
         if clip.status != "scored":
             return ClipScore(clip.path, clip.status, None, clip.reason, clip.frames, clip.times)
