@@ -175,7 +175,6 @@ def write(known, clips, test, work, options):
         n_test=0 if test is None else len(test.data),
         frames=options.frames,
         detector=options.detector,
-        backbone=options.backbone,
         first=first,
         table=write_scores(known, options.out),
         growth=draw_frames(within, options),
