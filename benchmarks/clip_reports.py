@@ -9,7 +9,7 @@ matplotlib.use("Agg")
 import numpy as np
 from matplotlib import pyplot as plt
 from sklearn.metrics import roc_auc_score
-from table import format_table, write_csv
+from table import format_table, spell, write_csv
 
 from skfakespotter import DetectionCurveDisplay
 from skfakespotter.evaluation import detection_report
@@ -210,7 +210,7 @@ def write_scores(known, out):
         of_clips, of_frames, *counts = figures(items)
         numbers = [f"{value:.3f}" for figure in (of_clips, of_frames) for value in figure]
         rows.append([name, protocol, tested, *numbers, *counts])
-        cells = [f"{f.value:.3f} [{f.low:.3f}, {f.high:.3f}]" for f in (of_clips, of_frames)]
+        cells = [spell(*f) for f in (of_clips, of_frames)]
         lines.append([name, protocol, tested, *cells, *counts])
         scores += [[name, protocol, tested, c["clip"], c["label"], c["score"]] for c in items]
     write_csv(out / "clips.csv", header, rows)
@@ -234,7 +234,7 @@ def write_compression(first, within, work, out):
     rows = []
     for test in within:
         areas = [of[test] for of in curves.values()]
-        rows.append([test, *(f"{a.value:.3f} [{a.low:.3f}, {a.high:.3f}]" for a in areas)])
+        rows.append([test, *(spell(*a) for a in areas)])
         ax.plot(list(curves), [area.value for area in areas], marker="o", label=test)
     ax.set(xlabel="encoded again", ylabel="AUC over clips")
     ax.legend(fontsize="small")

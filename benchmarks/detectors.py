@@ -26,7 +26,7 @@ from measured import (
 )
 from options import make_parser
 from pairs import PAIRS
-from table import save_table
+from table import save_table, spell
 
 from skfakespotter import load_folders
 from skfakespotter.detectors import (
@@ -197,7 +197,7 @@ def summarize(everything, work, out):
         figures = figures_table(known, s, calibration)["rows"]
         for rate in RATES:
             any_flags[rate] = any_flags[rate] | (scores > calibration.threshold(rate))
-        rows.append([FAMILIES[pair], *(row_cell(c) for c in (*figures[0][3:], *figures[1][3:]))])
+        rows.append([FAMILIES[pair], *(spell(**c) for c in (*figures[0][3:], *figures[1][3:]))])
     photographs = ~table.copy & (everything.columns["target"] == 0)
     notes = [
         "At the promised rate on the worst source, measured or not; perturbed: one of 20 attacks, "
@@ -214,11 +214,6 @@ def summarize(everything, work, out):
     header += [f"perturbed: {name}" for name in header[1:]]
     command = "python benchmarks/detectors.py --data FOLDER --work FOLDER"
     save_table(out, "detectors", "Detectors that ship", command, header, rows, notes)
-
-
-def row_cell(figure):
-    """Write a figure with its interval."""
-    return f"{figure['value']:.3f} [{figure['low']:.3f}, {figure['high']:.3f}]"
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ import numpy as np
 from options import RESULTS, make_parser
 from pairs import PAIRS, list_pictures
 from sklearn.svm import SVC
-from table import format_table, write_csv, write_page
+from table import format_table, spell, write_csv, write_page
 from work import Work, run_stages
 
 from skfakespotter import (
@@ -178,7 +178,7 @@ def write(work, options):
         [name, same_clean(curves, name), *(mean_of(rows, name, attack) for attack in attacks)]
         for name in methods
     ]
-    shown = [[*row[:4], f"{row[4]:+.3f} [{row[5]:+.3f}, {row[6]:+.3f}]"] for row in losses[:15]]
+    shown = [[*row[:4], spell(*row[4:7], sign="+")] for row in losses[:15]]
     write_page(
         options.out / "README.md",
         "Methods by pairs by attacks",
@@ -243,7 +243,7 @@ def mean_of(rows, method, attack):
 
 def show(figure):
     """Show a figure with its interval."""
-    return "" if figure is None else "{:.3f} [{:.3f}, {:.3f}]".format(*figure)
+    return "" if figure is None else spell(*figure)
 
 
 def parse(arguments):

@@ -21,7 +21,7 @@ from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import SVC
-from table import format_table, write_csv, write_page
+from table import format_table, spell, write_csv, write_page
 
 from skfakespotter import CoverageCache, FaceAligner, NeuronCoverageTransformer, load_backbone
 from skfakespotter.evaluation import compare
@@ -157,10 +157,9 @@ def tabulate(rows, granularity):
     for row in (row for row in rows if row["granularity"] == granularity):
         start = [row["pair"], describe_pair(row["pair"]).kind, f"{row['n']} ({row['n_missing']})"]
         cells = lines.setdefault(row["pair"], start)
-        cells.append(f"{row['auc']:.3f} [{row['low']:.3f}, {row['high']:.3f}]")
+        cells.append(spell(row["auc"], row["low"], row["high"]))
         if row["network"] in UNIONS:
-            ends = f"[{row['gain_low']:+.3f}, {row['gain_high']:+.3f}]"
-            cells.append(f"{row['gain']:+.3f} {ends}")
+            cells.append(spell(row["gain"], row["gain_low"], row["gain_high"], sign="+"))
     header = ["pair", "kind of fake", "faces (left out)", "dlib", "mobilefacenet"]
     return format_table([*header, "union", "gain", "balanced union", "gain"], lines.values())
 

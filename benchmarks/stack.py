@@ -21,7 +21,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
-from table import save_table
+from table import save_table, spell
 
 from skfakespotter import (
     CooccurrenceMatrices,
@@ -108,7 +108,7 @@ def judge(pair, y, groups, features):
     areas = [roc_auc_score(y, of) for of in scores.T]
     best = int(np.argmax(areas[:-1]))
     low, high = difference(y, scores[:, -1], scores[:, best], groups)
-    gain = f"{areas[-1] - areas[best]:+.3f} [{low:+.3f}, {high:+.3f}]"
+    gain = spell(areas[-1] - areas[best], low, high, sign="+")
     told = ", ".join(f"{weight:.1f}" for weight in np.mean(weights, axis=0))
     return [pair, len(y), *(f"{area:.3f}" for area in areas), gain, told]
 

@@ -14,7 +14,7 @@ import numpy as np
 from options import RESULTS, make_parser
 from pairs import PAIRS, describe_pair, list_pictures
 from sklearn.svm import SVC
-from table import format_table, write_page
+from table import format_table, spell, write_page
 from work import Work
 
 from skfakespotter import (
@@ -99,7 +99,7 @@ def main(arguments=None):
             one.n_real,
             one.n_fake,
             *(f"{one.figures[name].value:.3f}" for name in SHOWN),
-            *("{:+.3f} [{:+.3f}, {:+.3f}]".format(*one.gaps[name]) for name in SHOWN),
+            *(spell(*one.gaps[name], sign="+") for name in SHOWN),
         ]
         for one in shown
     ]

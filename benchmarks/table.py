@@ -22,6 +22,12 @@ def format_table(header, rows):
     return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
 
 
+def spell(value, low, high, digits=3, sign=""):
+    """Return a figure with its interval, in digits; ``sign="+"`` for a difference."""
+    value, low, high = (f"{number:{sign}.{digits}f}" for number in (value, low, high))
+    return f"{value} [{low}, {high}]"
+
+
 def write_csv(path, header, rows):
     """Write rows as CSV, with all digits."""
     with open(path, "w", newline="", encoding="utf-8") as file:

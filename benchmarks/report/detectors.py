@@ -1,5 +1,8 @@
 """Detectors: the methods of the tables, each a Pipeline made by the package."""
 
+from functools import partial
+from typing import NamedTuple
+
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics.pairwise import rbf_kernel
@@ -37,104 +40,104 @@ CLASSIFIERS = {
     "LogisticRegression": LogisticRegression(C=0.02, max_iter=2000),
     "RandomForest": RandomForestClassifier(200, random_state=0),
 }
-# method: (features, classifier); features are a granularity or the name of a baseline
+
+
+class Method(NamedTuple):
+    """A row of the tables: what describes a face, and what decides."""
+
+    features: str  # a granularity, or the name of a baseline
+    classifier: str
+    augmented: bool = False  # trained with perturbed copies
+    attacked: bool = False  # also measured under attack
+
+
 METHODS = {
-    LAYER_FSC: ("layer", "FakeSpotterClassifier"),
-    LAYER_SVC: ("layer", "SVC"),
-    "coverage per layer + LogisticRegression": ("layer", "LogisticRegression"),
-    "coverage per layer + RandomForest": ("layer", "RandomForest"),
-    CHANNEL_SVC: ("channel", "SVC"),
-    CHANNEL_LR: ("channel", "LogisticRegression"),
-    "coverage per channel + RandomForest": ("channel", "RandomForest"),
-    CHANNEL_FSC: ("channel", "FakeSpotterClassifier"),
-    AUGMENTED_SVC: ("augmented", "SVC"),
-    AUGMENTED_LR: ("augmented", "LogisticRegression"),
-    EMBEDDING_SVC: ("embedding", "SVC"),
-    MEANS_SVC: ("mean-activations", "SVC"),
-    MEANS_LR: ("mean-activations", "LogisticRegression"),
-    "global threshold 0, per channel + SVC": ("global-threshold", "SVC"),
-    RANDOM_SVC: ("random-weights", "SVC"),
+    LAYER_FSC: Method("layer", "FakeSpotterClassifier", attacked=True),
+    LAYER_SVC: Method("layer", "SVC", attacked=True),
+    "coverage per layer + LogisticRegression": Method("layer", "LogisticRegression"),
+    "coverage per layer + RandomForest": Method("layer", "RandomForest"),
+    CHANNEL_SVC: Method("channel", "SVC", attacked=True),
+    CHANNEL_LR: Method("channel", "LogisticRegression", attacked=True),
+    "coverage per channel + RandomForest": Method("channel", "RandomForest"),
+    CHANNEL_FSC: Method("channel", "FakeSpotterClassifier"),
+    AUGMENTED_SVC: Method("channel", "SVC", augmented=True, attacked=True),
+    AUGMENTED_LR: Method("channel", "LogisticRegression", augmented=True, attacked=True),
+    EMBEDDING_SVC: Method("embedding", "SVC", attacked=True),
+    MEANS_SVC: Method("mean-activations", "SVC", attacked=True),
+    MEANS_LR: Method("mean-activations", "LogisticRegression", attacked=True),
+    "global threshold 0, per channel + SVC": Method("global-threshold", "SVC"),
+    RANDOM_SVC: Method("random-weights", "SVC"),
 }
 RIVALS = ("cheap-cues", "spectrum-linear", "cooccurrence", "saturation", "spectrum-cnn")
-ATTACKED = (
-    LAYER_FSC,
-    LAYER_SVC,
-    CHANNEL_SVC,
-    CHANNEL_LR,
-    AUGMENTED_SVC,
-    AUGMENTED_LR,
-    EMBEDDING_SVC,
-    MEANS_SVC,
-    MEANS_LR,
+SLOW = (CHANNEL_FSC, RANDOM_SVC, "spectrum-cnn")
+BLOCKS = {"layer": LAYER_SVC, "channel": CHANNEL_SVC}  # that other readings are measured by
+IN_MATRIX = {"channel": CHANNEL_SVC, "embedding": EMBEDDING_SVC}
+IN_CURVES = (LAYER_SVC, CHANNEL_SVC, EMBEDDING_SVC)
+IN_FULL = (LAYER_FSC, CHANNEL_SVC, EMBEDDING_SVC, MEANS_SVC, "cheap-cues")  # all eleven figures
+COMPARED_UNDER_ATTACK = (  # whether the first is better than the second
+    (CHANNEL_SVC, EMBEDDING_SVC),
+    (CHANNEL_SVC, MEANS_SVC),
+    (CHANNEL_LR, MEANS_LR),
+    (CHANNEL_SVC, LAYER_FSC),
+    (AUGMENTED_SVC, CHANNEL_SVC),
+    (AUGMENTED_LR, CHANNEL_LR),
 )
-# Between the levels of paper_attacks, so that no tested perturbation was trained on.
-HELD_OUT_LEVELS = {
-    "jpeg": [JPEGCompression(q) for q in (80, 60, 40, 20)],
-    "blur": [GaussianBlur(s) for s in (0.6, 0.9, 1.5, 3.0)],
-    "resize": [Resize(s) for s in (0.82, 0.67, 0.55, 0.42)],
-    "noise": [GaussianNoise(v, random_state=1) for v in (0.0007, 0.0015, 0.003, 0.007)],
+COMPARED = (
+    *COMPARED_UNDER_ATTACK[:4],
+    *(
+        (CHANNEL_SVC, simple)
+        for simple in (RANDOM_SVC, "cheap-cues", "spectrum-cnn", "cooccurrence")
+    ),
+)
+SHORT = {  # names in drawings
+    LAYER_FSC: "the paper's",
+    CHANNEL_SVC: "per channel",
+    AUGMENTED_SVC: "per channel, perturbed copies",
+    EMBEDDING_SVC: "embedding",
+    MEANS_SVC: "mean activations",
+    "cheap-cues": "cheap cues",
 }
-
-
-def is_attacked(method, bench):
-    """Say whether a method is scored under attack, and its clean scores come from there."""
-    return method in ATTACKED or method in bench.rivals
-
-
-def is_candidate(method):
-    """Say whether a method may be recommended: coverage, by whatever classifier."""
-    return METHODS.get(method, ("",))[0] in ("layer", "channel", "augmented")
+# Between the levels of paper_attacks, so that no tested perturbation was trained on.
+HELD_OUT = {
+    "jpeg": (JPEGCompression, (80, 60, 40, 20)),
+    "blur": (GaussianBlur, (0.6, 0.9, 1.5, 3.0)),
+    "resize": (Resize, (0.82, 0.67, 0.55, 0.42)),
+    "noise": (partial(GaussianNoise, random_state=1), (0.0007, 0.0015, 0.003, 0.007)),
+}
+HELD_OUT_LEVELS = {name: [make(at) for at in levels] for name, (make, levels) in HELD_OUT.items()}
 
 
 def make_detector(method, backbone="dlib", *, align=False, cache=None, n_train=0, **coverage):
-    """Make the unfitted detector of a method.
+    """Make the unfitted detector of a method, a classifier of pictures.
 
-    Parameters
-    ----------
-    method : str
-        One of ``METHODS`` or ``RIVALS``.
-    backbone : str, default="dlib"
-        The network.
-    align : FaceAligner or False, default=False
-        False when faces come that are aligned already.
-    cache : CoverageCache, default=None
-        Of the coverage.
-    n_train : int, default=0
-        Training pictures; of more than 1,000 the paper's net is trained for 15 epochs on
-        coverage per channel.
-    **coverage
-        Other parameters of the NeuronCoverageTransformer.
-
-    Returns
-    -------
-    estimator
-        A classifier of pictures.
+    ``align`` is False when faces come that are aligned already, ``n_train`` the number of training
+    pictures, ``coverage`` other parameters of the NeuronCoverageTransformer.
     """
     if method in RIVALS:
         return make_baseline(method, random_state=0)
-    features, classifier = METHODS[method]
-    if features in ("layer", "channel", "augmented"):
+    features, classifier, augmented, _ = METHODS[method]
+    classifier = CLASSIFIERS[classifier]
+    if features in ("layer", "channel"):
         detector = make_fakespotter(
             backbone,
-            granularity="layer" if features == "layer" else "channel",
+            granularity=features,
             align=align,
-            classifier=CLASSIFIERS[classifier],
+            classifier=classifier,
             device="cpu",
             cache=cache,
             random_state=0,
         ).set_params(**{f"coverage__{name}": value for name, value in coverage.items()})
         if method == CHANNEL_FSC and n_train > FEW:
             detector.set_params(classifier__max_epochs=SHORT_EPOCHS)
-        if features != "augmented":
+        if not augmented:
             return detector
         return AugmentedClassifier(detector, attacks=HELD_OUT_LEVELS, random_state=0)
-    network = (
-        load_backbone(backbone, weights="random") if features == "random-weights" else backbone
-    )
+    if features == "random-weights":
+        backbone = load_backbone(backbone, weights="random")
     detector = make_baseline(features, random_state=0).set_params(
         align=align or "passthrough",
-        classifier=CLASSIFIERS[classifier],
-        features__backbone=network,
+        classifier=classifier,
+        features__backbone=backbone,
         features__device="cpu",
     )
     if "cache" in detector["features"].get_params():

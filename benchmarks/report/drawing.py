@@ -1,34 +1,15 @@
-"""Drawing: the report's figures, through the displays of the package and of scikit-learn."""
+"""Drawing: the report's figures, through the displays of the package."""
 
 import matplotlib
 import numpy as np
 from matplotlib import pyplot
-from sklearn.metrics import PrecisionRecallDisplay
 
-from skfakespotter import RobustnessDisplay, TrainingSizeDisplay
+from skfakespotter import DetectionCurveDisplay, RobustnessDisplay, TrainingSizeDisplay
 
-from .detectors import (
-    AUGMENTED_SVC,
-    CHANNEL_SVC,
-    EMBEDDING_SVC,
-    LAYER_FSC,
-    MEANS_SVC,
-)
-from .stages import CURVE_METHODS, MATRIX_METHODS
+from .detectors import AUGMENTED_SVC, IN_CURVES, IN_MATRIX, MEANS_SVC, SHORT
 
-SHORT = {
-    LAYER_FSC: "the paper's: per layer + FakeSpotterClassifier",
-    CHANNEL_SVC: "coverage per channel + SVC",
-    EMBEDDING_SVC: "embedding + SVC",
-    "cheap-cues": "cheap cues",
-}
-FIGURE_4 = {
-    LAYER_FSC: SHORT[LAYER_FSC],
-    CHANNEL_SVC: SHORT[CHANNEL_SVC],
-    AUGMENTED_SVC: "the same, trained with perturbed copies",
-    EMBEDDING_SVC: SHORT[EMBEDDING_SVC],
-    MEANS_SVC: "mean activations + SVC",
-}
+FIGURE_3 = {m: name for m, name in SHORT.items() if m not in (AUGMENTED_SVC, MEANS_SVC)}
+FIGURE_4 = {m: name for m, name in SHORT.items() if m != "cheap-cues"}
 
 
 def draw_all(summary, out):
@@ -38,8 +19,8 @@ def draw_all(summary, out):
     for kind in summary.kinds:
         files[f"figure4_{kind.replace(' ', '_')}.png"] = draw_attacks(summary, kind)
     if len(summary.pairs) > 1:
-        for method, name in zip(MATRIX_METHODS, ("channel", "embedding"), strict=True):
-            files[f"matrix_{name}.png"] = summary.matrix(method).plot().figure_
+        for name, method in IN_MATRIX.items():
+            files[f"matrix_{name}.png"] = summary.work.load(f"matrix/{method}").plot().figure_
     files["learning_curves.png"] = draw_curves(summary)
     for name, figure in files.items():
         figure.savefig(out / name, dpi=110, metadata={"Software": None})
@@ -60,23 +41,14 @@ def make_panels(n, n_columns=4, size=3.3):
 
 def draw_precision_recall(summary):
     """Draw Figure 3: precision against recall, a panel a pair."""
-    axes = make_panels(len(summary.pairs))
+    axes, curve = make_panels(len(summary.pairs), n_columns=3, size=4), {"kind": "precision-recall"}
     for ax, pair in zip(axes, summary.pairs, strict=True):
-        y = summary.faces(pair).y
-        for number, (method, name) in enumerate(SHORT.items()):
-            curve = {"color": f"C{number}", "linewidth": 1.3}
-            scores, _ = summary.scores(pair, method)
-            display = PrecisionRecallDisplay.from_predictions(y, scores, ax=ax, curve_kwargs=curve)
-            display.line_.set_label(name)
-        ax.axhline(y.mean(), color="0.5", linestyle=":", linewidth=1, label="guessing")
-        ax.set(title=pair, xlabel="recall", ylabel="precision", aspect="auto")
-        ax.set_ylim(min(0.45, y.mean() - 0.05), 1.02)
-        ax.grid(alpha=0.3)
-        ax.get_legend().remove()
-    handles, names = axes[0].get_legend_handles_labels()
-    axes[0].figure.legend(
-        handles, names, loc="outside upper center", ncols=min(3, len(axes)), frameon=False
-    )
+        for method, name in FIGURE_3.items():
+            y, (scores, _) = summary.bench.set(pair).y, summary.scores(pair, method)
+            DetectionCurveDisplay.from_predictions(
+                y, scores, n_bootstraps=0, name=name, ax=ax, **curve
+            )
+        ax.set_title(pair)
     return axes[0].figure
 
 
@@ -102,11 +74,9 @@ def draw_curves(summary):
     """Draw AUC against the number of training pictures, a panel a pair."""
     axes = make_panels(len(summary.bench.headline), size=4.4)
     for ax, pair in zip(axes, summary.bench.headline, strict=True):
-        for number, (method, marker) in enumerate(zip(CURVE_METHODS, "osD", strict=True)):
-            result = summary.learning_curve(pair, method)
+        for method in IN_CURVES:
+            result = summary.work.load(f"curves/{pair}/{method}")
             scores = result.scores.reshape(len(result.train_sizes), -1)
-            display = TrainingSizeDisplay(result.train_sizes, scores)
-            display.plot(ax, name=method, color=f"C{number}", marker=marker)
+            TrainingSizeDisplay(result.train_sizes, scores).plot(ax, name=method)
         ax.set_title(pair)
-        ax.legend(loc="lower right", fontsize="small")
     return axes[0].figure

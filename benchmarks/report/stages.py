@@ -27,14 +27,12 @@ from skfakespotter.leakage import join_duplicates
 from skfakespotter.perturbations import check_attacks
 
 from .detectors import (
-    ATTACKED,
-    CHANNEL_FSC,
-    CHANNEL_SVC,
-    EMBEDDING_SVC,
-    LAYER_SVC,
+    BLOCKS,
+    IN_CURVES,
+    IN_MATRIX,
     METHODS,
-    RANDOM_SVC,
     RIVALS,
+    SLOW,
     make_detector,
     split_stateless,
 )
@@ -44,10 +42,7 @@ CACHE_BYTES = 30 * 10**9
 CHUNK = 48  # pictures of one parallel task
 SLACK = 5  # pictures by which the folds of a learning curve may differ
 HEADLINE = ("stylegan", "faceswap")  # of one source, and large
-MATRIX_METHODS = (CHANNEL_SVC, EMBEDDING_SVC)
-CURVE_METHODS = (LAYER_SVC, CHANNEL_SVC, EMBEDDING_SVC)
 CURVE_SIZES = (25, 50, 100, 200, 400, 800)
-BLOCKS = {"layer": LAYER_SVC, "channel": CHANNEL_SVC}
 ABLATION = {  # other readings of the paper: parameters of the transformer
     "neuron='channel'": {"neuron": "channel"},
     "rectify=True": {"rectify": True},
@@ -98,6 +93,16 @@ class Bench:
             readings[f"layers {third[0] + 1} to {third[-1] + 1} alone"] = {"layers": layers}
         return readings
 
+    @cached_property
+    def methods(self):
+        """All methods, in the order of the tables."""
+        return [*METHODS, *RIVALS, *self.rivals]
+
+    @cached_property
+    def attacked(self):
+        """Those of Figure 4; their clean scores come from there too."""
+        return [name for name, method in METHODS.items() if method.attacked] + [*self.rivals]
+
     @property
     def grids(self):
         """The paper's attacks, two chains, and the user's own."""
@@ -131,7 +136,7 @@ class Bench:
             X = self.work.once(f"faces/{pair}", lambda: self.aligner.transform(X))
         if features is None:
             return rest, X
-        name = f"features/{pair}/{METHODS[method][0] if method in METHODS else method}"
+        name = f"features/{pair}/{METHODS[method].features if method in METHODS else method}"
         return rest, self.work.once(name, lambda: self.describe(features, X))
 
     def describe(self, features, X):
@@ -172,10 +177,7 @@ def attack(bench, pair):
     A picture whose face an attack has hidden is taken by its center.
     """
     aligner = bench.aligner and clone(bench.aligner).set_params(on_missing="center", n_jobs=None)
-    detectors = {
-        method: bench.detector(method, pair, align=aligner or False)
-        for method in [*ATTACKED, *bench.rivals]
-    }
+    detectors = {m: bench.detector(m, pair, align=aligner or False) for m in bench.attacked}
     return robustness_cross_val(
         detectors,
         load_pictures(bench.set(pair).paths),
@@ -232,13 +234,7 @@ def load_pictures(paths):
 
 
 def list_stages(bench):
-    """List all stages, the most important first, with their expected cost in seconds.
-
-    Returns
-    -------
-    list of (str, float, callable)
-        For :func:`work.run_stages`.
-    """
+    """List all stages for ``run_stages``, the most important first, with their cost in seconds."""
     stages = []
     size = {pair: len(list_pictures(bench.data, pair, bench.limit)[1]) for pair in bench.pairs}
 
@@ -251,23 +247,21 @@ def list_stages(bench):
         compute = partial(function, bench, *arguments)
         stages.append((name, seconds * sum(size.values()), compute))
 
-    slow = (CHANNEL_FSC, RANDOM_SVC, "spectrum-cnn")
-    alone = [method for method in [*METHODS, *RIVALS] if method not in ATTACKED]
     for_pairs("sets/{}", 0.018, find_faces)
-    for method in alone:
-        if method not in slow:
+    for method in bench.methods:
+        if method not in (*bench.attacked, *SLOW):
             for_pairs(f"scores/{{}}/{method}", 0.006, score, method)
     for_pairs("attacks/{}", 0.1, attack)
     for_pairs("missing/{}", 0.01, count_missing)
     if len(bench.pairs) > 1:
-        for method in MATRIX_METHODS:
+        for method in IN_MATRIX.values():
             once(f"matrix/{method}", 0.02, cross_test, method)
-    for method in CURVE_METHODS:
+    for method in IN_CURVES:
         for_pairs(f"curves/{{}}/{method}", 0.02, learn, method, pairs=bench.headline)
     for name in bench.readings:
         for block in BLOCKS:
             stage = f"ablation/{{}}/{name}/{block}"
             for_pairs(stage, 0.01, ablate, name, block, pairs=bench.headline)
-    for method in slow:
+    for method in SLOW:
         for_pairs(f"scores/{{}}/{method}", 0.06, score, method)
     return stages

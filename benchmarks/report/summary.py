@@ -9,10 +9,7 @@ from sklearn.metrics import roc_auc_score
 from skfakespotter import detection_report, paper_attacks
 from skfakespotter.evaluation import FIGURES, number_groups, resample, weighted_figures
 
-from .detectors import LAYER_FSC, METHODS, RIVALS, is_attacked, is_candidate
-
 PERCENTILES = (2.5, 97.5)
-CHOSEN_ON = ("stylegan", "pggan")  # the recommendation is made on these, tested on the others
 CLEAN = ("clean", None)
 
 
@@ -22,32 +19,10 @@ def interval(draws):
 
 
 class Summary:
-    """All figures of the report; draws are arrays of the value, then its resamples.
-
-    Parameters
-    ----------
-    bench : Bench
-        With finished stages.
-    """
+    """All figures of a bench with finished stages; draws are the value, then its resamples."""
 
     def __init__(self, bench):
         self.bench, self.work, self.pairs = bench, bench.work, list(bench.pairs)
-
-    @cached_property
-    def methods(self):
-        """Methods that were scored on every pair, in the order of the table."""
-        every = [*METHODS, *RIVALS, *self.bench.rivals]
-        return [m for m in every if is_attacked(m, self.bench) or self._scored(m)]
-
-    @cached_property
-    def attacked_methods(self):
-        """Methods of Figure 4."""
-        return [method for method in self.methods if is_attacked(method, self.bench)]
-
-    @cached_property
-    def candidates(self):
-        """Methods among which the recommendation is chosen."""
-        return [method for method in self.methods if is_candidate(method)]
 
     @cached_property
     def kinds(self):
@@ -58,11 +33,6 @@ class Summary:
         return kinds
 
     @cache  # noqa: B019 - one summary a process
-    def faces(self, pair):
-        """Pictures, labels and groups of a pair."""
-        return self.bench.set(pair)
-
-    @cache  # noqa: B019
     def curves(self, pair):
         """Robustness curves of a pair, by method."""
         return self.work.load(f"attacks/{pair}")
@@ -70,7 +40,7 @@ class Summary:
     @cache  # noqa: B019
     def scores(self, pair, method):
         """Out-of-fold scores, the threshold of the decision, and the fold of each picture."""
-        if is_attacked(method, self.bench):
+        if method in self.bench.attacked:
             scores = self.curves(pair)[method].scores[CLEAN]
             probable = scores.min() >= 0 and scores.max() <= 1
             return scores, 0.5 if probable else 0.0
@@ -80,33 +50,33 @@ class Summary:
     @cache  # noqa: B019
     def report(self, pair, method):
         """Return the eleven figures with intervals."""
-        faces, (scores, threshold) = self.faces(pair), self.scores(pair, method)
+        faces, (scores, threshold) = self.bench.set(pair), self.scores(pair, method)
         options = {"groups": faces.groups, "n_bootstraps": self.bench.n_bootstraps}
         return detection_report(faces.y, scores, threshold=threshold, **options)
 
     def fold_auc(self, pair, method):
         """Return the mean AUC within each fold."""
-        y, (scores, _) = self.faces(pair).y, self.scores(pair, method)
+        y, (scores, _) = self.bench.set(pair).y, self.scores(pair, method)
         return np.mean([roc_auc_score(y[test], scores[test]) for test in self.folds(pair)])
 
     @cache  # noqa: B019
     def folds(self, pair):
         """Pictures tested in each fold, which are the same for every method."""
-        alone = next(m for m in self.methods if not is_attacked(m, self.bench))
+        alone = next(m for m in self.bench.methods if m not in self.bench.attacked)
         folds = self.work.load(f"scores/{pair}/{alone}").folds
         return [np.flatnonzero(folds == fold) for fold in np.unique(folds)]
 
     @cache  # noqa: B019
     def weights(self, pair):
         """How often each picture counts: once, then in each resample by group."""
-        faces = self.faces(pair)
+        faces = self.bench.set(pair)
         fake, group = faces.y == 1, number_groups(faces.groups, len(faces.y))
         drawn = [weights for weights, _ in resample(fake, group, self.bench.n_bootstraps)]
         return np.concatenate([np.ones((1, len(fake))), *drawn])
 
     def draw_auc(self, pair, scores):
         """Return draws of the AUC of scores, with the same resamples for all of a pair."""
-        figures = weighted_figures(self.faces(pair).y == 1, scores, 0.0, self.weights(pair))
+        figures = weighted_figures(self.bench.set(pair).y == 1, scores, 0.0, self.weights(pair))
         return figures[:, FIGURES.index("AUC")]
 
     @cache  # noqa: B019
@@ -129,7 +99,7 @@ class Summary:
     @cached_property
     def settings(self):
         """Attack and intensity of each row of :meth:`attacked`."""
-        columns = self.curves(self.pairs[0])[self.attacked_methods[0]].columns
+        columns = self.curves(self.pairs[0])[self.bench.attacked[0]].columns
         return list(zip(columns["attack"], columns["intensity"], strict=True))
 
     @cached_property
@@ -145,32 +115,3 @@ class Summary:
     def attacked_auc(self, pairs, method):
         """Return draws of the average AUC under the four attacks, mean over pairs."""
         return np.mean([self.attacked(p, method)[0][self.single].mean(0) for p in pairs], axis=0)
-
-    def mean(self, pairs, method, attacked):
-        """Return draws of the mean AUC over pairs, clean or under the four attacks."""
-        return (self.attacked_auc if attacked else self.mean_auc)(pairs, method)
-
-    def recommend(self, attacked=False):
-        """Choose the best candidate on ``CHOSEN_ON`` alone, by mean AUC, clean or attacked."""
-        tried = [m for m in self.candidates if not attacked or m in self.attacked_methods]
-        return max(tried, key=lambda method: self.mean(CHOSEN_ON, method, attacked)[0])
-
-    def win(self, method, pairs, attacked=False):
-        """By how much a method beats the paper's, with its interval."""
-        other = self.mean(pairs, LAYER_FSC, attacked)
-        return interval(self.mean(pairs, method, attacked) - other)
-
-    def matrix(self, method):
-        """Return the result of training on each pair and testing on every other."""
-        return self.work.load(f"matrix/{method}")
-
-    def learning_curve(self, pair, method):
-        """Return AUC by training size."""
-        return self.work.load(f"curves/{pair}/{method}")
-
-    def reading(self, pair, name, block):
-        """Return draws of the AUC of another reading of the paper."""
-        return self.draw_auc(pair, self.work.load(f"ablation/{pair}/{name}/{block}").scores)
-
-    def _scored(self, method):
-        return all(self.work.has(f"scores/{pair}/{method}") for pair in self.pairs)

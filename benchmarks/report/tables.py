@@ -2,57 +2,36 @@
 
 import numpy as np
 from pairs import describe_pair
-from table import format_table, write_csv
+from table import format_table, spell, write_csv
 
 from skfakespotter.evaluation import FIGURES
 
 from .detectors import (
-    AUGMENTED_LR,
-    AUGMENTED_SVC,
-    CHANNEL_LR,
+    BLOCKS,
     CHANNEL_SVC,
-    EMBEDDING_SVC,
+    COMPARED,
+    COMPARED_UNDER_ATTACK,
+    IN_CURVES,
+    IN_FULL,
+    IN_MATRIX,
     LAYER_FSC,
-    MEANS_LR,
-    MEANS_SVC,
-    RANDOM_SVC,
+    METHODS,
 )
-from .stages import BLOCKS, CURVE_METHODS, MATRIX_METHODS
-from .summary import CHOSEN_ON, interval
+from .summary import interval
 
-MAIN = (LAYER_FSC, CHANNEL_SVC, EMBEDDING_SVC, MEANS_SVC, "cheap-cues")
-COMPARED = (  # whether the first is better than the second
-    (CHANNEL_SVC, EMBEDDING_SVC),
-    (CHANNEL_SVC, MEANS_SVC),
-    (CHANNEL_LR, MEANS_LR),
-    (CHANNEL_SVC, LAYER_FSC),
-    (CHANNEL_SVC, RANDOM_SVC),
-    (CHANNEL_SVC, "cheap-cues"),
-    (CHANNEL_SVC, "spectrum-cnn"),
-    (CHANNEL_SVC, "cooccurrence"),
-)
-COMPARED_UNDER_ATTACK = (
-    *COMPARED[:4],
-    (AUGMENTED_SVC, CHANNEL_SVC),
-    (AUGMENTED_LR, CHANNEL_LR),
-)
-
-
-def spell(value, low, high, digits=3):
-    """Return a figure with its interval, in digits."""
-    return f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+CHOSEN_ON = ("stylegan", "pggan")  # the recommendation is made on these, tested on the others
 
 
 def spell_points(value, low, high):
     """Return a difference with its interval, in points."""
-    return f"{100 * value:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]"
+    return spell(100 * value, 100 * low, 100 * high, digits=1, sign="+")
 
 
 def data(summary):
     """Count the pictures."""
     rows = []
     for pair in summary.pairs:
-        faces, facts = summary.faces(pair), describe_pair(pair)
+        faces, facts = summary.bench.set(pair), describe_pair(pair)
         real, fake = np.bincount(faces.y, minlength=2)
         missing = "{} real, {} fake".format(*faces.left_out)
         groups = len(np.unique(faces.groups))
@@ -68,14 +47,14 @@ def table_2(summary, out):
     rows = [
         [pair, describe_pair(pair).kind, method, name, *summary.report(pair, method)[name]]
         for pair in summary.pairs
-        for method in summary.methods
+        for method in summary.bench.methods
         for name in FIGURES
     ]
     header = ("pair", "kind", "method", "figure", "value", "low", "high")
     write_csv(out / "table2.csv", header, rows)
 
     def tabulate(cell):
-        lines = [[m, *(cell(pair, m) for pair in summary.pairs)] for m in summary.methods]
+        lines = [[m, *(cell(pair, m) for pair in summary.pairs)] for m in summary.bench.methods]
         return format_table(["method", *summary.pairs], lines)
 
     def list_figures(pair, method):
@@ -86,7 +65,7 @@ def table_2(summary, out):
         "auc_within_folds": tabulate(lambda pair, m: f"{summary.fold_auc(pair, m):.3f}"),
         "eleven_figures": {
             m: format_table(["pair", *FIGURES], [[p, *list_figures(p, m)] for p in summary.pairs])
-            for m in MAIN
+            for m in IN_FULL
         },
     }
 
@@ -94,8 +73,8 @@ def table_2(summary, out):
 def differences(summary, out):
     """Compare coverage with the simple things, pair by pair."""
     rows, lines = [], []
-    compared = [pair for pair in COMPARED if set(pair) <= set(summary.methods)]
-    for first, second in compared + [(CHANNEL_SVC, rival) for rival in summary.bench.rivals]:
+    rivals = [(CHANNEL_SVC, rival) for rival in summary.bench.rivals]
+    for first, second in [*COMPARED, *rivals]:
         lines.append([f"{first} − {second}"])
         for name, pairs in [*((p, [p]) for p in summary.pairs), ("mean", summary.pairs)]:
             cell = interval(summary.mean_auc(pairs, first) - summary.mean_auc(pairs, second))
@@ -110,7 +89,7 @@ def attacks(summary, out):
     """Tabulate the loss and the AUC under attack; every point of Figure 4 goes to a file."""
     rows = []
     for pair in summary.pairs:
-        for method in summary.attacked_methods:
+        for method in summary.bench.attacked:
             draws, clean = summary.attacked(pair, method)
             for (attack, intensity), row in zip(summary.settings, draws, strict=True):
                 cells = *interval(row), *interval(clean - row)
@@ -119,7 +98,7 @@ def attacks(summary, out):
     write_csv(out / "figure4.csv", (*header, "drop", "drop_low", "drop_high"), rows)
     groups = {**summary.kinds, "all pairs": summary.pairs}
     losses, levels = [], []
-    for m in summary.attacked_methods:
+    for m in summary.bench.attacked:
         losses.append([m, *(spell(*interval(summary.loss(p, m)), 2) for p in groups.values())])
         means = [summary.attacked_auc(pairs, m)[0] for pairs in groups.values()]
         means.append(np.mean([summary.attacked(p, m)[1][0] for p in summary.pairs]))
@@ -154,8 +133,8 @@ def missing(summary):
 def matrices(summary, out):
     """Tabulate what detectors of one pair do on another."""
     rows, tables, pairs = [], {}, summary.pairs
-    for method, name in zip(MATRIX_METHODS, ("channel", "embedding"), strict=True):
-        result = summary.matrix(method)
+    for name, method in IN_MATRIX.items():
+        result = summary.work.load(f"matrix/{method}")
         rows += [[method, a, b, *result.reports[a, b]["AUC"]] for a in pairs for b in pairs]
         lines = [
             [pair, *(f"{auc:.3f}" for auc in row)]
@@ -173,8 +152,8 @@ def learning_curves(summary, out):
     """Tabulate AUC against training size."""
     rows, lines = [], []
     for pair in summary.bench.headline:
-        for method in CURVE_METHODS:
-            result = summary.learning_curve(pair, method)
+        for method in IN_CURVES:
+            result = summary.work.load(f"curves/{pair}/{method}")
             for size, folds in zip(result.train_sizes, result.scores, strict=True):
                 folds = folds.ravel()
                 rows += [[pair, method, size, fold, v] for fold, v in enumerate(folds.tolist())]
@@ -192,7 +171,9 @@ def readings(summary, out):
     for name in summary.bench.readings:
         lines.append([name])
         for pair, block in columns:
-            draws = summary.reading(pair, name, block)
+            draws = summary.draw_auc(
+                pair, summary.work.load(f"ablation/{pair}/{name}/{block}").scores
+            )
             value, change = interval(draws), interval(draws - default[pair, block])
             rows.append([pair, name, block, *value, *change])
             lines[-1].append(f"{spell(*value)}, {spell_points(*change)}")
@@ -206,19 +187,18 @@ def recommendations(summary):
     others = [pair for pair in summary.pairs if pair not in CHOSEN_ON]
     if not others or not set(CHOSEN_ON) <= set(summary.pairs):
         return []
-    choices = []
-    for attacked, under in ((False, "unattacked"), (True, "mean under the four attacks")):
-        best = summary.recommend(attacked)
+    choices, bench = [], summary.bench
+    for under, methods, mean in (
+        ("unattacked", bench.methods, summary.mean_auc),
+        ("mean under the four attacks", bench.attacked, summary.attacked_auc),
+    ):
+        coverage = [m for m in methods if m in METHODS and METHODS[m].features in BLOCKS]
+        best = max(coverage, key=lambda m: mean(CHOSEN_ON, m)[0])
         wins = [
-            [name, spell_points(*summary.win(best, pairs, attacked))]
+            [name, spell_points(*interval(mean(pairs, best) - mean(pairs, LAYER_FSC)))]
             for name, pairs in [*((pair, [pair]) for pair in others), ("mean", others)]
         ]
-        means = {
-            m: [f"{summary.mean(p, m, attacked)[0]:.3f}" for p in (CHOSEN_ON, others)]
-            for m in summary.candidates
-            if not attacked or m in summary.attacked_methods
-        }
-        ranks = [[m, *cells] for m, cells in means.items()]
+        ranks = [[m, *(f"{mean(p, m)[0]:.3f}" for p in (CHOSEN_ON, others))] for m in coverage]
         ranks.sort(key=lambda row: row[1], reverse=True)
         header = ["candidate", " and ".join(CHOSEN_ON), "the other pairs"]
         tables = {"wins": format_table(["pair", "win"], wins), "ranks": format_table(header, ranks)}

@@ -9,26 +9,17 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from . import tables
-from .detectors import FEW, HELD_OUT_LEVELS, LAYER_FSC, SHORT_EPOCHS
+from .detectors import FEW, HELD_OUT, LAYER_FSC, SHORT_EPOCHS
 from .drawing import draw_all
 from .stages import N_FOLDS
-from .summary import CHOSEN_ON, Summary
+from .summary import Summary
 
 PAPER_LOSS = 3.77  # points of AUC, average over four attacks, section 4.4
 PACKAGES = ("scikit-learn", "torch", "skorch", "numpy", "scipy", "pillow")
-LEVELS = ("quality", "sigma", "scale", "variance")  # parameters that set an attack's intensity
 
 
 def write_report(bench, out):
-    """Write REPORT.md, the tables and the figures.
-
-    Parameters
-    ----------
-    bench : Bench
-        With finished stages.
-    out : path
-        Folder, made when it does not exist.
-    """
+    """Write REPORT.md, the tables and the figures of a bench with finished stages."""
     out.mkdir(parents=True, exist_ok=True)
     summary = Summary(bench)
     options = {"trim_blocks": True, "keep_trailing_newline": True, "undefined": StrictUndefined}
@@ -40,11 +31,11 @@ def write_report(bench, out):
         n_folds=N_FOLDS,
         few=FEW,
         short_epochs=SHORT_EPOCHS,
-        copies=describe_copies(),
+        copies="; ".join(f"{n} {', '.join(map(str, at))}" for n, (_, at) in HELD_OUT.items()),
         paper=LAYER_FSC,
         paper_loss=PAPER_LOSS,
         kinds=summary.kinds,
-        chosen_on=" and ".join(CHOSEN_ON),
+        chosen_on=" and ".join(tables.CHOSEN_ON),
         figures=", ".join(f"`{name}`" for name in draw_all(summary, out)),
         data=tables.data(summary),
         **tables.table_2(summary, out),
@@ -68,16 +59,3 @@ def describe_machine(bench):
         f"{os.cpu_count()} cores ({platform.machine()}), {minutes:.0f} minutes in all stages "
         f"together. Python {sys.version.split()[0]}, {versions}"
     )
-
-
-def describe_copies():
-    """List the levels of the perturbed copies that detectors are trained with."""
-    return "; ".join(
-        f"{name} {', '.join(f'{_level(t):g}' for t in levels)}"
-        for name, levels in HELD_OUT_LEVELS.items()
-    )
-
-
-def _level(transformer):
-    (value,) = (v for k, v in transformer.get_params().items() if k in LEVELS)
-    return value

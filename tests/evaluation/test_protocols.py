@@ -451,8 +451,12 @@ def test_training_size_display_draws_mean_and_spread_and_shares_axes():
     np.testing.assert_allclose(first.line_.get_ydata(), [0.7, 0.9])
     band = first.fill_between_.get_paths()[0].vertices
     np.testing.assert_allclose([band[:, 1].min(), band[:, 1].max()], [0.6, 1.0])
-    second = TrainingSizeDisplay([50, 100], scores).plot(first.ax_, name="embedding", color="k")
+    second = TrainingSizeDisplay([50, 100], scores).plot(first.ax_, name="embedding")
     assert second.ax_ is first.ax_
+    assert second.line_.get_color() != first.line_.get_color()
+    assert second.line_.get_marker() != first.line_.get_marker()
+    third = TrainingSizeDisplay([50, 100], scores).plot(first.ax_, color="k")
+    assert third.line_.get_color() == "k"
     assert first.ax_.get_xticks().tolist() == [50, 100, 400]
     legend = [text.get_text() for text in first.ax_.get_legend().get_texts()]
     assert legend == ["coverage", "embedding"]

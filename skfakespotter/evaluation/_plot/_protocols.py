@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from skfakespotter._style import BLUE, make_axes
+from skfakespotter._style import BLUE, STYLES, make_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -174,8 +174,8 @@ class TrainingSizeDisplay:
         ax: Axes | None = None,
         *,
         name: str | None = None,
-        color: str = BLUE,
-        marker: str = "o",
+        color: str | None = None,
+        marker: str | None = None,
     ) -> TrainingSizeDisplay:
         """Draw the curve; call it again with the same axes to compare detectors.
 
@@ -185,10 +185,10 @@ class TrainingSizeDisplay:
             Where to draw; None makes a figure.
         name : str, default=None
             Name of the detector in the legend; None draws no legend.
-        color : str, default="#0072B2"
-            Color of the line and the band.
-        marker : str, default="o"
-            Marker of the points, which tells curves apart in gray print.
+        color : str, default=None
+            Color of the line and the band; None takes the next one in these axes.
+        marker : str, default=None
+            Marker of the points, which tells curves apart in gray print; None takes the next.
 
         Returns
         -------
@@ -197,10 +197,12 @@ class TrainingSizeDisplay:
         """
         self.ax_ = make_axes((4.2, 3.2)) if ax is None else ax
         self.figure_ = self.ax_.figure
+        earlier = sum(line.get_gid() == "training size" for line in self.ax_.lines)
+        usual = STYLES[earlier % len(STYLES)]
+        color, marker = color or usual[0], marker or usual[1]
+        style: dict[str, Any] = {"color": color, "marker": marker, "gid": "training size"}
         mean, spread = self.scores.mean(axis=1), self.scores.std(axis=1)
-        self.line_ = self.ax_.plot(self.train_sizes, mean, marker=marker, color=color, label=name)[
-            0
-        ]
+        self.line_ = self.ax_.plot(self.train_sizes, mean, label=name, **style)[0]
         self.fill_between_ = self.ax_.fill_between(
             self.train_sizes, mean - spread, mean + spread, color=color, alpha=0.2, linewidth=0
         )
