@@ -32,6 +32,8 @@ from skfakespotter.classifier._training import (
     TensorBatches,
 )
 
+FUSED = ("cpu", "cuda", "mps")  # where torch takes a step of gradient descent in one call
+
 
 class FakeSpotterClassifier(ClassifierMixin, BaseEstimator):
     """Five fully-connected layers that tell real coverage vectors from fake ones.
@@ -313,6 +315,7 @@ class FakeSpotterClassifier(ClassifierMixin, BaseEstimator):
             optimizer=torch.optim.SGD,
             optimizer__momentum=self.momentum,
             optimizer__weight_decay=self.weight_decay,
+            optimizer__fused=device.type in FUSED,
             lr=self.lr,
             max_epochs=self.max_epochs,
             batch_size=self.batch_size,

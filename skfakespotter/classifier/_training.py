@@ -46,6 +46,10 @@ class MultilayerPerceptron(nn.Sequential):
             layers += [linear, nn.ELU()]
         super().__init__(*layers[:-1])
 
+    def train(self, mode: bool = True) -> MultilayerPerceptron:
+        """Change the mode of all layers; nothing where it is that already, as skorch asks often."""
+        return self if self.training == mode else super().train(mode)
+
     def forward(self, X: Any = None, **columns: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
         """Map (n, n_features) to (n, n_classes).
 
