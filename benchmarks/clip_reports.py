@@ -20,21 +20,22 @@ TEXT = """# DeepFake clips
 
 FaceForensics++ (c23): {n_real} real and {n_fake} fake clips of {n_groups} groups of connected
 identities; Celeb-DF(v2): {n_test} clips, for testing only. Of each clip the first {frames} frames
-are looked at; faces are found by {detector}, and their landmarks averaged over nine frames. The
+are looked at; faces are found by {detector}, and dlib's landmarks averaged over nine frames. The
 thresholds of equation 1 are means over all faces of FaceForensics++, without labels. Five folds by
 groups. Intervals (95 %) are from drawing whole groups: they are wide, for there are few, and with
 fewer than ten groups that hold fakes (FaceSwap, Face2Face and Celeb-DF in the cut sets that stand
 here) not to be trusted.
 
 - "within": trained and tested on one method and the real clips, identities apart.
+- "draw 2", ...: the same with other folds; what they differ by is chance.
 - "left out": trained on the other methods, tested on this one, identities apart.
 - "across": trained on all of FaceForensics++, tested on Celeb-DF. No choice was made on Celeb-DF.
 
 {table}
 
-The form (windows of five faces, landmarks over nine, ridge, mean and flicker, log odds averaged
-over windows, weights learned clip by clip) was chosen within FaceForensics++, on the very clips
-that the rows "within" and "left out" measure, over three draws of the folds, these among them:
+The form (windows of five faces, dlib's landmarks over nine, ridge, mean and flicker, log odds
+averaged over windows, weights learned clip by clip) was chosen within FaceForensics++, on the very clips
+that the rows "within", "draw" and "left out" measure:
 these rows are a little too good for that, and those on Celeb-DF are not.
 
 {notes}

@@ -2,7 +2,7 @@
 
     python benchmarks/clips.py --data FOLDER [--test FOLDER] --cache FOLDER [--frames N]
         [--detector NAME] [--backbone NAME] [--second WEIGHTS] [--only NAME ...]
-        [--compress CRF ...] [--speed N] [--n-jobs N] [--out FOLDER]
+        [--compress CRF ...] [--speed N] [--draws N] [--n-jobs N] [--out FOLDER]
 
 ``--data`` is FaceForensics++ in its own tree, ``--test`` Celeb-DF in its own: detectors are
 trained and chosen on the former alone, with folds by connected identities. ``--second`` are
@@ -13,7 +13,7 @@ kept there too, so that a run that was stopped goes on where it was. Written are
 """
 
 import time
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import clip_reports
@@ -95,6 +95,7 @@ def parse(arguments):
     parser.add_argument("--only", nargs="*", help="detectors, by their beginning")
     parser.add_argument("--compress", nargs="*", type=int, default=[], help="H.264 rate factors")
     parser.add_argument("--speed", type=int, help="clips to time; results are kept")
+    parser.add_argument("--draws", type=int, default=4, help="of the folds, by the first detector")
     parser.add_argument("--n-jobs", type=int, default=None)
     return parser.parse_args(arguments)
 
@@ -104,10 +105,12 @@ class Bench:
 
     def __init__(self, options, clips, test, work):
         self.options, self.clips, self.test, self.work = options, clips, test, work
+        self.draws = {f"draw {seed + 1}": seed for seed in range(1, options.draws)}
 
     def measure(self, name):
         """Put a detector through its protocols."""
         protocols = OURS[name][-1] if name in OURS else TWO
+        protocols = (*protocols, *self.draws) if name == MAIN else protocols
         missing = [p for p in protocols if not self.work.has(f"{name}, {p}")]
         if self.test is None:
             missing = [p for p in missing if p != "across"]
@@ -116,6 +119,10 @@ class Bench:
         scorer = self.scorer(name)
         runs = {
             "within": lambda: within_methods(scorer, self.clips),
+            **{
+                draw: partial(within_methods, scorer, self.clips, random_state=seed)
+                for draw, seed in self.draws.items()
+            },
             "left out": lambda: leave_one_method_out(scorer, self.clips),
             "across": lambda: across_data_sets(scorer, self.clips, {"Celeb-DF": self.test}),
         }
@@ -143,7 +150,7 @@ class Bench:
     def known(self):
         """List what has been measured: detector, protocol, test, clips."""
         for name in [*OURS, *RIVALS]:
-            for protocol in ALL:
+            for protocol in (*ALL, *self.draws):
                 if self.work.has(f"{name}, {protocol}"):
                     tests = self.work.load(f"{name}, {protocol}")
                     yield from ((name, protocol, test, clips) for test, clips in tests.items())

@@ -29,7 +29,7 @@ from table import save_table
 from skfakespotter import NeuronCoverageTransformer, within_pair
 from skfakespotter.faces import crop_face
 from skfakespotter.faces._centerface import find_centerface
-from skfakespotter.faces._dlib import find_dlib, landmarks
+from skfakespotter.faces._dlib import box_for_dlib, find_dlib, landmarks
 from skfakespotter.images import find_images, load_image
 
 COMMAND = "python benchmarks/detection.py --data FOLDER --work FOLDER"
@@ -99,10 +99,7 @@ def look(paths):
 
 def _predicted(image, face):
     """Let dlib's predictor find its landmarks of a face that CenterFace has found."""
-    left, top, right, bottom = face.box
-    x, y = (left + right) / 2, (top + bottom) / 2 + 0.06 * (bottom - top)
-    half = 0.95 * max(right - left, bottom - top) / 2
-    box = (x - half, y - half, x + half, y + half)
+    box = box_for_dlib(face)
     return replace(face, box=box, landmarks=landmarks(image, box, 5), scheme="eye corners")
 
 

@@ -2,7 +2,7 @@
 
 from skfakespotter.faces._aligner import FaceAligner, FaceRecord
 from skfakespotter.faces._detectors import find_all, find_faces
-from skfakespotter.faces._dlib import landmarks
+from skfakespotter.faces._dlib import landmarks, load_dlib, steady_landmarks
 from skfakespotter.faces._face import Face
 from skfakespotter.faces._geometry import similarity, warp
 from skfakespotter.faces._identity import check_crops, crops_of
@@ -31,6 +31,8 @@ __all__ = [
     "find_faces",
     "five_points",
     "landmarks",
+    "load_dlib",
     "similarity",
+    "steady_landmarks",
     "warp",
 ]

@@ -39,7 +39,7 @@ SMALLEST = 12  # pixels of the searched picture; a lower face is looked for agai
 GROUP = 48  # pixels of the searched picture; lower faces alone tell of a group photograph
 CLOSE = 40  # pixels of the searched picture; the landmarks of a lower face are found again
 UPRIGHT = 12.0  # degrees; so are those of a face that is turned by more
-CLOSE_SIDE, CLOSER_SIDE = 128, 256  # pixels of the picture looked at again; the face has a half
+CLOSE_SIDE = 128  # pixels of the picture looked at again; the face has a half
 CPU_PIXELS = 8 * 128 * 128  # of all pictures that pass at once: maps stay in the caches
 GPU_PIXELS = 256 * 128 * 128  # enough to keep a GPU busy
 
@@ -51,7 +51,6 @@ def find_centerface(
     device: Any = "cpu",
     every: bool = False,
     side: int = GROUP_SIDE,
-    close: bool = False,
 ) -> list[list[Face]]:
     """Find the faces of several pictures.
 
@@ -69,9 +68,6 @@ def find_centerface(
     side : int, default=800
         Longer side in pixels. From 800 on, the search goes on to 2,048 at most where no face is
         large there, as in a group photograph.
-    close : bool, default=False
-        Find the landmarks of every face again, still closer, not only of those that are small
-        or turned.
 
     Returns
     -------
@@ -92,7 +88,7 @@ def find_centerface(
             _drop_false_alarms(network, members, placed)
             for search, faces in zip(members, placed, strict=True):
                 search.add(faces)
-    _find_landmarks_again(network, searches, close)
+    _find_landmarks_again(network, searches)
     return [search.faces for search in searches]
 
 
@@ -225,43 +221,43 @@ def _drop_false_alarms(network, searches, placed):
             faces.remove(face)
 
 
-def _find_landmarks_again(network, searches, of_all):
+def _find_landmarks_again(network, searches):
     """Find the landmarks again of faces that were small, or turned, when they were found."""
     unclear = [
         (search, number, face)
         for search in searches
         for number, face in enumerate(search.faces[: None if search.every else 1])
-        if of_all or face in search.unclear
+        if face in search.unclear
     ]
-    close = _look_closely(network, unclear, CLOSER_SIDE if of_all else CLOSE_SIDE)
+    close = _look_closely(network, unclear)
     for (search, number, face), near in zip(unclear, close, strict=True):
         if near is not None:
             search.faces[number] = replace(face, landmarks=near.landmarks)
 
 
-def _look_closely(network, places, side=CLOSE_SIDE):
+def _look_closely(network, places):
     """Find faces again, upright and close: of each (search, ..., face) a Face, or None."""
-    turns = [_upright(face, side) for *_, face in places]
-    images, size = [search.image for search, *_ in places], (side, side)
+    turns = [_upright(face) for *_, face in places]
+    images, size = [search.image for search, *_ in places], (CLOSE_SIDE, CLOSE_SIDE)
     found = network.run(warp, size, images, turns, [size] * len(places))
     return [
-        next((_turned_back(face, turn) for face in faces if _is_central(face, side)), None)
+        next((_turned_back(face, turn) for face in faces if _is_central(face)), None)
         for faces, turn in zip(found, turns, strict=True)
     ]
 
 
-def _upright(face, side):
+def _upright(face):
     """Map a face to the middle of a small picture, upright: matrix (2, 3) for ``warp``."""
-    angle, scale = np.radians(face.roll), side / 2 / max(face.width, face.height)
+    angle, scale = np.radians(face.roll), CLOSE_SIDE / 2 / max(face.width, face.height)
     turn = scale * np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
     left, top, right, bottom = face.box
     middle = np.array([left + right - 1, top + bottom - 1]) / 2
-    return np.column_stack([turn, (side - 1) / 2 - turn @ middle])
+    return np.column_stack([turn, (CLOSE_SIDE - 1) / 2 - turn @ middle])
 
 
-def _is_central(face, side):
+def _is_central(face):
     middle = np.array([face.box[0] + face.box[2], face.box[1] + face.box[3]]) / 2
-    return np.abs(middle - side / 2).max() < side / 6
+    return np.abs(middle - CLOSE_SIDE / 2).max() < CLOSE_SIDE / 6
 
 
 def _turned_back(face, turn):

@@ -23,7 +23,6 @@ def find_faces(
     *,
     device: Any = "cpu",
     side: int = GROUP_SIDE,
-    close: bool = False,
 ) -> list[Face]:
     """Find all faces of one picture.
 
@@ -40,9 +39,6 @@ def find_faces(
     side : int, default=800
         Longer side in pixels at which CenterFace still looks for faces beside a main face that
         is known. Less is faster and misses small ones: 320 takes a fifth of the time.
-    close : bool, default=False
-        Whether CenterFace finds the landmarks of every face again, upright and close, as it does
-        for small and turned ones. They are then steadier from frame to frame of a clip.
 
     Returns
     -------
@@ -75,7 +71,7 @@ def find_faces(
     [180.0, 60.0, 270.0, 180.0]
     """
     images = [load_image(image)]
-    return find_all(images, detector, device=device, every=True, side=side, close=close)[0]
+    return find_all(images, detector, device=device, every=True, side=side)[0]
 
 
 def find_all(
@@ -85,7 +81,6 @@ def find_all(
     device: Any = "cpu",
     every: bool = False,
     side: int = GROUP_SIDE,
-    close: bool = False,
 ) -> list[list[Face]]:
     """Find the faces of several pictures.
 
@@ -98,7 +93,7 @@ def find_all(
     every : bool, default=False
         False may end the search of a picture once its main face is found. True measures the
         sharpness of all faces, too.
-    side, close
+    side
         See :func:`find_faces`.
 
     Returns
@@ -110,9 +105,7 @@ def find_all(
         found = [find_dlib(image) for image in images]
     else:
         weights = None if detector == "centerface" else detector
-        found = find_centerface(
-            images, weights=weights, device=device, every=every, side=side, close=close
-        )
+        found = find_centerface(images, weights=weights, device=device, every=every, side=side)
     if not every:
         return found
     pairs = zip(images, found, strict=True)

@@ -20,6 +20,7 @@ from skfakespotter.images import MIN_SIDE
 DETECTION_SIDE = 640  # pixels; longer pictures are searched at this size first
 SMALLEST_SIDE = 320  # pixels; shorter pictures may be enlarged four times to find a face
 LARGEST_SIDE = 4000  # pixels; no picture is searched larger: a search takes 0.09 s a megapixel
+_SHIFTS = ((0, 0), (-0.08, 0), (0.08, 0), (0, -0.08), (0, 0.08))  # x, y, of half a box's side
 # dlib releases the interpreter lock while it searches, and its detector keeps the picture in
 # itself: threads that share one detector crash the process. So a search borrows one. They are
 # kept, because making one takes a quarter of a second.
@@ -80,6 +81,59 @@ def landmarks(image: NDArray[np.uint8], box: Box, count: int) -> tuple[Point, ..
     rectangle = load_dlib().rectangle(*(round(edge) for edge in box))
     shape = _predictor(count)(np.ascontiguousarray(image), rectangle)
     return tuple((float(point.x), float(point.y)) for point in shape.parts())
+
+
+def steady_landmarks(image: NDArray[np.uint8], face: Face) -> NDArray[np.float64]:
+    """Find dlib's five landmarks of a face, steadily from frame to frame of a clip.
+
+    The predictor starts from the box, and its points move with it. They are averaged over
+    boxes a little apart.
+
+    Parameters
+    ----------
+    image : ndarray of shape (h, w, 3), uint8
+        RGB.
+    face : Face
+        From any face detector.
+
+    Returns
+    -------
+    ndarray of shape (5, 2)
+        x, y in pixels: corners of the eyes and base of the nose.
+
+    Raises
+    ------
+    ImportError
+        When the extra ``dlib`` is not installed.
+    """
+    left, top, right, bottom = box_for_dlib(face)
+    middle, half = np.array([left + right, top + bottom]) / 2, (right - left) / 2
+    found = []
+    for shift in _SHIFTS:
+        low, high = (middle + half * (np.array(shift) + side) for side in (-1, 1))
+        found.append(landmarks(image, (*low, *high), 5))
+    return np.mean(found, axis=0)
+
+
+def box_for_dlib(face: Face) -> Box:
+    """Return the box that dlib's own detector might have put about a face of another.
+
+    Parameters
+    ----------
+    face : Face
+        From any face detector.
+
+    Returns
+    -------
+    (float, float, float, float)
+        Left, top, right, bottom in pixels. CenterFace's boxes reach from chin to hair.
+    """
+    left, top, right, bottom = face.box
+    if face.scheme == "eye corners":
+        return face.box
+    x, y = (left + right) / 2, (top + bottom) / 2 + 0.06 * (bottom - top)
+    half = 0.95 * max(right - left, bottom - top) / 2
+    return x - half, y - half, x + half, y + half
 
 
 def load_dlib() -> Any:

@@ -34,7 +34,7 @@ from skfakespotter.video._frames import Frame, read_frames, sample
 from skfakespotter.video._steadying import guide_points, smooth_points, steady_crop
 from skfakespotter.video._tracks import Track, crop, follow
 
-FORMAT = 3  # changes when other faces, or other crops, are made of the same clip
+FORMAT = 4  # changes when other faces, or other crops, are made of the same clip
 BLOCK = 2**20  # bytes read at a time
 _blake2b = partial(hashlib.blake2b, digest_size=16)
 
@@ -325,7 +325,7 @@ def _follow(path, reading, problems, sink):
     frames = note(_frames(path, reading, problems))
     if reading.smoothing is None:
         return seen, follow(frames, keep_crop, detector=cropping.detector)
-    tracks = follow(frames, keep_points, detector=cropping.detector, close=True)
+    tracks = follow(frames, keep_points, detector=cropping.detector)
     wanted = _steady(tracks, points, reading)
     for frame in _frames(path, reading, []):
         for track, steady in wanted.get(frame.index, ()):

@@ -20,6 +20,7 @@ from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
 from skfakespotter._typing import Labels
 from skfakespotter.evaluation import positive_label
+from skfakespotter.faces import load_dlib
 from skfakespotter.video._compression import check_crf
 from skfakespotter.video._detector import last_step, take_apart
 from skfakespotter.video._frames import check_sampling
@@ -63,7 +64,8 @@ class VideoScorer(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     smoothing : int, "track" or None, default=None
         How to keep crops from jumping with the landmarks. An odd int averages the landmarks
         over so many consecutive faces, "track" over all, so that a track is cut out by one
-        transform. That decodes each clip twice. None crops each frame as a picture.
+        transform. That decodes each clip twice. For the template "dlib" the landmarks are
+        dlib's (extra ``dlib``), whatever finds the faces. None crops each frame as a picture.
     aggregate : {"mean", "median", "max", "top-k", "log-odds"}, default="mean"
         From the scores of a track's faces or windows to the track's score. ``"top-k"`` is the
         mean of the ``top_k`` highest; ``"log-odds"`` averages log odds, so that faces that are
@@ -388,6 +390,8 @@ class VideoScorer(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
 
     def _reading(self, aligner, crf=None):
         cropping = replace(aligner.cropping, on_missing="raise")
+        if self.smoothing is not None and cropping.template == "dlib":
+            load_dlib()  # whose landmarks guide the crops; early, and outside the workers
         return Reading(cropping, self.every, self.burst, self.max_frames, self.smoothing, crf)
 
     def _read(self, paths: list[str], reading: Reading, folder: Path) -> Iterator[Clip]:

@@ -12,14 +12,13 @@ from skfakespotter.faces import (
     Cropping,
     Face,
     crop_size,
-    dlib_centers,
     five_points,
     similarity,
+    steady_landmarks,
     warp,
 )
 
 WHOLE = "track"
-N_STEADY = 3  # of CenterFace's points: eyes and nose
 # Where dlib's chip without padding shows the corners of the eyes and the base of the nose, as a
 # part of its side: dlib's mean face, from get_face_chip_details in image_transforms/interpolation.h
 _DLIB_POINTS = (
@@ -59,8 +58,8 @@ def guide_points(image: NDArray[np.uint8], face: Face, template: str) -> NDArray
     ndarray of shape (n_points, 2)
         x, y in pixels.
     """
-    if template == "dlib":  # the corners of a mouth move with every word
-        return np.array(face.landmarks[: N_STEADY if face.scheme == "centers" else None], float)
+    if template == "dlib":
+        return steady_landmarks(image, face)
     if template == "vggface2":
         left, top, right, bottom = face.box
         half = max(right - left, bottom - top) / 2
@@ -119,12 +118,8 @@ def steady_crop(
         RGB; black where the crop reaches beyond the picture.
     """
     size = crop_size(cropping.template, cropping.size)
-    if cropping.template == "dlib" and cropping.detector != "dlib":  # CenterFace's points
-        targets = dlib_centers(size[0], cropping.padding)[:N_STEADY]
-    else:
-        targets = _targets(cropping.template, size, cropping.padding)
-    matrix = similarity(points, targets)
-    return warp(image, matrix, size)
+    targets = _targets(cropping.template, size, cropping.padding)
+    return warp(image, similarity(points, targets), size)
 
 
 def _targets(template, size, padding):

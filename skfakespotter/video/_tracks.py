@@ -175,7 +175,6 @@ def follow(
     keep: Callable[[Frame, Face], Any],
     *,
     detector: str,
-    close: bool = False,
     max_gap: int = 2,
     min_overlap: float = 0.2,
     cut: float = CUT,
@@ -188,7 +187,7 @@ def follow(
         As for :func:`follow_faces`.
     keep : callable
         From a frame and a face to what ``Track.chips`` gets.
-    detector, close
+    detector
         See :func:`skfakespotter.faces.find_faces`.
 
     Returns
@@ -199,7 +198,7 @@ def follow(
     tracks: list[Track] = []
     active: list[_Follower] = []
     colors = None
-    for order, (frame, found) in enumerate(_search(frames, detector, close)):
+    for order, (frame, found) in enumerate(_search(frames, detector)):
         before, colors = colors, _colors(frame.image)
         jump = before is not None and np.abs(colors - before).mean() > cut
         for follower in active:
@@ -217,14 +216,12 @@ def follow(
     return tracks
 
 
-def _search(
-    frames: Iterable[Frame], detector: str, close: bool
-) -> Iterator[tuple[Frame, list[Face]]]:
+def _search(frames: Iterable[Frame], detector: str) -> Iterator[tuple[Frame, list[Face]]]:
     """Find the faces of frames, a few at a time, which cores or a GPU search side by side."""
     frames = iter(frames)
     while batch := list(islice(frames, AT_ONCE)):
         images = [frame.image for frame in batch]
-        found = find_all(images, detector, every=True, side=FRAME_SIDE, close=close)
+        found = find_all(images, detector, every=True, side=FRAME_SIDE)
         yield from zip(batch, found, strict=True)
 
 

@@ -421,11 +421,3 @@ def test_a_doubtful_face_is_looked_at_closely(photo, score, side, near, stays):
     placed = [[face]]
     _centerface._drop_false_alarms(Network(), [search], placed)
     assert placed == [[face] if stays else []]
-
-
-def test_landmarks_found_again_closer_lie_near_the_first(photo):
-    """Found at 128 pixels in a face of 91, and again at twice the size of the face."""
-    (face,), (again,) = find_faces(photo), find_faces(photo, close=True)
-    assert (again.box, again.score) == (face.box, face.score)
-    assert again.landmarks != face.landmarks
-    np.testing.assert_allclose(again.landmarks, face.landmarks, atol=5)

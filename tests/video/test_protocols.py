@@ -195,7 +195,7 @@ def test_the_benchmark_goes_on_where_it_was(clips, tmp_path, capsys, monkeypatch
         "--only",
         "mean and flicker, per channel",
     ]
-    options += ["--compress", 40]
+    options += ["--compress", 40, "--draws", 2]
     options = [str(option) for option in options]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of intervals from few groups
@@ -209,8 +209,8 @@ def test_the_benchmark_goes_on_where_it_was(clips, tmp_path, capsys, monkeypatch
         assert f"| mean and flicker, per channel | within | {method} | " in report
     assert "| method | as it is | crf 40 |" in report
     assert f"{2 * PAIRS} real and {2 * PAIRS} fake clips" in report
-    # within two methods, and with each left out
-    assert len((tmp_path / "out" / "clips.csv").read_text().splitlines()) == 1 + 2 + 2
+    # within two methods, with other folds too, and with each left out
+    assert len((tmp_path / "out" / "clips.csv").read_text().splitlines()) == 1 + 2 + 2 + 2
 
 
 def test_a_clip_is_repeated_without_encoding_it_again(clips, tmp_path, monkeypatch):

@@ -2,7 +2,9 @@
 
 import os
 import stat
+import sys
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +16,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from skfakespotter import FaceAligner, VideoScorer
-from skfakespotter.faces import dlib_centers, find_faces
+from skfakespotter.faces import find_faces, landmarks
+from skfakespotter.faces._dlib import box_for_dlib
 from skfakespotter.video import (
     ClipScoreDisplay,
     CoverageOverTime,
@@ -23,6 +26,7 @@ from skfakespotter.video import (
     compress_frames,
     follow_faces,
     iter_frames,
+    make_clipspotter,
 )
 from skfakespotter.video._reading import Reading, faces_folder, in_a_row, read_clips
 from skfakespotter.video._steadying import guide_points, smooth_points, steady_crop
@@ -178,14 +182,28 @@ class TestSmoothing:
         assert at_place < 3.5
         assert at_place < beside / 2
 
-    def test_eyes_and_nose_guide_a_crop_by_centerface(self):
-        """The corners of the mouth do not, which move with every word."""
-        image, aligner = data.astronaut(), FaceAligner()
-        face = find_faces(image, close=True)[0]
-        points = guide_points(image, face, "dlib")
-        assert points.tolist() == [list(point) for point in face.landmarks[:3]]
-        (again,) = find_faces(steady_crop(image, points, aligner.cropping), close=True)
-        np.testing.assert_allclose(again.landmarks[:3], dlib_centers(150, 0.25)[:3], atol=3)
+    def test_guide_points_hardly_depend_on_the_face_detector(self):
+        """The corners of the mouth are not among them, which move with every word."""
+        image = data.astronaut()
+        (ours,), (theirs,) = find_faces(image), find_faces(image, "dlib")
+        points = guide_points(image, ours, "dlib")
+        np.testing.assert_allclose(points, guide_points(image, theirs, "dlib"), atol=2)
+        np.testing.assert_allclose(points, theirs.landmarks, atol=3)
+
+    def test_guide_points_hardly_move_with_the_box(self):
+        """Single landmarks move nearly twice as far."""
+        image, rng = data.astronaut(), np.random.default_rng(0)
+        (face,) = find_faces(image)
+        moved = [replace(face, box=tuple(np.add(face.box, rng.normal(0, 2, 4)))) for _ in range(20)]
+        steady = np.std([guide_points(image, one, "dlib") for one in moved], axis=0)
+        single = np.std([landmarks(image, box_for_dlib(one), 5) for one in moved], axis=0)
+        assert steady.mean() < single.mean() / 1.5
+
+    def test_dlib_is_asked_for_early(self, monkeypatch, clips):
+        monkeypatch.setitem(sys.modules, "dlib", None)
+        scorer = make_clipspotter("toy_image")
+        with pytest.raises(ImportError, match=r"this needs dlib: pip install"):
+            scorer.fit([clips["steady"]] * 2, [0, 1])
 
     @pytest.mark.parametrize("template", ["arcface", "sphereface", "vggface2"])
     def test_other_templates_as_well(self, template):
