@@ -34,9 +34,9 @@ here) not to be trusted.
 {table}
 
 The form (windows of five faces, dlib's landmarks over nine, ridge, mean and flicker, log odds
-averaged over windows, weights learned clip by clip) was chosen within FaceForensics++, on the very clips
-that the rows "within", "draw" and "left out" measure:
-these rows are a little too good for that, and those on Celeb-DF are not.
+averaged over windows, weights learned clip by clip) was chosen within FaceForensics++, on the very
+clips that the rows "within", "draw" and "left out" measure: these rows are a little too good for
+that, and those on Celeb-DF are not.
 
 {notes}
 
