@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -28,6 +29,7 @@ from skfakespotter.faces._geometry import as_pillow, resize, warp
 from skfakespotter.images import MIN_SIDE
 
 SIDES = (128, 320, 800, 2048)  # longer sides in pixels at which a picture is searched, in turn
+LAST_SIDE = 192  # where nothing was found: faces larger than the picture show best in between
 GROUP_SIDE = SIDES[2]  # at which faces beside the main one are looked for
 LARGEST_ENLARGEMENT = 4.0  # of small pictures
 SURE = 0.6  # a main face with this score ends the search for it
@@ -40,6 +42,7 @@ GROUP = 48  # pixels of the searched picture; lower faces alone tell of a group 
 CLOSE = 40  # pixels of the searched picture; the landmarks of a lower face are found again
 UPRIGHT = 12.0  # degrees; so are those of a face that is turned by more
 CLOSE_SIDE = 128  # pixels of the picture looked at again; the face has a half
+OUTSIDE = 128  # gray level beyond the picture, of what is looked at again; black hides faces
 CPU_PIXELS = 8 * 128 * 128  # of all pictures that pass at once: maps stay in the caches
 GPU_PIXELS = 256 * 128 * 128  # enough to keep a GPU busy
 
@@ -164,6 +167,8 @@ class _Search:
         enough = side >= self.side and (tall >= GROUP or self.side < GROUP_SIDE)
         if self.main_is_known and (enough or not self.every):
             self.sides = []
+        if not (self.sides or self.faces) and side != LAST_SIDE <= self.longest:
+            self.sides = [LAST_SIDE]
         if not self.sides:
             self.source = None
 
@@ -239,7 +244,7 @@ def _look_closely(network, places):
     """Find faces again, upright and close: of each (search, ..., face) a Face, or None."""
     turns = [_upright(face) for *_, face in places]
     images, size = [search.image for search, *_ in places], (CLOSE_SIDE, CLOSE_SIDE)
-    found = network.run(warp, size, images, turns, [size] * len(places))
+    found = network.run(partial(warp, outside=OUTSIDE), size, images, turns, [size] * len(places))
     return [
         next((_turned_back(face, turn) for face in faces if _is_central(face)), None)
         for faces, turn in zip(found, turns, strict=True)

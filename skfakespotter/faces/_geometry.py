@@ -77,7 +77,7 @@ def resize(image: Any, size: tuple[int, int]) -> Any:
     return _tensors.resize(image, size)
 
 
-def warp(image: Any, matrix: NDArray[np.floating], size: tuple[int, int]) -> Any:
+def warp(image: Any, matrix: NDArray[np.floating], size: tuple[int, int], outside: int = 0) -> Any:
     """Apply an affine map to a picture.
 
     Parameters
@@ -89,6 +89,8 @@ def warp(image: Any, matrix: NDArray[np.floating], size: tuple[int, int]) -> Any
         whole numbers.
     size : (int, int)
         Height and width of the result.
+    outside : int, default=0
+        Gray level, 0 to 255, beyond the picture.
 
     Returns
     -------
@@ -100,7 +102,7 @@ def warp(image: Any, matrix: NDArray[np.floating], size: tuple[int, int]) -> Any
     if not isinstance(image, np.ndarray):
         from skfakespotter.faces import _tensors
 
-        return _tensors.warp(image, factor, inverse, size)
+        return _tensors.warp(image, factor, inverse, size, outside)
     picture = Image.fromarray(np.ascontiguousarray(image))
     if factor > 1:
         picture = picture.reduce(factor)
@@ -109,6 +111,7 @@ def warp(image: Any, matrix: NDArray[np.floating], size: tuple[int, int]) -> Any
         Image.Transform.AFFINE,
         tuple(inverse.ravel()),
         Image.Resampling.BICUBIC,
+        fillcolor=(outside,) * 3,
     )
     return np.asarray(warped)
 

@@ -31,7 +31,11 @@ def resize(image: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
 
 
 def warp(
-    image: torch.Tensor, factor: int, inverse: NDArray[np.float64], size: tuple[int, int]
+    image: torch.Tensor,
+    factor: int,
+    inverse: NDArray[np.float64],
+    size: tuple[int, int],
+    outside: int,
 ) -> torch.Tensor:
     """Reduce a picture and map it, as Pillow would.
 
@@ -46,13 +50,15 @@ def warp(
         on halves.
     size : (int, int)
         Height and width of the result.
+    outside : int
+        Gray level beyond the picture.
 
     Returns
     -------
     Tensor of shape (size[0], size[1], 3), uint8
         On the device. It differs from Pillow's by at most one gray level.
     """
-    return _transformed(_reduced(image, factor), inverse, size)
+    return _transformed(_reduced(image, factor), inverse, size, outside)
 
 
 def _reduced(image: torch.Tensor, factor: int) -> torch.Tensor:
@@ -65,8 +71,10 @@ def _reduced(image: torch.Tensor, factor: int) -> torch.Tensor:
     return ((sums + areas // 2) * (2**24 // areas) >> 24)[0].permute(1, 2, 0)
 
 
-def _transformed(image: torch.Tensor, inverse: NDArray, size: tuple[int, int]) -> torch.Tensor:
-    """Interpolate by Pillow's bicubic kernel; black beyond the picture."""
+def _transformed(
+    image: torch.Tensor, inverse: NDArray, size: tuple[int, int], outside: int
+) -> torch.Tensor:
+    """Interpolate by Pillow's bicubic kernel; one gray level beyond the picture."""
     height, width = image.shape[:2]
     rows, columns = np.mgrid[: size[0], : size[1]] + 0.5
     x = inverse[0, 0] * columns + inverse[0, 1] * rows + inverse[0, 2]
@@ -76,7 +84,8 @@ def _transformed(image: torch.Tensor, inverse: NDArray, size: tuple[int, int]) -
     places = (y_taps[:, None] * width + x_taps[None]).reshape(16, -1)
     weights = (y_weights[:, None] * x_weights[None] * inside).reshape(16, -1, 1)
     flat = image.reshape(-1, 3).float()
-    values = torch.zeros((size[0] * size[1], 3), device=flat.device)
+    beyond = torch.from_numpy(np.float32(~inside) * outside).to(flat.device)
+    values = beyond.reshape(-1, 1).repeat(1, 3)
     tables = (torch.from_numpy(table).to(flat.device) for table in (places, np.float32(weights)))
     for here, share in zip(*tables, strict=True):
         values += flat[here] * share

@@ -79,11 +79,11 @@ def test_warp_quarter_turn_is_exact():
     np.testing.assert_array_equal(turned, np.rot90(image, -1))
 
 
-def test_warp_is_black_beyond_the_picture():
-    moved = warp(
-        np.full((20, 20, 3), 200, np.uint8), np.array([[1.0, 0, 10], [0, 1.0, 0]]), (20, 20)
-    )
-    assert moved[:, :8].max() == 0
+def test_warp_is_of_one_gray_beyond_the_picture():
+    image, right = np.full((20, 20, 3), 200, np.uint8), np.array([[1.0, 0, 10], [0, 1.0, 0]])
+    assert warp(image, right, (20, 20))[:, :8].max() == 0
+    moved = warp(image, right, (20, 20), outside=128)
+    assert np.unique(moved[:, :8]).tolist() == [128]
     assert moved[:, 12:].min() == 200
 
 
