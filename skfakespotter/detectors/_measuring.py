@@ -32,12 +32,15 @@ class MeasuredFaces:
         Active neurons per channel.
     width, sharpness : ndarray of shape (n,)
         Of the faces.
+    mirrored : ndarray of the shape of ``counts``
+        Active neurons of the mirrored faces.
     """
 
     index: NDArray[np.int64]
     counts: NDArray[Any]
     width: NDArray[np.float64]
     sharpness: NDArray[np.float64]
+    mirrored: NDArray[Any]
 
 
 def sample_coverage(
@@ -89,7 +92,7 @@ def measure_faces(
     change: Any = None,
     verbose: int = 0,
 ) -> MeasuredFaces:
-    """Find and count the main face of every picture.
+    """Find the main face of every picture, and count it as it is and mirrored.
 
     Parameters
     ----------
@@ -109,7 +112,7 @@ def measure_faces(
     MeasuredFaces
         One row per face.
     """
-    index, counts, width, sharpness = [], [], [], []
+    index, counts, mirrored, width, sharpness = [], [], [], [], []
     starts = (
         range(start, min(start + BATCH, len(pictures))) for start in range(0, len(pictures), BATCH)
     )
@@ -122,12 +125,14 @@ def measure_faces(
         if found:
             crops = np.stack([face.crop for _, face in found])
             counts.append(coverage.transform(crops).astype(np.uint16))
-    n_features = int(np.sum(coverage.n_channels_))
+            mirrored.append(coverage.transform(np.ascontiguousarray(crops[:, :, ::-1])).astype(np.uint16))
+    none = np.empty((0, int(np.sum(coverage.n_channels_))), np.uint16)
     return MeasuredFaces(
         np.array(index, np.int64),
-        np.concatenate(counts) if counts else np.empty((0, n_features), np.uint16),
+        np.concatenate([none, *counts]),
         np.array(width),
         np.array(sharpness),
+        np.concatenate([none, *mirrored]),
     )
 
 
