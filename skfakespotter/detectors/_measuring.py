@@ -124,8 +124,8 @@ def measure_faces(
         sharpness += [face.sharpness for _, face in found]
         if found:
             crops = np.stack([face.crop for _, face in found])
-            counts.append(coverage.transform(crops).astype(np.uint16))
-            mirrored.append(coverage.transform(np.ascontiguousarray(crops[:, :, ::-1])).astype(np.uint16))
+            for rows, view in ((counts, crops), (mirrored, crops[:, :, ::-1].copy())):
+                rows.append(coverage.transform(view).astype(np.uint16))
     none = np.empty((0, int(np.sum(coverage.n_channels_))), np.uint16)
     return MeasuredFaces(
         np.array(index, np.int64),

@@ -13,7 +13,11 @@ from skfakespotter.detectors import (
     fit_linear,
     fold_of,
     held_out_scores,
+    main_faces,
+    measure_faces,
+    sample_coverage,
 )
+from skfakespotter.faces import Cropping
 from skfakespotter.perturbations import JPEGCompression
 
 
@@ -87,6 +91,29 @@ def test_a_fold_is_scored_as_by_a_fit_without_it():
     weights, intercept = fit_linear(rows)
     expected = faces.counts[fold == 2] @ weights + intercept
     np.testing.assert_allclose(scores[fold == 2], expected, atol=1e-4)
+
+
+def test_mirrored_faces_are_trained_on_as_faces_of_their_own():
+    """A third of the weight for copies, also mirrored; each row keeps its own mirror image."""
+    faces = table()
+    rng = np.random.default_rng(1)
+    both = replace(faces, mirrored=rng.normal(size=faces.counts.shape).astype(np.float32))
+    assert np.array_equal(both.rows(faces.copy).mirrored, both.mirrored[faces.copy])
+    assert faces.rows(faces.copy).mirrored is None
+    weight = np.tile(np.where(faces.copy, 1 / 3, 1), 2)
+    expected = Moments.of(np.concatenate([faces.counts, both.mirrored]), weight)
+    assert both.moments().n == pytest.approx(expected.n)
+    np.testing.assert_allclose(both.moments().mean, expected.mean, atol=1e-6)
+    np.testing.assert_allclose(both.moments().scatter, expected.scatter, atol=1e-2)
+
+
+def test_faces_are_counted_as_they_are_and_mirrored(face_picture):
+    coverage = sample_coverage([face_picture], Cropping(), backbone="toy_image")
+    found = measure_faces([face_picture], coverage, Cropping())
+    ((_, face),) = main_faces([face_picture], Cropping())
+    for counts, crop in ((found.counts, face.crop), (found.mirrored, face.crop[:, ::-1])):
+        assert np.array_equal(counts, coverage.transform(crop[None].copy()))
+    assert not np.array_equal(found.counts, found.mirrored)
 
 
 def test_moments_of_parts_add_up():
