@@ -112,7 +112,9 @@ def measure_faces(
     MeasuredFaces
         One row per face.
     """
-    index, counts, mirrored, width, sharpness = [], [], [], [], []
+    index, width, sharpness = [], [], []
+    counts: list[NDArray] = []
+    mirrored: list[NDArray] = []
     starts = (
         range(start, min(start + BATCH, len(pictures))) for start in range(0, len(pictures), BATCH)
     )

@@ -60,8 +60,11 @@ class FaceTable:
         FaceTable
             These rows.
         """
-        columns = (getattr(self, name) for name in self.__dataclass_fields__)
-        return FaceTable(*(None if column is None else column[chosen] for column in columns))
+        columns: dict[str, Any] = {
+            name: None if (column := getattr(self, name)) is None else column[chosen]
+            for name in self.__dataclass_fields__
+        }
+        return FaceTable(**columns)
 
     def moments(self) -> Moments:
         """Compute what a discriminant needs of the faces; a copy weighs a third of a picture.
