@@ -38,6 +38,7 @@ def main(arguments=None):
         backbone=options.backbone,
         aligner=make_aligner(options),
         limit=QUICK if options.quick else options.limit,
+        n_folds=options.folds,
         n_attacked=20 if options.quick else options.attacked,
         n_bootstraps=options.bootstraps,
         n_jobs=options.n_jobs,
@@ -47,6 +48,7 @@ def main(arguments=None):
     bench.work.claim(
         data=str(options.data.resolve()),
         limit=bench.limit,
+        n_folds=bench.n_folds,
         n_attacked=bench.n_attacked,
         n_bootstraps=bench.n_bootstraps,
         aligner=bench.aligner and {**bench.aligner.get_params(), "n_jobs": None},
@@ -88,6 +90,7 @@ def parse(arguments):
     parser.add_argument("--backbone", default="dlib")
     parser.add_argument("--no-align", dest="align", action="store_false", help="faces are aligned")
     parser.add_argument("--detector", help="what finds the faces; the package's default")
+    parser.add_argument("--folds", type=int, default=5, help="folds of every cross-validation")
     parser.add_argument("--attacked", type=int, default=400, help="pictures attacked, of a pair")
     parser.add_argument("--limit", type=int, help="pictures taken, of a pair")
     parser.add_argument("--bootstraps", type=int, default=1000, help="resamples of an interval")

@@ -37,7 +37,6 @@ from .detectors import (
     split_stateless,
 )
 
-N_FOLDS = 5
 CACHE_BYTES = 30 * 10**9
 CHUNK = 48  # pictures of one parallel task
 SLACK = 5  # pictures by which the folds of a learning curve may differ
@@ -73,6 +72,7 @@ class Bench:
     backbone: str = "dlib"
     aligner: FaceAligner | None = None  # None takes the pictures for faces
     limit: int | None = None  # pictures of a pair
+    n_folds: int = 5
     n_attacked: int = 400
     n_bootstraps: int = 1000  # behind every interval; half as many under attack
     n_jobs: int = 2
@@ -119,7 +119,7 @@ class Bench:
 
     def n_train(self, pair):
         """Pictures that a fold leaves for training."""
-        return round(len(self.set(pair).y) * (1 - 1 / N_FOLDS))
+        return round(len(self.set(pair).y) * (1 - 1 / self.n_folds))
 
     def detector(self, method, pair, **options):
         """Make the unfitted detector of a method, or a copy of the user's own."""
@@ -150,7 +150,7 @@ class Bench:
     def protocol(self, pair):
         """Return labels, groups, folds and processes, as every protocol takes them."""
         faces = self.set(pair)
-        return {"y": faces.y, "groups": faces.groups, "cv": N_FOLDS, "n_jobs": self.n_jobs}
+        return {"y": faces.y, "groups": faces.groups, "cv": self.n_folds, "n_jobs": self.n_jobs}
 
 
 def find_faces(bench, pair):
@@ -206,7 +206,7 @@ def cross_test(bench, method):
     for pair in bench.pairs:
         detector, X = bench.task(pair, method)
         sets[pair] = X, bench.set(pair).y, bench.set(pair).groups
-    options = {"cv": N_FOLDS, "n_bootstraps": bench.n_bootstraps, "n_jobs": bench.n_jobs}
+    options = {"cv": bench.n_folds, "n_bootstraps": bench.n_bootstraps, "n_jobs": bench.n_jobs}
     return cross_generator(detector, sets, **options)
 
 

@@ -11,7 +11,6 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from . import tables
 from .detectors import FEW, HELD_OUT, LAYER_FSC, SHORT_EPOCHS
 from .drawing import draw_all
-from .stages import N_FOLDS
 from .summary import Summary
 
 PAPER_LOSS = 3.77  # points of AUC, average over four attacks, section 4.4
@@ -28,7 +27,7 @@ def write_report(bench, out):
     text = page.render(
         bench=bench,
         machine=describe_machine(bench),
-        n_folds=N_FOLDS,
+        n_folds=bench.n_folds,
         few=FEW,
         short_epochs=SHORT_EPOCHS,
         copies="; ".join(f"{n} {', '.join(map(str, at))}" for n, (_, at) in HELD_OUT.items()),
