@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import runpy
 import signal
 import subprocess
 import sys
@@ -27,7 +28,7 @@ Coverage = partial(NeuronCoverageTransformer, "toy_image", device="cpu", batch_s
 
 @pytest.fixture(scope="module")
 def X():
-    return make_pictures(96, random_state=0)[0]
+    return make_pictures(96, size=48, random_state=0)[0]  # small: to make them costs the most
 
 
 @pytest.fixture(scope="module")
@@ -201,7 +202,7 @@ def test_dask_with_a_worker_killed(paths, tmp_path, monkeypatch):
 
             def run(module, inputs, output):
                 note("run")
-                time.sleep(0.1)
+                time.sleep(0.05)
             """
         )
     )
@@ -244,21 +245,32 @@ def test_dask_with_a_worker_killed(paths, tmp_path, monkeypatch):
 # ---- examples --------------------------------------------------------------------------
 
 
-def run_example(name, *arguments):
+def run_afresh(name, *arguments):
     command = [sys.executable, str(EXAMPLES / name), *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
-def test_the_run_over_millions_resumes(paths, tmp_path):
+@pytest.fixture
+def run_here(monkeypatch, capsys):
+    """Return a function that runs an example in this process, which has imported torch."""
+
+    def run_here(name, *arguments):
+        monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
+        runpy.run_path(str(EXAMPLES / name), run_name="__main__")
+        return capsys.readouterr().out
+
+    return run_here
+
+
+def test_the_run_over_millions_resumes(paths, tmp_path, run_here):
     folder, results = os.path.dirname(paths[0]), tmp_path / "results"
     arguments = [folder, results, "--backbone", "toy_image", "--aligned", "--shard-size", 20]
     arguments += ["--cache", tmp_path / "store"]
-    assert "2 shards are left to other parts" in run_example(
-        "millions.py", *arguments, "--part", "1/2"
-    )
-    output = run_example("millions.py", *arguments)
+    output = run_here("millions.py", *arguments, "--part", "1/2")
+    assert "2 shards are left to other parts" in output
+    output = run_afresh("millions.py", *arguments)
     assert "fitted 2 shards of 5; 3 were done before" in output
     assert "counted 5 shards of 5, at thresholds from 96 faces" in output
     whole = joblib.load(results / "coverage.joblib")
@@ -272,7 +284,7 @@ def test_the_run_over_millions_resumes(paths, tmp_path):
         seen += listed
     assert sorted(seen) == paths
     sorted(results.glob("*.npy"))[0].unlink()
-    assert "counted 1 shards of 5" in run_example("millions.py", *arguments)
+    assert "counted 1 shards of 5" in run_here("millions.py", *arguments)
 
 
 WAYS = {
@@ -315,51 +327,23 @@ def test_shards_give_the_same_counts(X, size):
         assert np.abs(other.transform(X) - whole.transform(X)).sum() <= 1
 
 
-def test_a_worker_that_is_killed_costs_only_its_work(tmp_path):
+def test_a_worker_that_is_killed_costs_only_its_work(X, tmp_path):
     """Its tasks are done again, with a warning, and the counts are those of one process."""
-    (tmp_path / "deadly.py").write_text(
-        textwrap.dedent(
-            """
-            import os
 
-            class Deadly:
-                def __init__(self, pixels, marker, parent):
-                    self.pixels, self.marker, self.parent = pixels, marker, parent
+    class Deadly:
+        def __init__(self, pixels, marker, parent):
+            self.pixels, self.marker, self.parent = pixels, marker, parent
 
-                def __array__(self, dtype=None, copy=None):
-                    if os.getpid() != self.parent and not os.path.exists(self.marker):
-                        open(self.marker, "w").close()
-                        os._exit(9)
-                    return self.pixels
-            """
-        )
-    )
-    code = textwrap.dedent(
-        """
-        import os, warnings
-        import numpy as np
-        from deadly import Deadly
-        from skfakespotter import NeuronCoverageTransformer, make_pictures
+        def __array__(self, dtype=None, copy=None):
+            if os.getpid() != self.parent and not os.path.exists(self.marker):
+                open(self.marker, "w").close()
+                os._exit(9)
+            return self.pixels
 
-        X, _ = make_pictures(48, random_state=0)
-        plain = NeuronCoverageTransformer("toy_image", device="cpu", batch_size=8).fit(X)
-        hurt = [*X[:20], Deadly(X[20], "died", os.getpid()), *X[21:]]
-        with warnings.catch_warnings(record=True) as told:
-            warnings.simplefilter("always")
-            counts = plain.set_params(n_jobs=2).transform(hurt)
-        assert os.path.exists("died")
-        assert any("worker process died" in str(one.message) for one in told), told
-        assert np.array_equal(counts, plain.set_params(n_jobs=None).transform(X))
-        """
-    )
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-800:]
+    X, marker = X[:48], tmp_path / "died"
+    plain = Coverage().fit(X)
+    hurt = [*X[:20], Deadly(X[20], str(marker), os.getpid()), *X[21:]]
+    with pytest.warns(UserWarning, match="worker process died"):
+        counts = plain.set_params(n_jobs=2).transform(hurt)
+    assert marker.exists()
+    assert np.array_equal(counts, plain.set_params(n_jobs=None).transform(X))
