@@ -54,7 +54,11 @@ X, y = make_pictures(48, size=256, random_state=0)
 X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=20, stratify=y, random_state=0)
 
 detector = make_fakespotter(backbone, align=False, classifier=LogisticRegression(C=0.1))
-detector.set_params(coverage__output="fraction", coverage__batch_size=16)
+detector.set_params(
+    coverage__output="fraction",
+    coverage__batch_size=16,
+    coverage__cache="memory",  # the test pictures are asked for twice
+)
 detector.fit(X_train, y_train)
 print(detection_report(y_test, detector.predict_proba(X_test)[:, 1]))
 

@@ -13,7 +13,7 @@ Without arguments it runs on data that need no download:
 With ``--data FOLDER`` it does the same on your pictures; the folder holds ``real/`` and ``fake/``.
 The detector also scores the pictures named at the end.
 
-    python examples/quickstart.py [--data FOLDER] [--out FOLDER] [PICTURE ...]
+    python examples/quickstart.py [--data FOLDER] [--out FOLDER] [--epochs N] [PICTURE ...]
 """
 
 import argparse
@@ -28,6 +28,7 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 import skimage
+from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
@@ -76,9 +77,12 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(description="Spot AI-synthesized faces.")
     parser.add_argument("--data", type=Path, help="folder with real/ and fake/")
     parser.add_argument("--out", type=Path, default=Path("report"), help="where results go")
+    parser.add_argument("--epochs", type=int, help="of the paper's network; few for a quick look")
     parser.add_argument("pictures", nargs="*", help="pictures to score")
     options = parser.parse_args(arguments)
     options.out.mkdir(parents=True, exist_ok=True)
+    if options.epochs:
+        CLASSIFIERS["FakeSpotterClassifier"].set_params(max_epochs=options.epochs)
     if options.data:
         detector = learn_from_folder(options.data, options.out)
     else:
@@ -92,7 +96,8 @@ def fit_generated_pictures():
     """Fit the paper's pipeline end to end; these are not faces, so nothing is aligned."""
     X, y = make_pictures(200, random_state=0)
     X_train, X_test, y_train, y_test = train_test_split(X, y, stratify=y, random_state=0)
-    detector = make_fakespotter(align=False, random_state=0).fit(X_train, y_train)
+    classifier = clone(CLASSIFIERS["FakeSpotterClassifier"])
+    detector = make_fakespotter(align=False, classifier=classifier).fit(X_train, y_train)
     print("Generated pictures, camera against generator; the whole pipeline is fitted here")
     print(detection_report(y_test, detector.predict_proba(X_test)[:, 1]), "\n")
 
