@@ -27,15 +27,16 @@ data = pytest.importorskip("skimage.data")
 
 PAIRS = 7  # of recordings: folds of folds need five of them
 METHODS = {"Darker": 0.6, "Dim": 0.75}
+SIDE = 96  # of a frame: most of the time goes to finding the face
 
 
 def write(path, light, shift):
     photograph = data.astronaut()[shift : 200 + shift, 100 - shift : 300 - shift] * light
-    image = np.asarray(Image.fromarray(photograph.astype(np.uint8)).resize((112, 112)))
+    image = np.asarray(Image.fromarray(photograph.astype(np.uint8)).resize((SIDE, SIDE)))
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=10, options={"crf": "12"})
-        stream.height, stream.width, stream.pix_fmt = 112, 112, "yuv420p"
+        stream.height, stream.width, stream.pix_fmt = SIDE, SIDE, "yuv420p"
         for _ in range(4):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
         container.mux(stream.encode(None))
@@ -54,12 +55,17 @@ def clips(tmp_path_factory):
     return load_clips(root)
 
 
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory):
+    """A folder in which the tests keep the faces of the clips for each other."""
+    return tmp_path_factory.mktemp("faces")
+
+
 @pytest.fixture
-def scorer(tmp_path_factory, clips):
+def scorer(faces):
     light = FunctionTransformer(lambda X: np.array([[face.mean()] for face in X]))
-    folder = tmp_path_factory.getbasetemp() / "faces-of-protocols"
     model = make_pipeline(light, LogisticRegression(C=1e3))
-    return VideoScorer(model, every=2, cache=folder)
+    return VideoScorer(model, every=2, cache=faces)
 
 
 class Spy(ClassifierMixin, BaseEstimator):
@@ -98,9 +104,9 @@ class TestProtocols:
         one = within_methods(scorer, clips, methods=["all"], cv=2, n_bootstraps=0)
         assert one.report("all").clip.n_samples == 4 * PAIRS
 
-    def test_leave_one_method_out_trains_on_the_others(self, clips):
+    def test_leave_one_method_out_trains_on_the_others(self, clips, faces):
         Spy.seen = ()
-        spied = VideoScorer(Spy(), every=4)
+        spied = VideoScorer(Spy(), every=4, cache=faces)
         leave_one_method_out(spied, clips, cv=2, n_bootstraps=0)
         assert len(Spy.seen) == 4  # two methods, two folds
         for y, _, _ in Spy.seen:
@@ -109,9 +115,10 @@ class TestProtocols:
         with pytest.raises(ValueError, match=r"holds the methods \['Dim'\]: expected two or more"):
             leave_one_method_out(spied, load_clips_of(clips, "Dim"))
 
-    def test_identities_stay_apart_and_methods_weigh_the_same(self, clips):
+    def test_identities_stay_apart_and_methods_weigh_the_same(self, clips, faces):
         Spy.seen = ()
-        within_methods(VideoScorer(Spy(), every=4), clips, methods=["all"], cv=2, n_bootstraps=0)
+        spied = VideoScorer(Spy(), every=4, cache=faces)
+        within_methods(spied, clips, methods=["all"], cv=2, n_bootstraps=0)
         (y, weights, groups), (_, _, other) = Spy.seen
         assert not set(groups) & set(other)
         assert weights[y == 0].sum() == pytest.approx(weights[y == 1].sum())
