@@ -61,6 +61,12 @@ def faces(tmp_path_factory):
     return tmp_path_factory.mktemp("faces")
 
 
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    """A folder in which detectors of clips keep faces and counts for each other."""
+    return tmp_path_factory.mktemp("kept")
+
+
 @pytest.fixture
 def scorer(faces):
     light = FunctionTransformer(lambda X: np.array([[face.mean()] for face in X]))
@@ -157,9 +163,9 @@ def load_clips_of(clips, method):
 
 
 class TestMakeClipspotter:
-    def test_from_clips_to_verdicts(self, clips, tmp_path):
+    def test_from_clips_to_verdicts(self, clips, kept):
         scorer = make_clipspotter(
-            "toy_image", window=2, min_faces=2, smoothing=3, cache=tmp_path, device="cpu"
+            "toy_image", window=2, min_faces=2, max_frames=4, cache=kept, device="cpu"
         )
         scorer.fit(clips.data, clips.target, groups=clips.groups)
         assert set(scorer.estimator_[-1].weights_) == {"mean", "flicker"}
@@ -170,14 +176,16 @@ class TestMakeClipspotter:
         assert np.mean(np.array(scores)[clips.target == 1]) > np.mean(
             np.array(scores)[clips.target == 0]
         )
-        assert any((tmp_path / "faces").iterdir())
-        assert any((tmp_path / "coverage").iterdir())
+        assert any((kept / "faces").iterdir())
+        assert any((kept / "coverage").iterdir())
 
     def test_one_expert_per_layer(self):
-        scorer = make_clipspotter("toy_image", granularity="layer", statistics=["spread"], every=3)
+        options = {"granularity": "layer", "statistics": ["spread"], "every": 3, "smoothing": 5}
+        scorer = make_clipspotter("toy_image", **options)
         ((name, _),) = scorer.estimator[-1].experts
         over_time = scorer.estimator[1]
-        assert (name, over_time.statistics, scorer.every) == ("spread", ("spread",), 3)
+        assert (name, over_time.statistics) == ("spread", ("spread",))
+        assert (scorer.every, scorer.smoothing) == (3, 5)
         assert over_time.coverage.granularity == "layer"
 
     def test_each_expert_sees_its_own_statistic(self):
@@ -187,13 +195,13 @@ class TestMakeClipspotter:
         assert parts == [[0, 1], [2, 3], [4, 5]]
 
 
-def test_the_benchmark_goes_on_where_it_was(clips, tmp_path, capsys, monkeypatch):
+def test_the_benchmark_goes_on_where_it_was(clips, kept, tmp_path, capsys, monkeypatch):
     pytest.importorskip("matplotlib")
     folder = Path(__file__).parents[2] / "benchmarks"
     monkeypatch.syspath_prepend(str(folder))
     main = runpy.run_path(str(folder / "clips.py"))["main"]
     root = Path(clips.data[0]).parents[4]
-    options = ["--data", root, "--cache", tmp_path / "cache", "--out", tmp_path / "out"]
+    options = ["--data", root, "--cache", kept, "--out", tmp_path / "out"]
     options += [
         "--backbone",
         "toy_image",
@@ -208,9 +216,10 @@ def test_the_benchmark_goes_on_where_it_was(clips, tmp_path, capsys, monkeypatch
         warnings.simplefilter("ignore")  # of intervals from few groups
         main(options)
         assert "mean and flicker, per channel, within: ClipEvaluation(" in capsys.readouterr().out
-        kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").rglob("*.joblib")}
+        done = {path: path.stat().st_mtime_ns for path in kept.rglob("*.joblib")}
+        assert done
         main(options)
-    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+    assert {path: path.stat().st_mtime_ns for path in done} == done
     report = (tmp_path / "out" / "README.md").read_text()
     for method in METHODS:
         assert f"| mean and flicker, per channel | within | {method} | " in report
