@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 os.environ.setdefault("SCIPY_ARRAY_API", "1")  # scipy reads it when it is imported
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # to spin on busy cores costs seconds
 if "PYTEST_XDIST_WORKER" in os.environ:  # a worker a core: their threads would take turns
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 

@@ -211,7 +211,7 @@ def test_processes_give_the_same(photo, blank):
 
 def test_threads_give_the_same(photo):
     """A detector shared by threads would crash the interpreter."""
-    pictures = [photo[i:, i:] for i in range(0, 40, 2)]
+    pictures = [photo[i:, i:] for i in range(0, 40, 4)]
     expected = [find_faces(picture) for picture in pictures]
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(find_faces, pictures)) == expected
