@@ -176,7 +176,7 @@ CLASSIFIER = make_pipeline(MeanSquares(), LogisticRegression())
 OF_NUMBERS = [
     NeuronCoverageTransformer("toy_vector", device="cpu"),
     NeuronCoverageTransformer("toy_vector", granularity="channel", output="fraction"),
-    FakeSpotterClassifier((64, 32, 16, 8), lr=1e-2, max_epochs=20, device="cpu", random_state=0),
+    FakeSpotterClassifier((64, 32, 16, 8), lr=1e-2, max_epochs=10, device="cpu", random_state=0),
 ]
 OF_PICTURES = [
     AugmentedClassifier(CLASSIFIER, random_state=0),
