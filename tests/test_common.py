@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from sklearn.base import BaseEstimator, TransformerMixin, clone, is_classifier
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from sklearn.utils.metaestimators import available_if
@@ -75,6 +75,11 @@ class OnRows(BaseEstimator):
 
     def __init__(self, estimator):
         self.estimator = estimator
+
+    def __repr__(self, N_CHAR_MAX=700):
+        """Name the tests; scikit-learn's own lists parameters, in milliseconds for each check."""
+        last = self.estimator[-1] if type(self.estimator) is Pipeline else self.estimator
+        return f"OnRows({type(last).__name__})"
 
     def fit(self, X, y=None):
         if is_classifier(self.estimator):
