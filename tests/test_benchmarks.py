@@ -93,6 +93,7 @@ def test_report_has_every_table_and_figure(run):
     text = (out / "REPORT.md").read_text()
     for heading in ("Table 2", "Figure 4", "Across generators", "Learning curves", "leaves unsaid"):
         assert heading in text
+    assert f"--attacked 12 --folds {N_FOLDS}`" in text  # as it would be run again
     assert "nan [" not in text
     for name in ("figure3", "figure4_attribute_editing", "matrix_channel", "learning_curves"):
         with Image.open(out / f"{name}.png") as figure:
