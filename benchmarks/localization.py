@@ -34,7 +34,7 @@ from sklearn.metrics import roc_auc_score
 from table import save_table
 
 from skfakespotter import load_backbone, load_detector, save_detector
-from skfakespotter.detectors import fit_linear
+from skfakespotter.detectors import count_faces, fit_linear
 from skfakespotter.explanation import layer_evidence, smooth, spread
 from skfakespotter.faces import Cropping, crop_face, find_faces
 from skfakespotter.images import load_image
@@ -44,7 +44,7 @@ CHANGED = 0.15  # of the pixels are the mask
 SIDE = 75  # pixels of a map
 PATCH, STEP = 30, 15  # pixels of the crop that occlusion hides at a time
 SOFT = 0.25  # standard deviations of a layer's output: width of the step that gradients see
-DRAWN, DRAWN_MIRRORED = "as `explain` draws it", "as `explain(flip=True)` draws it"
+DRAWN = "as `explain` draws it"
 EYES, NOSE, MOUTH = ((46.9, 49.4), (102.2, 48.9)), (73.4, 76.9), ((51.0, 102.3), (96.9, 102.0))
 
 
@@ -111,12 +111,12 @@ def measure_edit(pairs, weights, zero, coverage):
     }
     both = {k: (of + of[..., ::-1]) / 2 for k, of in zero.items() if of.ndim == 2}
     maps = {
-        DRAWN: smooth(total(plain, zero)),
-        DRAWN_MIRRORED: smooth(total(flipped, both)),
-        "not blurred": total(plain, zero),
-        "without a zero line": smooth(total(plain, {})),
-        "mirrored, layers up to 17 x 17": smooth(total(flipped, both, smallest=17)),
-        "mirrored, layers up to 8 x 8": smooth(total(flipped, both, smallest=8)),
+        DRAWN: smooth(total(flipped, both)),
+        "without the mirrored face": smooth(total(plain, zero)),
+        "not blurred": total(flipped, both),
+        "without a zero line": smooth(total(flipped, {})),
+        "layers up to 17 x 17": smooth(total(flipped, both, smallest=17)),
+        "layers up to 8 x 8": smooth(total(flipped, both, smallest=8)),
         "Grad-CAM": np.stack([grad_cam(coverage, weights, crop) for crop in edited]),
         "gradient": np.stack([gradient(coverage, weights, crop) for crop in edited]),
         "occlusion": np.stack([occlusion(coverage, weights, crop) for crop in edited]),
@@ -127,7 +127,7 @@ def measure_edit(pairs, weights, zero, coverage):
         single = float(np.mean([pixel_auc(m, c) for m, c in zip(of, changes, strict=True)]))
         figures[name] = single, float(pixel_auc(of.mean(0), changes.mean(0)))
         print(f"{name:32} {single:.3f} {figures[name][1]:.3f}", flush=True)
-    return figures, maps[DRAWN_MIRRORED].mean(0)
+    return figures, maps[DRAWN].mean(0)
 
 
 def note(path, page, figures):
@@ -284,7 +284,7 @@ def occlusion(coverage, weights, crop):
             copy = crop.copy()
             copy[top : top + PATCH, left : left + PATCH] = crop.mean((0, 1))
             hidden.append(copy)
-    scores = coverage.transform(np.stack([crop, *hidden])) @ weights
+    scores = count_faces(coverage, np.stack([crop, *hidden])) @ weights
     fall, times = np.zeros(crop.shape[:2]), np.zeros(crop.shape[:2])
     for number, score in enumerate(scores[1:]):
         row, column = divmod(number, len(places))

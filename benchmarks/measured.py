@@ -95,7 +95,6 @@ def measure_pair(folder, work, coverage, cropping, attacked):
     save(
         path,
         counts=faces.counts,
-        mirrored=faces.mirrored,
         index=found,
         width=faces.width,
         sharpness=faces.sharpness,
@@ -158,7 +157,6 @@ class Everything:
             copy=c["attack"] >= 0,
             width=c["width"],
             sharpness=c["sharpness"],
-            mirrored=c["mirrored"].astype(np.float32),
         )
 
     def of_family(self, pair):

@@ -9,6 +9,7 @@ from skfakespotter.detectors._items import iter_named, list_items
 from skfakespotter.detectors._limits import Limits
 from skfakespotter.detectors._measuring import (
     MeasuredFaces,
+    count_faces,
     main_faces,
     measure_faces,
     sample_coverage,
@@ -32,6 +33,7 @@ __all__ = [
     "RowFile",
     "ScoreRow",
     "VerdictReport",
+    "count_faces",
     "discriminate",
     "evaluate_detector",
     "fit_detector",

@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.pipeline import Pipeline
 
 from skfakespotter._typing import Device, Pictures
 from skfakespotter.detectors._calibration import Calibration
 from skfakespotter.detectors._card import card_text
 from skfakespotter.detectors._limits import Limits
+from skfakespotter.detectors._measuring import BATCH, count_faces
 from skfakespotter.faces import Cropping, FaceAligner
+from skfakespotter.images import ImageError, check_images
 from skfakespotter.transformer import NeuronCoverageTransformer
 
 FPR = 0.01  # promised on the worst source, unless another rate is chosen
@@ -25,7 +26,8 @@ FPR = 0.01  # promised on the worst source, unless another rate is chosen
 class Detector:
     r"""A linear detector of one family of fakes, with calibration and limits.
 
-    The score of a face is linear in the counts of its channels,
+    The score of a face is linear in the counts of its channels, the mean of the face as it is and
+    mirrored,
     :math:`s = b + \sum_c w_c n_c`, so :func:`skfakespotter.explain` splits it exactly by layer
     and place. :attr:`calibration` holds
     the scores of photographs and fakes that were not trained on.
@@ -135,7 +137,7 @@ class Detector:
         Parameters
         ----------
         counts : ndarray of shape (n, n_channels in all)
-            From :attr:`coverage`.
+            From :func:`skfakespotter.detectors.count_faces`.
 
         Returns
         -------
@@ -162,8 +164,15 @@ class Detector:
         ImageError
             For a picture that cannot be read or shows no face.
         """
-        features = Pipeline([("align", self.aligner(lazy=True)), ("coverage", self.coverage)])
-        return self.decide(features.transform(X))
+        pictures: Any = check_images(X)
+        aligner, scores = self.aligner(), [np.empty(0)]
+        for start in range(0, len(pictures), BATCH):
+            try:
+                crops: Any = aligner.transform(pictures[start : start + BATCH])
+            except ImageError as error:
+                raise error.at(start + (error.index or 0)) from error
+            scores.append(self.decide(count_faces(self.coverage, crops)))
+        return np.concatenate(scores)
 
     def predict(self, X: Pictures, *, fpr: float = FPR) -> NDArray[np.int64]:
         """Predict which pictures resemble the family at the promised false-positive rate.

@@ -29,18 +29,15 @@ class MeasuredFaces:
     index : ndarray of shape (n,), int
         Positions of the pictures.
     counts : ndarray of shape (n, n_channels in all)
-        Active neurons per channel.
+        From :func:`count_faces`.
     width, sharpness : ndarray of shape (n,)
         Of the faces.
-    mirrored : ndarray of the shape of ``counts``
-        Active neurons of the mirrored faces.
     """
 
     index: NDArray[np.int64]
     counts: NDArray[Any]
     width: NDArray[np.float64]
     sharpness: NDArray[np.float64]
-    mirrored: NDArray[Any]
 
 
 def sample_coverage(
@@ -92,7 +89,7 @@ def measure_faces(
     change: Any = None,
     verbose: int = 0,
 ) -> MeasuredFaces:
-    """Find the main face of every picture, and count it as it is and mirrored.
+    """Find and count the main face of every picture.
 
     Parameters
     ----------
@@ -113,8 +110,7 @@ def measure_faces(
         One row per face.
     """
     index, width, sharpness = [], [], []
-    counts: list[NDArray] = []
-    mirrored: list[NDArray] = []
+    counts = [np.empty((0, int(np.sum(coverage.n_channels_))), np.float32)]
     starts = (
         range(start, min(start + BATCH, len(pictures))) for start in range(0, len(pictures), BATCH)
     )
@@ -126,16 +122,33 @@ def measure_faces(
         sharpness += [face.sharpness for _, face in found]
         if found:
             crops = np.stack([face.crop for _, face in found])
-            for rows, view in ((counts, crops), (mirrored, crops[:, :, ::-1].copy())):
-                rows.append(coverage.transform(view).astype(np.uint16))
-    none = np.empty((0, int(np.sum(coverage.n_channels_))), np.uint16)
+            counts.append(count_faces(coverage, crops))
     return MeasuredFaces(
-        np.array(index, np.int64),
-        np.concatenate([none, *counts]),
-        np.array(width),
-        np.array(sharpness),
-        np.concatenate([none, *mirrored]),
+        np.array(index, np.int64), np.concatenate(counts), np.array(width), np.array(sharpness)
     )
+
+
+def count_faces(
+    coverage: NeuronCoverageTransformer, crops: NDArray[np.uint8]
+) -> NDArray[np.float32]:
+    """Count faces as they are and mirrored: the mean of both is what detectors judge by.
+
+    A trace of a generator is there on either side, what chance brings mostly on one.
+
+    Parameters
+    ----------
+    coverage : NeuronCoverageTransformer
+        Fitted; it counts per channel.
+    crops : ndarray of shape (n, h, w, 3), uint8
+        Aligned faces.
+
+    Returns
+    -------
+    ndarray of shape (n, n_channels in all), float32
+        Active neurons per channel, in halves.
+    """
+    views = (crops, np.ascontiguousarray(crops[:, :, ::-1]))
+    return np.mean([coverage.transform(view) for view in views], axis=0, dtype=np.float32)
 
 
 def main_faces(pictures: Sequence[Any], cropping: Cropping) -> Iterator[tuple[int, CroppedFace]]:

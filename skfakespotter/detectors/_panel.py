@@ -14,6 +14,7 @@ from skfakespotter._typing import Device
 from skfakespotter.detectors._detector import Detector
 from skfakespotter.detectors._faces import CroppedFace
 from skfakespotter.detectors._fitting import layer_shares
+from skfakespotter.detectors._measuring import count_faces
 from skfakespotter.detectors._store import list_detectors, load_detector
 from skfakespotter.detectors._verdicts import CANNOT_SAY, RESEMBLES, judge
 from skfakespotter.evaluation import positive_label
@@ -66,7 +67,7 @@ class Specialists:
         list of list of Judgment
             Of each face, one per detector.
         """
-        counts = self._coverage.transform(np.stack([face.crop for face in faces]))
+        counts = count_faces(self._coverage, np.stack([face.crop for face in faces]))
         scores = np.column_stack([detector.decide(counts) for detector in self.detectors])
         shares = layer_shares(counts, self.detectors[0].layers)
         light = self._light_scores(faces, scores, fpr)
@@ -97,7 +98,7 @@ class Specialists:
         light = [np.empty((0, len(self.detectors)))] * len(faces)
         if len(suspicious):
             crops = [face for i in suspicious for face in faces[i].light_crops()]
-            counts = self._coverage.transform(np.stack(crops))
+            counts = count_faces(self._coverage, np.stack(crops))
             found = np.column_stack([detector.decide(counts) for detector in self.detectors])
             for i, part in zip(suspicious, np.split(found, len(suspicious)), strict=True):
                 light[i] = part

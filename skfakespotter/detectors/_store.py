@@ -19,7 +19,7 @@ from skfakespotter.detectors._detector import Detector
 from skfakespotter.detectors._limits import Limits
 from skfakespotter.faces import Cropping
 
-VERSION = 1
+VERSION = 2
 MOST_BYTES = 2**27  # unpacked; one that ships has a few megabytes
 FACTS = ("name", "family", "backbone", "fingerprint", "intercept", "card")
 

@@ -31,8 +31,6 @@ class FaceTable:
         Whether the face is a perturbed copy.
     width, sharpness : ndarray of shape (n,)
         See :mod:`skfakespotter.detectors._quality`.
-    mirrored : ndarray of the shape of ``counts``, default=None
-        The counts of each face mirrored, which training takes as well. None: it does not.
     """
 
     counts: NDArray[Any]
@@ -42,7 +40,6 @@ class FaceTable:
     copy: NDArray[np.bool_]
     width: NDArray[np.float64]
     sharpness: NDArray[np.float64]
-    mirrored: NDArray[Any] | None = None
 
     def __len__(self) -> int:
         return len(self.fake)
@@ -60,11 +57,7 @@ class FaceTable:
         FaceTable
             These rows.
         """
-        columns: dict[str, Any] = {
-            name: None if (column := getattr(self, name)) is None else column[chosen]
-            for name in self.__dataclass_fields__
-        }
-        return FaceTable(**columns)
+        return FaceTable(*(getattr(self, name)[chosen] for name in self.__dataclass_fields__))
 
     def moments(self) -> Moments:
         """Compute what a discriminant needs of the faces; a copy weighs a third of a picture.
@@ -72,8 +65,6 @@ class FaceTable:
         Returns
         -------
         Moments
-            Of all rows, and of the mirrored faces.
+            Of all rows.
         """
-        weight = np.where(self.copy, COPY_WEIGHT, 1.0)
-        views = (self.counts,) if self.mirrored is None else (self.counts, self.mirrored)
-        return Moments.total(Moments.of(counts, weight) for counts in views)
+        return Moments.of(self.counts, np.where(self.copy, COPY_WEIGHT, 1.0))

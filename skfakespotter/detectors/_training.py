@@ -39,10 +39,9 @@ def train_detector(
 ) -> Detector:
     """Train a detector of one family of fakes on pictures, and calibrate it.
 
-    Of every picture the main face is counted, and that of one perturbed copy, both as they are
-    and mirrored; pictures without a face are left out. The calibration is as wide as the
-    photographs: give real ones of every source that the detector is to be used on, and say which
-    is which.
+    Of every picture the main face is counted, as it is and mirrored, and that of one perturbed
+    copy; pictures without a face are left out. The calibration is as wide as the photographs: give
+    real ones of every source that the detector is to be used on, and say which is which.
 
     Parameters
     ----------
@@ -122,7 +121,6 @@ def train_detector(
         copy=np.arange(len(index)) >= len(parts[0].index),
         width=np.concatenate([part.width for part in parts]),
         sharpness=np.concatenate([part.sharpness for part in parts]),
-        mirrored=np.concatenate([part.mirrored for part in parts]).astype(np.float32),
     )
     _check_enough(table)
     scores = held_out_scores(table, n_channels=coverage.n_channels_, random_state=random_state)

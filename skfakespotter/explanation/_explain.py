@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skfakespotter._typing import Picture
-from skfakespotter.detectors import load_detector, read_faces
+from skfakespotter.detectors import Detector, load_detector, read_faces
 from skfakespotter.explanation._evidence import layer_evidence, smooth, spread
 from skfakespotter.explanation._linear import linear_form
 from skfakespotter.images import ImageError, is_path, load_image
@@ -95,7 +95,7 @@ def explain(detector: Any, picture: Picture, *, face: int = 0, flip: bool = Fals
         Which face of the picture, the main one first.
     flip : bool, default=False
         Average with the mirrored face: its score, and its evidence mirrored back. The
-        parts then add up to the mean of two scores.
+        parts then add up to the mean of two scores. A Detector always does so.
 
     Returns
     -------
@@ -125,6 +125,7 @@ def explain(detector: Any, picture: Picture, *, face: int = 0, flip: bool = Fals
     if is_path(detector):
         detector = load_detector(detector)
     form_at, (coverage, cropping) = linear_form(detector)
+    flip = flip or isinstance(detector, Detector)
     crop, box = _crop(picture, cropping, face)
     crops = np.stack([crop, crop[:, ::-1]] if flip else [crop])
     form = form_at(coverage.transform(crops[:1]))

@@ -5,10 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from skfakespotter import load_detector, save_detector, train_detector
+from skfakespotter import ImageError, load_detector, save_detector, train_detector
 from skfakespotter.detectors import (
     FaceTable,
     Moments,
+    count_faces,
     discriminate,
     fit_linear,
     fold_of,
@@ -93,27 +94,31 @@ def test_a_fold_is_scored_as_by_a_fit_without_it():
     np.testing.assert_allclose(scores[fold == 2], expected, atol=1e-4)
 
 
-def test_mirrored_faces_are_trained_on_as_faces_of_their_own():
-    """A third of the weight for copies, also mirrored; each row keeps its own mirror image."""
-    faces = table()
-    rng = np.random.default_rng(1)
-    both = replace(faces, mirrored=rng.normal(size=faces.counts.shape).astype(np.float32))
-    assert np.array_equal(both.rows(faces.copy).mirrored, both.mirrored[faces.copy])
-    assert faces.rows(faces.copy).mirrored is None
-    weight = np.tile(np.where(faces.copy, 1 / 3, 1), 2)
-    expected = Moments.of(np.concatenate([faces.counts, both.mirrored]), weight)
-    assert both.moments().n == pytest.approx(expected.n)
-    np.testing.assert_allclose(both.moments().mean, expected.mean, atol=1e-6)
-    np.testing.assert_allclose(both.moments().scatter, expected.scatter, atol=1e-2)
-
-
 def test_faces_are_counted_as_they_are_and_mirrored(face_picture):
     coverage = sample_coverage([face_picture], Cropping(), backbone="toy_image")
-    found = measure_faces([face_picture], coverage, Cropping())
     ((_, face),) = main_faces([face_picture], Cropping())
-    for counts, crop in ((found.counts, face.crop), (found.mirrored, face.crop[:, ::-1])):
-        assert np.array_equal(counts, coverage.transform(crop[None].copy()))
-    assert not np.array_equal(found.counts, found.mirrored)
+    straight, mirrored = coverage.transform(np.stack([face.crop, face.crop[:, ::-1]]))
+    assert not np.array_equal(straight, mirrored)
+    found = measure_faces([face_picture], coverage, Cropping())
+    assert np.array_equal(found.counts, [(straight + mirrored) / 2])
+
+
+def test_a_picture_scores_as_its_mirror_image(face_picture, small_detector):
+    """Up to where the face detector finds landmarks: in the crop itself, exactly."""
+    ((_, face),) = main_faces([face_picture], small_detector.cropping)
+    views = np.stack([face.crop, face.crop[:, ::-1]])
+    one, other = small_detector.decide(count_faces(small_detector.coverage, views))
+    assert one == pytest.approx(other, abs=1e-5)
+    assert one == pytest.approx(small_detector.decision_function([face_picture])[0], abs=1e-5)
+
+
+def test_errors_name_the_position(face_picture, small_detector, monkeypatch):
+    from skfakespotter.detectors import _detector
+
+    monkeypatch.setattr(_detector, "BATCH", 2)
+    blank = np.zeros((64, 64, 3), np.uint8)
+    with pytest.raises(ImageError, match=r"X\[3\]: .*no face"):
+        small_detector.decision_function([face_picture, face_picture, face_picture, blank])
 
 
 def test_moments_of_parts_add_up():
