@@ -190,7 +190,9 @@ def _parser() -> argparse.ArgumentParser:
     explain.add_argument("picture")
     explain.add_argument("--detector", required=True, help="name or file")
     explain.add_argument("--face", type=int, default=0, help="which face, the main one is 0")
-    explain.add_argument("--flip", action="store_true", help="average with the mirrored face, as detectors do")
+    explain.add_argument(
+        "--flip", action="store_true", help="average with the mirrored face, as detectors do"
+    )
     explain.add_argument("--format", choices=("table", "json"), default="table")
     explain.add_argument("--out", help="draw map and layers into this file (.png, .svg, .pdf)")
     explain.add_argument("--no-face", action="store_true", help="draw without the face")
