@@ -42,7 +42,7 @@ GROUP = 48  # pixels of the searched picture; lower faces alone tell of a group 
 CLOSE = 40  # pixels of the searched picture; the landmarks of a lower face are found again
 UPRIGHT = 12.0  # degrees; so are those of a face that is turned by more
 CLOSE_SIDE = 128  # pixels of the picture looked at again; the face has a half
-OUTSIDE = 128  # gray level beyond the picture, of what is looked at again; black hides faces
+BORDERS = (0, 128)  # gray levels beyond the picture: some faces at its edge show only before one
 CPU_PIXELS = 8 * 128 * 128  # of all pictures that pass at once: maps stay in the caches
 GPU_PIXELS = 256 * 128 * 128  # enough to keep a GPU busy
 
@@ -220,10 +220,11 @@ def _drop_false_alarms(network, searches, placed):
         for face in faces
         if face.score < DOUBTFUL and face.height >= TINY
     ]
-    close = _look_closely(network, doubtful)
-    for (_, faces, face), near in zip(doubtful, close, strict=True):
-        if near is None:
-            faces.remove(face)
+    for outside in BORDERS:
+        close = _look_closely(network, doubtful, outside)
+        doubtful = [place for place, near in zip(doubtful, close, strict=True) if near is None]
+    for _, faces, face in doubtful:
+        faces.remove(face)
 
 
 def _find_landmarks_again(network, searches):
@@ -240,11 +241,11 @@ def _find_landmarks_again(network, searches):
             search.faces[number] = replace(face, landmarks=near.landmarks)
 
 
-def _look_closely(network, places):
+def _look_closely(network, places, outside=0):
     """Find faces again, upright and close: of each (search, ..., face) a Face, or None."""
     turns = [_upright(face) for *_, face in places]
     images, size = [search.image for search, *_ in places], (CLOSE_SIDE, CLOSE_SIDE)
-    found = network.run(partial(warp, outside=OUTSIDE), size, images, turns, [size] * len(places))
+    found = network.run(partial(warp, outside=outside), size, images, turns, [size] * len(places))
     return [
         next((_turned_back(face, turn) for face in faces if _is_central(face)), None)
         for faces, turn in zip(found, turns, strict=True)
