@@ -118,10 +118,9 @@ class Bench:
             return
         scorer = self.scorer(name)
         runs = {
-            "within": lambda: within_methods(scorer, self.clips),
             **{
                 draw: partial(within_methods, scorer, self.clips, random_state=seed)
-                for draw, seed in self.draws.items()
+                for draw, seed in {"within": 0, **self.draws}.items()
             },
             "left out": lambda: leave_one_method_out(scorer, self.clips),
             "across": lambda: across_data_sets(scorer, self.clips, {"Celeb-DF": self.test}),

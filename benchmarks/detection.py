@@ -1,15 +1,14 @@
 """Face detectors: which faces they find, how fast, and what their crops are worth.
 
-    python benchmarks/detection.py --data FOLDER --work FOLDER [--out benchmarks/results]
+    python benchmarks/detection.py --data FOLDER --work FOLDER [--faces-only] [--out FOLDER]
 
 FOLDER of the data holds a folder for each pair of real and fake faces, each with ``real/`` and
 ``fake/``; that of the work keeps crops and figures, so that a run that was stopped goes on.
 
-Three crops of the template "dlib" are compared: dlib's own; CenterFace's box with dlib's five-point
-predictor (the box moved down by 0.06 of its height, its side 0.95 of the longer one); and
-CenterFace's five points, put by a similarity to where they lie on average in dlib's crops. The AUC
-is that of coverage with a support vector machine, on the pictures whose faces both detectors find,
-in the same folds.
+Three crops of the template "dlib" are compared: dlib's own; CenterFace's box, made like one of
+dlib's, with dlib's five-point predictor; and CenterFace's five points, put by a similarity to where
+they lie on average in dlib's crops. The AUC is that of coverage with a support vector machine, on
+the pictures whose faces both detectors find, in the same folds. ``--faces-only`` leaves it out.
 """
 
 import json

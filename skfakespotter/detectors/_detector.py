@@ -98,7 +98,7 @@ class Detector:
 
     @cached_property
     def coverage(self) -> NeuronCoverageTransformer:
-        """The fitted transformer of aligned faces."""
+        """The fitted transformer of aligned faces; a score takes it of the mirrored face, too."""
         return self.coverage_on("auto")
 
     def coverage_on(self, device: Device) -> NeuronCoverageTransformer:
