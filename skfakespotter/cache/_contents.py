@@ -65,7 +65,7 @@ def stamp_of(picture: Any) -> tuple | None:
     return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
-def lot_of(picture: Any, index: int) -> int:
+def stable_draw(picture: Any, index: int) -> int:
     """Draw a number for a picture that depends on what it is, not on what it stands among.
 
     Parameters

@@ -4,9 +4,19 @@ from skfakespotter.coverage._direct import DirectStatistics
 from skfakespotter.coverage._equations import ExactSums, exceeds, threshold
 from skfakespotter.coverage._layers import Layout, find_blocks, select_layers
 from skfakespotter.coverage._monitor import NeuronMonitor
+from skfakespotter.coverage._observations import Observations
 from skfakespotter.coverage._outputs import Neurons, evaluating, first_tensor
-from skfakespotter.coverage._parallel import ParallelStatistics
-from skfakespotter.coverage._statistics import Part, Statistics
+from skfakespotter.coverage._parallel import in_tasks
+from skfakespotter.coverage._single_pass import SinglePassStatistics
+from skfakespotter.coverage._statistics import PartialResult, Statistics
+from skfakespotter.coverage._windows import (
+    Window,
+    covers,
+    holds_nothing,
+    hull,
+    no_window,
+    window_for,
+)
 
 __all__ = [
     "DirectStatistics",
@@ -14,13 +24,21 @@ __all__ = [
     "Layout",
     "NeuronMonitor",
     "Neurons",
-    "ParallelStatistics",
-    "Part",
+    "Observations",
+    "PartialResult",
+    "SinglePassStatistics",
     "Statistics",
+    "Window",
+    "covers",
     "evaluating",
     "exceeds",
     "find_blocks",
     "first_tensor",
+    "holds_nothing",
+    "hull",
+    "in_tasks",
+    "no_window",
     "select_layers",
     "threshold",
+    "window_for",
 ]

@@ -9,7 +9,7 @@ when its pixels are needed.
 """
 
 from skfakespotter._pillow import readable_suffixes
-from skfakespotter.images._errors import ImageError, MissingFaceError
+from skfakespotter.images._errors import ImageError, MissingFaceError, name_positions
 from skfakespotter.images._files import MOST_BYTES, open_picture
 from skfakespotter.images._folders import find_images
 from skfakespotter.images._inputs import check_images, is_path, path_of
@@ -26,6 +26,7 @@ __all__ = [
     "fit_to",
     "is_path",
     "load_image",
+    "name_positions",
     "open_picture",
     "path_of",
     "readable_suffixes",

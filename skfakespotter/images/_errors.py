@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class ImageError(ValueError):
     """A picture that cannot be used, with its place in the input.
@@ -63,3 +65,25 @@ class MissingFaceError(ImageError):
     >>> str(MissingFaceError("has no face", index=2))
     'X[2]: has no face'
     """
+
+
+def name_positions(positions: Sequence[int]) -> str:
+    """Name pictures by their places in the input, five at most.
+
+    Parameters
+    ----------
+    positions : sequence of int
+        Places.
+
+    Returns
+    -------
+    str
+        For messages.
+
+    Examples
+    --------
+    >>> from skfakespotter.images import name_positions
+    >>> name_positions([1, 3])
+    'X[1], X[3]'
+    """
+    return ", ".join(f"X[{i}]" for i in positions[:5]) + (", ..." if len(positions) > 5 else "")

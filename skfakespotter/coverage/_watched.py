@@ -1,4 +1,4 @@
-"""Passes: forward passes of a network, one at a time, whose parts are watched by hooks."""
+"""WatchedNetwork: forward passes of a network, one at a time, whose layers hooks watch."""
 
 from __future__ import annotations
 
