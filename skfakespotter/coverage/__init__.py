@@ -7,8 +7,9 @@ from skfakespotter.coverage._monitor import NeuronMonitor
 from skfakespotter.coverage._observations import Observations
 from skfakespotter.coverage._outputs import Neurons, evaluating, first_tensor
 from skfakespotter.coverage._parallel import in_tasks
+from skfakespotter.coverage._results import PartialResult
 from skfakespotter.coverage._single_pass import SinglePassStatistics
-from skfakespotter.coverage._statistics import PartialResult, Statistics
+from skfakespotter.coverage._statistics import Statistics
 from skfakespotter.coverage._windows import (
     Window,
     covers,

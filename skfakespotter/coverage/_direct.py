@@ -26,7 +26,7 @@ from skfakespotter.coverage._layers import LayerChoice, Layout
 from skfakespotter.coverage._monitor import NeuronMonitor
 from skfakespotter.coverage._observations import Observations
 from skfakespotter.coverage._outputs import Neurons
-from skfakespotter.coverage._statistics import PartialResult
+from skfakespotter.coverage._results import PartialResult
 from skfakespotter.coverage._windows import Window, holds_nothing
 from skfakespotter.images import name_positions
 

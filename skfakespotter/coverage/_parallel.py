@@ -15,7 +15,8 @@ from skfakespotter._parallel import parallel_map
 from skfakespotter._workers import in_this_process
 from skfakespotter.coverage._direct import DirectStatistics
 from skfakespotter.coverage._equations import ExactSums
-from skfakespotter.coverage._statistics import PartialResult, Statistics
+from skfakespotter.coverage._results import PartialResult
+from skfakespotter.coverage._statistics import Statistics
 from skfakespotter.images import ImageError
 
 TASK_BATCHES = 4  # batches per task, at most

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from skfakespotter.coverage._direct import DirectStatistics
 from skfakespotter.coverage._equations import ExactSums
 from skfakespotter.coverage._observations import Observations
-from skfakespotter.coverage._statistics import PartialResult
+from skfakespotter.coverage._results import PartialResult
 from skfakespotter.coverage._windows import no_window, window_for
 
 PILOT = 0.06  # share of the pictures that passes twice, to place the first window

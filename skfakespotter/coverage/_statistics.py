@@ -3,34 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
-import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from skfakespotter.coverage._direct import DirectStatistics
-    from skfakespotter.coverage._equations import ExactSums
-
-
-@dataclass(frozen=True)
-class PartialResult:
-    """A statistic of some of the pictures.
-
-    Parameters
-    ----------
-    positions : ndarray of shape (k,), int
-        Which pictures.
-    values : ndarray or Tensor of shape (k, width)
-        Their statistics.
-    """
-
-    positions: NDArray[np.integer]
-    values: Any
-
-    def __len__(self) -> int:
-        return len(self.positions)
+from skfakespotter.coverage._direct import DirectStatistics
+from skfakespotter.coverage._equations import ExactSums
+from skfakespotter.coverage._results import PartialResult
 
 
 class Statistics(Protocol):
