@@ -59,7 +59,7 @@ def exceeds(values: Any, xi: Any, out: Any = None) -> Any:
         Outputs of neurons.
     xi : float, Tensor or ndarray
         The threshold, compared as float32.
-    out : Tensor, default=None
+    out : Tensor or ndarray, default=None
         Where to write the marks, in its own dtype.
 
     Returns
@@ -74,7 +74,7 @@ def exceeds(values: Any, xi: Any, out: Any = None) -> Any:
     >>> exceeds(np.float32([1, 2, 3]), np.float32(2)).sum()
     np.int64(1)
     """
-    return torch.gt(values, xi, out=out) if isinstance(values, torch.Tensor) else values > xi
+    return (torch.gt if isinstance(values, torch.Tensor) else np.greater)(values, xi, out=out)
 
 
 class ExactSums:

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import nn
 
 from skfakespotter.coverage._graphs import CapturedStatistics, CompiledStatistics
-from skfakespotter.coverage._kernels import Counter, between
+from skfakespotter.coverage._kernels import Counter, observe
 from skfakespotter.coverage._layers import LayerChoice, Layout, named_layers, select_layers
 from skfakespotter.coverage._observations import Observations
 from skfakespotter.coverage._outputs import Neurons, is_finite
@@ -226,8 +226,9 @@ class NeuronMonitor:
                     f"layer {name!r} gives {values.dtype}: a cache (cache=...) or a single pass "
                     "(single_pass=...) needs float32."
                 )
-            listed.append((name, *between(self._counter.widened(values), lows[name], highs[name])))
-            above = self._counter.above(values, highs[name])
+            wide = self._counter.widened(values)
+            above, *inside = observe(wide, lows[name], highs[name])
+            listed.append((name, *inside))
             return torch.cat([self._counter.total(values), above], 1)
 
         found, _ = self._collect(x, see)
@@ -353,7 +354,7 @@ class NeuronMonitor:
 
 
 def _joined(listed: list[tuple], layout: Layout) -> tuple[NDArray, NDArray, NDArray]:
-    """Join what :func:`between` lists of each layer; channels count over all layers."""
+    """Join what :func:`observe` lists of each layer; channels count over all layers."""
     first = np.cumsum(layout.n_channels) - layout.n_channels
     offset = dict(zip(layout.names, first.tolist(), strict=True))
     moved = [(p.cpu(), c.cpu() + offset[name], v.cpu()) for name, p, c, v in listed]
