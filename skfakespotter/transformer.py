@@ -402,6 +402,25 @@ class NeuronCoverageTransformer(TransformerMixin, BaseEstimator):
         check_is_fitted(self, "thresholds_")
         return self._count(*self._begin(X, reset=False))
 
+    def direct_statistics(self, X: Any) -> tuple[Any, DirectStatistics]:
+        """Return the network as it is watched, to compute something else of pictures.
+
+        Parameters
+        ----------
+        X : sequence of pictures, or array of shape (n_samples, n_features)
+            As for ``transform``.
+
+        Returns
+        -------
+        X : sequence of pictures, or array of shape (n_samples, n_features)
+            Checked as ``transform`` checks them.
+        statistics : DirectStatistics
+            Of the layers and neurons that ``transform`` counts. It knows no cache.
+        """
+        check_is_fitted(self, "thresholds_")
+        X, statistics = self._begin(X, reset=False)
+        return X, statistics.direct
+
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
         """Name the features: ``layer``, or ``layer[channel]``.
 

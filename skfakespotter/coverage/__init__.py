@@ -1,7 +1,7 @@
 """Coverage: the method of the paper, from a network's outputs to thresholds and counts."""
 
 from skfakespotter.coverage._direct import DirectStatistics
-from skfakespotter.coverage._equations import ExactSums, exceeds, threshold
+from skfakespotter.coverage._equations import ExactSums, exceeds, softly_exceeds, threshold
 from skfakespotter.coverage._layers import Layout, find_blocks, select_layers
 from skfakespotter.coverage._monitor import NeuronMonitor
 from skfakespotter.coverage._observations import Observations
@@ -40,6 +40,7 @@ __all__ = [
     "in_tasks",
     "no_window",
     "select_layers",
+    "softly_exceeds",
     "threshold",
     "window_for",
 ]

@@ -239,7 +239,9 @@ class NeuronMonitor:
             (low, high), sums.cpu().numpy(), above.cpu().numpy(), _joined(listed, layout), layout
         )
 
-    def collect(self, x: torch.Tensor, statistic: Statistic) -> torch.Tensor:
+    def collect(
+        self, x: torch.Tensor, statistic: Statistic, *, gradients: bool = False
+    ) -> torch.Tensor:
         """Run one forward pass and join a statistic of every layer.
 
         Parameters
@@ -249,11 +251,13 @@ class NeuronMonitor:
         statistic : callable
             ``statistic(name, values)`` with ``values`` of shape (n, channels, units per
             channel) returns a tensor (n, k) on the same device.
+        gradients : bool, default=False
+            Let gradients flow from the statistic to ``x``.
 
         Returns
         -------
         Tensor of shape (n, sum of k)
-            In the order of ``layer_names``.
+            In the order of ``layer_names``. NaN for pictures whose network output is not finite.
 
         Raises
         ------
@@ -262,7 +266,8 @@ class NeuronMonitor:
             input.
         """
         self.layout(x)
-        return self._collect(x, statistic)[0]
+        found, output = self._collect(x, statistic, gradients=gradients)
+        return torch.where(is_finite(output, len(x))[:, None], found, torch.nan)
 
     def layout(self, x: torch.Tensor) -> Layout:
         """Learn what the layers are like for inputs of this size.
@@ -288,8 +293,10 @@ class NeuronMonitor:
         self.layer_names = list(self._layout.names)
         return self._layout
 
-    def _collect(self, x: torch.Tensor, statistic: Statistic) -> tuple[torch.Tensor, Any]:
-        return self._network.collect(x, statistic, self._layouts[(*x.shape[1:],)])
+    def _collect(
+        self, x: torch.Tensor, statistic: Statistic, **options: bool
+    ) -> tuple[torch.Tensor, Any]:
+        return self._network.collect(x, statistic, self._layouts[(*x.shape[1:],)], **options)
 
     def _per_channel(
         self, x: torch.Tensor, thresholds: Mapping[str, float] | ArrayLike | None = None

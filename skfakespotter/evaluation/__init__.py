@@ -5,13 +5,13 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from skfakespotter._labels import positive_label
 from skfakespotter.evaluation._attributes import picture_attributes
 from skfakespotter.evaluation._bootstrap import number_groups, resample
 from skfakespotter.evaluation._bound import PerceptualBound, structural_similarity
 from skfakespotter.evaluation._comparison import ComparisonResult, compare
 from skfakespotter.evaluation._differences import Difference
 from skfakespotter.evaluation._figures import FIGURES, weighted_figures
-from skfakespotter.evaluation._labels import positive_label
 from skfakespotter.evaluation._metrics import detection_report
 from skfakespotter.evaluation._plot import (
     DetectionCurveDisplay,

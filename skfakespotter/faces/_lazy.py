@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from skfakespotter._workers import in_threads
 from skfakespotter.faces._detectors import find_all
-from skfakespotter.faces._face import DEFAULT_DETECTOR
+from skfakespotter.faces._face import DEFAULT_DETECTOR, Face
 from skfakespotter.faces._templates import crop_face, crop_size
 from skfakespotter.images import ImageError, MissingFaceError, fit_to, load_image, path_of
 
@@ -69,17 +69,33 @@ class Cropping:
         # a GPU waits for the crops; on a CPU a worker may have been given one core
         return (on_cores if str(device) == "cpu" else in_threads)(self._crop, images, found)
 
+    def crop_found(self, image: NDArray[np.uint8], face: Face) -> NDArray[np.uint8]:
+        """Crop a face that was found before, in this picture or in one that it was made of.
+
+        Parameters
+        ----------
+        image : ndarray of shape (h, w, 3), uint8
+            RGB.
+        face : Face
+            Where the face is.
+
+        Returns
+        -------
+        ndarray of shape (h', w', 3), uint8
+            RGB.
+        """
+        return crop_face(image, face, template=self.template, size=self.size, padding=self.padding)
+
     def _crop(self, image, faces):
         if faces:
-            options = {"template": self.template, "size": self.size, "padding": self.padding}
-            return crop_face(image, faces[0], **options)
+            return self.crop_found(image, faces[0])
         if self.on_missing == "center":
             try:
                 return fit_to(image, self.crop_size)
             except ImageError as error:
                 return error
         return MissingFaceError(
-            "has no face that the face detector finds; drop it (FaceAligner.locate tells which), "
+            f"{MissingFaceError.REASON}; drop it (FaceAligner.locate tells which), "
             "or pass on_missing='center'"
         )
 

@@ -59,12 +59,24 @@ class ImageError(ValueError):
 class MissingFaceError(ImageError):
     """A picture in which no face was found.
 
+    Parameters
+    ----------
+    reason : str, default="has no face that the face detector finds"
+        What is wrong with the picture and what was expected.
+    index, path
+        See :class:`ImageError`.
+
     Examples
     --------
     >>> from skfakespotter.images import MissingFaceError
-    >>> str(MissingFaceError("has no face", index=2))
-    'X[2]: has no face'
+    >>> str(MissingFaceError(index=2))
+    'X[2]: has no face that the face detector finds'
     """
+
+    REASON = "has no face that the face detector finds"
+
+    def __init__(self, reason: str = REASON, index: int | None = None, path: str | None = None):
+        super().__init__(reason, index, path)
 
 
 def name_positions(positions: Sequence[int]) -> str:
