@@ -16,7 +16,8 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils import fuse_conv_bn_eval, fuse_linear_bn_eval
 
-from skfakespotter.backbones._backbone import monitored_layers, share_weights
+from skfakespotter.backbones._backbone import monitored_layers
+from skfakespotter.backbones._copies import share_weights
 
 TOLERANCE = 1e-4  # of the largest entry of an output, by which both networks may differ
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -124,6 +125,8 @@ def fold_batch_norms(network: nn.Module, x: torch.Tensor) -> nn.Module | None:
 
 
 def _fuse(layer: Any, norm: Any) -> nn.Module | None:
+    if layer._forward_pre_hooks:  # as of pruning, which compute the weight anew for each pass
+        return None
     if type(layer) in _CONVOLUTIONS:
         return fuse_conv_bn_eval(layer, norm)
     if type(layer) is nn.Linear:
