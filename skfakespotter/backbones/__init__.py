@@ -6,7 +6,7 @@ from skfakespotter.backbones._backbone import (
     monitored_layers,
 )
 from skfakespotter.backbones._copies import share_weights
-from skfakespotter.backbones._folding import find_norms
+from skfakespotter.backbones._norms import find_norms
 from skfakespotter.backbones._placed import PlacedNetwork, place
 from skfakespotter.backbones._registry import (
     check_fingerprint,

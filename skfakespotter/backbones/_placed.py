@@ -14,6 +14,7 @@ from skfakespotter.backbones._backbone import Backbone
 from skfakespotter.backbones._copies import copy_network, share_weights
 from skfakespotter.backbones._digests import network_state
 from skfakespotter.backbones._folding import fold_batch_norms
+from skfakespotter.backbones._norms import split_norms
 from skfakespotter.backbones._pixels import along_row, scale_pixels
 from skfakespotter.backbones._steady import steady
 from skfakespotter.backbones._weights import flush_denormals
@@ -71,6 +72,7 @@ class PlacedNetwork:
         if len(shape) == 3:
             self._lay_out()
             self.sample = self._make_sample(shape)
+        split_norms(self.module, self.sample)
         folded = fold_batch_norms(self.module, self.sample)
         if folded is not None:
             self.module = folded.requires_grad_(False)
