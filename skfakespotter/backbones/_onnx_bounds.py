@@ -117,6 +117,8 @@ def _run(network, step, given):
         return (given[0],)
     if step.layer is None:
         shapes = any(x is not None and x.is_meta for x in given)
+        if not shapes:
+            check_constant(step.operator, step.attributes, given, MOST_VALUES)
         buffers = [x.to("meta") if x is not None and x.is_floating_point() else x for x in given]
         return apply(step.operator, step.attributes, buffers if shapes else given)
     layer = network.get_submodule(step.layer)

@@ -117,6 +117,20 @@ def test_what_would_take_gigabytes_is_refused(tmp_path, nodes, constants, shape)
         onnx_backbone(path)
 
 
+def test_numbers_made_of_a_shape_are_bounded(tmp_path):
+    """They stay on the host, and are computed while the rest is bounded: 8 GB of them here."""
+    nodes = [
+        helper.make_node("Shape", ["x"], ["s"]),
+        helper.make_node("Tile", ["s", "times"], ["t"], name="it"),
+        helper.make_node("ReduceMax", ["t"], ["m"], keepdims=0),
+        helper.make_node("Cast", ["m"], ["f"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", ["x", "f"], ["y"]),
+    ]
+    path = write(tmp_path / "m.onnx", nodes, [(np.array([2**28]), "times")])
+    with pytest.raises(WeightsError, match=r"m\.onnx.*node 'it' \(Tile\): 1073741824 values"):
+        onnx_backbone(path)
+
+
 @pytest.mark.parametrize(
     "node",
     [
