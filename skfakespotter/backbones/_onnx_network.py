@@ -27,6 +27,11 @@ from skfakespotter.backbones._onnx_operators import OPERATORS
 from skfakespotter.backbones._pickles import shorten
 
 FOLDED = 2**26  # values computed from constants, at least; or twice what the file holds
+ADVICE = (
+    "Export the network again, from torch with torch.onnx.export(..., dynamo=True, "
+    "opset_version=20), and let no optimizer change it; or take the torch network itself, as "
+    "skfakespotter.backbones.Backbone(name, network, input_size=...)"
+)
 
 
 @dataclass
@@ -189,8 +194,9 @@ class _Builder:
         self._merge_biases()
 
     def _add(self, node, number):
-        if node.op_type not in OPERATORS and node.op_type not in ("Conv", "ConvTranspose"):
-            raise UnsupportedError(f"not among the operators supported: {sorted(OPERATORS)}")
+        known = node.op_type in OPERATORS or node.op_type in ("Conv", "ConvTranspose")
+        if not known or node.domain not in ("", "ai.onnx"):  # others name theirs alike
+            raise UnsupportedError(f"this operator{_domain(node)} is not supported. {ADVICE}")
         step = _Step(node.name, node.op_type, attributes_of(node), [*node.input], [*node.output])
         if not step.outputs:
             raise UnsupportedError("no outputs")
@@ -281,6 +287,10 @@ class _Builder:
 def label(name: str, operator: str) -> str:
     """Name a node as messages do."""
     return f"node {shorten(name)!r} ({shorten(operator)})"
+
+
+def _domain(node):
+    return f" of {shorten(node.domain)!r}" if node.domain else ""
 
 
 def _line(error):

@@ -131,6 +131,16 @@ def test_numbers_made_of_a_shape_are_bounded(tmp_path):
         onnx_backbone(path)
 
 
+def test_an_operator_of_another_domain_is_not_taken_for_onnxs(tmp_path):
+    node = helper.make_node("Gelu", ["z"], ["y"], name="it", domain="com.example")
+    graph = onnx.load(write(tmp_path / "m.onnx", [conv(), node], [(WEIGHTS, "w")], opset=20))
+    graph.opset_import.append(helper.make_opsetid("com.example", 1))
+    onnx.save(graph, tmp_path / "m.onnx")
+    message = r"'it' \(Gelu\): this operator of 'com.example' is not supported. Export .* again"
+    with pytest.raises(WeightsError, match=message):
+        onnx_backbone(tmp_path / "m.onnx")
+
+
 @pytest.mark.parametrize(
     "node",
     [
