@@ -82,6 +82,12 @@ def test_a_vision_transformer_gives_the_originals_outputs_and_counts(tmp_path, f
     found = NeuronCoverageTransformer(backbone).fit_transform(pictures)
     expected = NeuronCoverageTransformer(twin).fit_transform(pictures)
     assert np.abs(found - expected).max() <= 2
+    norms = NeuronCoverageTransformer(backbone, layers="LayerNorm", tokens="class")
+    expected = NeuronCoverageTransformer(twin, layers="LayerNorm", tokens="class")
+    found, expected = norms.fit_transform(pictures), expected.fit_transform(pictures)
+    assert found.shape == (6, 5)  # two in each block, and the last
+    assert np.abs(found - expected).max() <= 2
+    assert all("norm" in name for name in norms.layer_names_)
 
 
 SHAPES = {
