@@ -160,7 +160,7 @@ def iter_batches(
     fit = partial(fit_to, size=(size[0], size[1]), crop=crop)
     # the consumer takes a whole batch at once, and computes while the next one is made
     together = all(getattr(X[i], "made_together", False) for i in where)
-    if together and (_is_gpu(device) or not process_count(prefetch)):
+    if together and (_is_gpu(device) or not process_count(prefetch, "prefetch")):
         made = _iter_made_together(X, where, fit, device, prefetch)
     else:
         make = partial(_load, prepare=fit, draft_side=max(size))
@@ -173,7 +173,7 @@ def iter_batches(
 
 def _iter_made(make, X, positions, n_threads, ahead, prefetch):
     """Yield ``make(X[i], i)`` for every position, in order, made ahead in threads or processes."""
-    n_processes = process_count(prefetch) if len(positions) > CHUNK else 0
+    n_processes = process_count(prefetch, "prefetch") if len(positions) > CHUNK else 0
     if n_processes:
         depth = 3 * n_processes if ahead is None else -(-ahead // CHUNK)
         chunks = (positions[s : s + CHUNK] for s in range(0, len(positions), CHUNK))
