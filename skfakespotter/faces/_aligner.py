@@ -254,8 +254,8 @@ class FaceAligner(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None): 
     def sample_faces(self, X: Pictures) -> list[Face]:
         """Measure the main faces of an even sample of the pictures that a model was fitted on.
 
-        Those that a later step of the Pipeline has cropped meanwhile, in this process, are not
-        looked for again. The others are, together.
+        Those that a later step of the Pipeline has cropped meanwhile, here or in processes that
+        prefetch, are not looked for again. The others are, together.
 
         Parameters
         ----------

@@ -1,6 +1,8 @@
 """Faces are looked for once, and what a model was fitted on is noted where they are cropped."""
 
+import gc
 import pickle
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import joblib
@@ -177,6 +179,16 @@ def test_a_fitted_aligner_keeps_no_notes_in_files(paths):
     assert vars(again["align"]).keys() == vars(clone(plain["align"])).keys()
     fitted = FakeSpotterPipeline(plain.steps).fit(paths, Y)
     assert vars(fitted["align"]).keys() == vars(again["align"]).keys()
+
+
+def test_no_picture_is_kept(arrays):
+    X = [picture.copy() for picture in arrays[:4]]
+    kept = [weakref.ref(picture) for picture in X]
+    fitted = spotter().fit(X, Y[:4])
+    del X
+    gc.collect()
+    assert fitted.face_limits_
+    assert not any(picture() is not None for picture in kept)
 
 
 def test_an_unreadable_file_is_no_face_of_the_sample(paths, tmp_path):
