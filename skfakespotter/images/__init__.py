@@ -13,6 +13,7 @@ from skfakespotter.images._errors import ImageError, MissingFaceError, name_posi
 from skfakespotter.images._files import MOST_BYTES, open_picture
 from skfakespotter.images._folders import find_images
 from skfakespotter.images._inputs import check_images, is_path, path_of
+from skfakespotter.images._lazy import LazyPicture, take_notes, with_notes
 from skfakespotter.images._loading import load_image
 from skfakespotter.images._sizes import MIN_SIDE, fit_to
 
@@ -20,6 +21,7 @@ __all__ = [
     "MIN_SIDE",
     "MOST_BYTES",
     "ImageError",
+    "LazyPicture",
     "MissingFaceError",
     "check_images",
     "find_images",
@@ -30,4 +32,6 @@ __all__ = [
     "open_picture",
     "path_of",
     "readable_suffixes",
+    "take_notes",
+    "with_notes",
 ]
