@@ -338,3 +338,64 @@ def test_a_layer_normalization_of_maps_has_its_channels_first():
     monitor.sums(torch.randn(2, 3, 5, 7))
     assert monitor.n_channels == {"1": 6}
     assert monitor.n_neurons == {"1": 6 * 35}
+
+
+# ---- names of classes, in a network that was placed ----------------------------------------
+
+
+@pytest.fixture(scope="module")
+def folding():
+    """Give a network whose norms are folded, and whose classes are exchanged on a CPU."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        norm = nn.BatchNorm2d(4)
+        norm.running_mean.normal_()
+        norm.running_var.uniform_(0.5, 2.0)
+        norm.bias.data.normal_()
+        head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 5)]
+        network = nn.Sequential(nn.Conv2d(3, 4, 3), norm, nn.ReLU(inplace=True), *head)
+    return network.eval().requires_grad_(False)
+
+
+@pytest.mark.parametrize("way", ["direct", "cache"])
+@pytest.mark.parametrize(
+    ("layers", "exclude", "names"),
+    [
+        ("Conv2d", None, ["0"]),
+        ("Linear", None, ["5"]),
+        (nn.Linear, None, ["5"]),
+        ("BatchNorm2d", None, ["1"]),
+        (nn.BatchNorm2d, None, ["1"]),
+        (["1", "5"], None, ["1", "5"]),
+        (["BatchNorm2d", "Conv2d"], None, ["0", "1"]),
+        (None, "Linear", ["0"]),
+        (None, nn.Conv2d, ["5"]),
+        (["0", "1", "5"], "BatchNorm2d", ["0", "5"]),
+    ],
+)
+def test_class_names_mean_the_network_that_was_given(
+    folding, pictures, layers, exclude, names, way
+):
+    backbone = Backbone("net", folding, input_size=(SIZE, SIZE), mean=127.5, scale=64.0)
+    coverage = NeuronCoverageTransformer(
+        backbone,
+        layers=layers,
+        exclude=exclude,
+        granularity="channel",
+        device="cpu",
+        cache=CoverageCache() if way == "cache" else None,
+    )
+    counts = coverage.fit(pictures).transform(pictures)
+    assert coverage.layer_names_ == names
+    # a convolution, and its norm, give the normalized values
+    places = ["1" if name == "0" else name for name in names]
+    outputs = outputs_of(folding, input_of(backbone, pictures), places)
+    expected = np.hstack([literal_counts(outputs[place])[0] for place in places])
+    assert np.abs(counts - expected).sum() <= 2
+
+
+def test_what_placing_puts_into_a_network_is_no_choice(folding, pictures):
+    backbone = Backbone("net", folding, input_size=(SIZE, SIZE), mean=127.5, scale=64.0)
+    for layers in ("Identity", "SteadyConv2d", "SteadyLinear"):
+        with pytest.raises(ValueError, match=f"layers: '{layers}' matches none of"):
+            NeuronCoverageTransformer(backbone, layers=layers, device="cpu").fit(pictures)
