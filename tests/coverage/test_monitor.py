@@ -222,6 +222,19 @@ def test_a_pattern_without_a_match_is_named(layers):
         NeuronMonitor(Toy(), layers)
 
 
+def test_a_message_shows_near_names_and_few_others():
+    network = nn.Sequential(*(nn.Linear(2, 2) for _ in range(12)), nn.LayerNorm(2))
+    network.add_module("attention", nn.ReLU())
+    with pytest.raises(ValueError, match=r"'atention' .*'9'\] and 2 more, .*Near: \['attention'\]"):
+        select_layers(network, "atention")
+    with pytest.raises(ValueError, match=r"exclude: 'layernorm' .*Near: \['LayerNorm'\]"):
+        select_layers(network, exclude="layernorm")
+    with pytest.raises(ValueError, match=r"'Blocks' matches .*Near: \['blocks'\]"):
+        select_layers(network, "Blocks")
+    with pytest.raises(ValueError, match=r"'blocks' matches nothing, for no parts .* globs"):
+        select_layers(network, "blocks")
+
+
 @pytest.mark.parametrize("layers", [5, [5], ["conv", None], iter(["conv"]), 1.5])
 def test_layers_of_another_type_are_refused(layers):
     with pytest.raises(TypeError, match=r"layers is .*: expected None, names or glob patterns"):
