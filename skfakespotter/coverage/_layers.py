@@ -33,9 +33,13 @@ class Layout:
     watched : tuple of str
         The module whose output is a layer's: itself, or the batch normalization after it.
     skipped : tuple of str
-        Chosen layers, none of which was named, that do not run or give no row per input.
+        Chosen layers, none of which was named, that do not run, or give no row per input, no
+        neuron or complex numbers.
     tokens_first : frozenset of str
         Layers whose output is (tokens, pictures, channels).
+    channels_last : frozenset of (str, int)
+        Layers, and the number of dimensions of those of their outputs whose last one counts
+        channels.
     """
 
     names: tuple[str, ...]
@@ -44,6 +48,7 @@ class Layout:
     watched: tuple[str, ...]
     skipped: tuple[str, ...] = ()
     tokens_first: frozenset[str] = frozenset()
+    channels_last: frozenset[tuple[str, int]] = frozenset()
 
     def width(self, granularity: str) -> int:
         """Return the number of layers, or of channels in all."""

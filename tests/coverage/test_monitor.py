@@ -280,6 +280,16 @@ def test_a_layer_that_runs_twice_has_the_neurons_of_both_runs():
     torch.testing.assert_close(monitor.means(x), torch.tensor([[7 / 3, 7 / 3]]))
 
 
+def test_an_activation_of_several_widths_is_named():
+    layers = {"wide": nn.Linear(2, 3), "narrow": nn.Linear(3, 2), "act": nn.ReLU()}
+    network = Calls(lambda self, x: self.act(self.narrow(self.act(self.wide(x)))), **layers)
+    message = r"'act' runs 2 times, with \[3, 2\] channels, .*rectify=True.* or leave it out"
+    for layers in ("act", "ReLU", ["wide", nn.ReLU]):
+        with pytest.raises(ValueError, match=message):
+            NeuronMonitor(network, layers).sums(torch.zeros(2, 2))
+    assert NeuronMonitor(network, rectify=True).sums(torch.zeros(2, 2)).shape == (2, 2)
+
+
 def test_one_layer_under_two_names_is_watched_once():
     layer = ones(nn.Linear(2, 1))
     network = Calls(lambda self, x: self.a(x), a=layer, b=layer)
@@ -301,10 +311,10 @@ def test_a_layer_that_does_not_run_is_named():
 @pytest.mark.parametrize(
     ("forward", "shape"),
     [
-        (lambda self, x: self.layer(x[:1]), r"\(1, 3\) for 4"),
+        (lambda self, x: self.layer(x[:1]), r"\(1, 3\) for 2"),
         (lambda self, x: self.layer(x.repeat(2, 1)), r"\(2, 3\) for 1"),
         (lambda self, x: self.layer(x[0]), r"\(3,\) for 1"),
-        (lambda self, x: self.layer(x[None]), r"\(1, 4, 3\) for 4"),
+        (lambda self, x: self.layer(x[None, None]), r"\(1, 1, 2, 3\) for 2"),
     ],
 )
 def test_an_output_with_a_wrong_first_dimension_is_named(forward, shape):
