@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -164,9 +164,9 @@ def last_by_kind(layer: nn.Module, size: tuple[int, ...]) -> bool | None:
         return False
     if isinstance(layer, _VECTORS):
         return True
-    if getattr(type(layer), "forward", None) not in _NORMS:
+    if getattr(type(layer), "forward", None) not in _NORMS:  # a scripted part may have none
         return None
-    if len(layer.normalized_shape) == 1:
+    if len(cast("nn.LayerNorm", layer).normalized_shape) == 1:
         return True
     return False if len(size) > 2 else None  # over (channels, h, w) or (h, w)
 
@@ -312,7 +312,7 @@ def evaluating(module: nn.Module) -> Iterator[nn.Module]:
             part.training = True
 
 
-def nesting_encoders(module: nn.Module, watched: Collection[str]) -> list[nn.Module]:
+def nesting_encoders(module: nn.Module, watched: Collection[str]) -> list[nn.TransformerEncoder]:
     """Find torch's encoders that hand nested tensors, which have no shape, to watched parts.
 
     Parameters
@@ -324,7 +324,7 @@ def nesting_encoders(module: nn.Module, watched: Collection[str]) -> list[nn.Mod
 
     Returns
     -------
-    list of torch.nn.Module
+    list of torch.nn.TransformerEncoder
         They pack padded pictures unless ``use_nested_tensor`` is False.
     """
     return [

@@ -101,6 +101,8 @@ def record_runs(module: nn.Module, x: torch.Tensor) -> list[Run]:
 
     with ExitStack() as stack:
         for name, part in module.named_modules():
+            if isinstance(part, torch.jit.ScriptModule):  # takes no hooks
+                continue
             stack.callback(part.register_forward_pre_hook(begin(name)).remove)
             stack.callback(part.register_forward_hook(end(name)).remove)
         module(x)

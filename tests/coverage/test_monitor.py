@@ -280,6 +280,14 @@ def test_a_layer_that_runs_twice_has_the_neurons_of_both_runs():
     torch.testing.assert_close(monitor.means(x), torch.tensor([[7 / 3, 7 / 3]]))
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_scripted_part_is_passed_over():
+    part = torch.jit.script(nn.Sequential(ones(nn.Linear(2, 2)), nn.ReLU()))
+    monitor = NeuronMonitor(nn.Sequential(part, ones(nn.Linear(2, 3))))
+    assert monitor.sums(torch.tensor([[1.0, 2.0]])).tolist() == [[18]]
+    assert monitor.layer_names == ["1"]
+
+
 def test_an_activation_of_several_widths_is_named():
     layers = {"wide": nn.Linear(2, 3), "narrow": nn.Linear(3, 2), "act": nn.ReLU()}
     network = Calls(lambda self, x: self.act(self.narrow(self.act(self.wide(x)))), **layers)

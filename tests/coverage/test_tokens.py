@@ -12,6 +12,8 @@ from torch import nn
 from skfakespotter import CoverageCache, NeuronCoverageTransformer, load_backbone
 from skfakespotter.backbones import Backbone
 from skfakespotter.coverage import NeuronMonitor, find_blocks, select_layers
+from skfakespotter.coverage._graphs import _WatchedNetwork
+from skfakespotter.coverage._kernels import count_above
 
 SIZE, PATCH, WIDTH = 16, 4, 8
 
@@ -427,6 +429,9 @@ def test_the_dimension_of_the_channels_follows_from_the_layers(case):
     outputs = outputs_of(network, x, monitor.layer_names).values()
     expected = torch.cat([o.movedim(axis, 1).flatten(2).sum(2) for o in outputs], 1)
     torch.testing.assert_close(found, expected.double(), rtol=1e-4, atol=1e-4)
+    # and in a graph
+    graph = _WatchedNetwork(network, monitor.layout(x), monitor.neurons, count_above)
+    assert torch.equal(graph(x, None).double(), found)
     # maps are no tokens
     if axis == FIRST:
         first = NeuronMonitor(network, layers, tokens="class").sums(x, "channel")
@@ -529,19 +534,28 @@ def test_patches_of_an_output_of_one_token(pictures):
             coverage.set_params(layers="part").fit(pictures)
 
 
+class Padded(nn.Module):
+    """An encoder by torch's defaults, whose last two tokens are padding."""
+
+    def __init__(self):
+        super().__init__()
+        layer = nn.TransformerEncoderLayer(WIDTH, 2, 16, batch_first=True)
+        self.encoder = nn.TransformerEncoder(layer, 2)
+
+    def forward(self, x):
+        padded = torch.arange(x.shape[1]) >= x.shape[1] - 2
+        return self.encoder(x, src_key_padding_mask=padded.expand(len(x), -1))
+
+
 @pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
 def test_padded_pictures_in_torchs_encoder():
     """Its default packs them into nested tensors, which have no shape."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        layer = nn.TransformerEncoderLayer(WIDTH, 2, 16, batch_first=True, dropout=0.0)
-        encoder = nn.TransformerEncoder(layer, 2).eval()
-    network = Odd(lambda x: x)
-    network.encoder = encoder
-    padded = torch.arange(7) > 4
-    network.result = lambda x: encoder(x, src_key_padding_mask=padded.expand(len(x), -1))
+        network = Padded().eval().requires_grad_(False)
+    encoder = network.encoder
     x = torch.randn(3, 7, WIDTH, generator=torch.Generator().manual_seed(1))
-    monitor = NeuronMonitor(network.eval(), ["encoder.layers.*.linear?", "blocks"])
+    monitor = NeuronMonitor(network, ["encoder.layers.*.linear?", "blocks"])
     found = monitor.sums(x, "channel")
     assert encoder.use_nested_tensor
     encoder.use_nested_tensor = False
@@ -549,9 +563,11 @@ def test_padded_pictures_in_torchs_encoder():
     encoder.use_nested_tensor = True
     expected = torch.cat([outputs[name].sum(1) for name in monitor.layer_names], 1)
     torch.testing.assert_close(found, expected.double(), rtol=1e-4, atol=1e-5)
+    graph = _WatchedNetwork(network, monitor.layout(x), monitor.neurons, count_above)
+    assert torch.equal(graph.eval()(x, None).double(), found)
     # what is watched outside of it does not change it: its padding stays zero
     whole = NeuronMonitor(network, "encoder").collect(x, lambda name, values: values.flatten(1))
-    assert torch.equal(whole.view(3, WIDTH, 7)[:, :, padded], torch.zeros(3, WIDTH, 2))
+    assert torch.equal(whole.view(3, WIDTH, 7)[:, :, 5:], torch.zeros(3, WIDTH, 2))
 
 
 # ---- names of classes, in a network that was placed ----------------------------------------
