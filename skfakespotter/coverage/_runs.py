@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from skfakespotter.coverage._outputs import first_tensor, last_by_kind, last_by_width
+from skfakespotter.coverage._axes import last_by_kind, last_by_width
+from skfakespotter.coverage._outputs import first_tensor
 
 
 @dataclass(frozen=True)

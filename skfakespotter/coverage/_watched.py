@@ -15,16 +15,9 @@ from torch import nn
 from skfakespotter._device import computing_in
 from skfakespotter._forking import ForkSafeLock
 from skfakespotter.backbones import find_norms
+from skfakespotter.coverage._axes import has_channels_last, last_by_kind
 from skfakespotter.coverage._layers import Layout
-from skfakespotter.coverage._outputs import (
-    Neurons,
-    evaluating,
-    has_channels_last,
-    last_by_kind,
-    no_rows,
-    output_rows,
-    unnested,
-)
+from skfakespotter.coverage._outputs import Neurons, evaluating, no_rows, output_rows, unnested
 from skfakespotter.coverage._runs import Run, compare_runs, find_last_channels, record_runs
 
 # Forward hooks on a network that threads share would see each other's pictures.
