@@ -69,8 +69,9 @@ class NeuronCoverageTransformer(TransformerMixin, BaseEstimator):
         map as output (as in DeepXplore).
     tokens : {"all", "class", "patches", "mean"}, default="all"
         For layers whose output holds tokens (n, tokens, width), as in vision transformers: which
-        units are neurons. Those of every token, of the class token (the first), of the other
-        tokens, or the mean over all tokens. Other layers ignore it.
+        units are neurons. Those of every token, of the first (the class token, if the network
+        has one), of the others (register tokens too), or the mean over all tokens. Other layers
+        ignore it.
     granularity : {"layer", "channel"}, default="layer"
         One count per layer (the paper), or one per channel of every layer. Counts per channel
         take the same forward pass and are much more accurate.
@@ -127,7 +128,8 @@ class NeuronCoverageTransformer(TransformerMixin, BaseEstimator):
     skipped_layers_ : list of str
         Layers of the default choice, or of a pattern, that are left out: the network does not
         run them, or not as modules (the projections of ``nn.MultiheadAttention``), or they give
-        other rows than one per picture (the windows of Swin's attention).
+        other rows than one per picture (the windows of Swin's attention), no neurons, or complex
+        numbers.
     n_neurons_ : ndarray of shape (n_layers,)
         Neurons per layer.
     n_channels_ : ndarray of shape (n_layers,)

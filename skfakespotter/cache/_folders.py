@@ -15,7 +15,7 @@ from skfakespotter._files import open_regular
 from skfakespotter.cache._records import Records, load_head
 
 MOST_BYTES = 2**20  # read of a file that may be anybody's
-FORMAT = "skfakespotter coverage cache 3"  # raise it when what is kept changes
+FORMAT = "skfakespotter coverage cache 4"  # raise it when what is kept changes
 PRIVATE_FOLDER, PRIVATE_FILE = 0o700, 0o600
 _RECORDS = re.compile(r"\d{20}-[0-9a-f]{8}\.npz")
 _OWN = re.compile(rf"spec\.json|{_RECORDS.pattern}|\d+-[0-9a-f]{{12}}-[0-9a-f]{{8}}\.tmp")

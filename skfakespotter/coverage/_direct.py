@@ -289,6 +289,7 @@ class DirectStatistics:
             precision=self.precision,
             compiled=self.compiled,
             captured=True,  # a network that was placed keeps its weights
+            original=self.backbone.module,
         )
         return _Replica(network, monitor)
 

@@ -17,7 +17,7 @@ from skfakespotter.backbones import share_weights
 from skfakespotter.coverage._captured import CapturedFunction
 from skfakespotter.coverage._kernels import count_above, count_fused, total
 from skfakespotter.coverage._layers import Layout
-from skfakespotter.coverage._outputs import Neurons, is_finite, output_rows
+from skfakespotter.coverage._outputs import Neurons, is_finite, nesting_encoders, output_rows
 
 # Per network and set of options: making a graph takes longer than many batches.
 _GRAPHS: WeakKeyDictionary[nn.Module, dict] = WeakKeyDictionary()
@@ -64,7 +64,8 @@ class GraphStatistics(ABC):
         GraphStatistics
             Made when it is first called.
         """
-        options = (cls, layout.names, *layout.n_neurons.tolist(), neurons, precision)
+        axes = layout.tokens_first, layout.channels_last
+        options = (cls, layout.names, *layout.n_neurons.tolist(), *axes, neurons, precision)
         of_network = _GRAPHS.setdefault(module, {})
         if options not in of_network:
             of_network[options] = cls(module, layout, neurons)
@@ -198,6 +199,8 @@ class _WatchedNetwork(nn.Module):
     ) -> None:
         super().__init__()
         self.network, self.neurons, self.count = share_weights(module), neurons, count
+        for encoder in nesting_encoders(self.network, layout.watched):
+            encoder.use_nested_tensor = False
         widths = layout.n_channels.tolist()
         self.channels = {
             name: slice(end - width, end)
@@ -208,16 +211,15 @@ class _WatchedNetwork(nn.Module):
         self.found: dict[str, torch.Tensor] = {}
         modules = dict(self.network.named_modules())
         for name, place in zip(layout.names, layout.watched, strict=True):
-            modules[place].register_forward_hook(
-                self._watch(name, modules[name], name in layout.tokens_first)
-            )
+            modules[place].register_forward_hook(self._watch(name, modules[name], layout))
 
-    def _watch(self, name: str, layer: nn.Module, tokens_first: bool) -> Callable:
-        channels = self.channels[name]
+    def _watch(self, name: str, layer: nn.Module, layout: Layout) -> Callable:
+        channels, tokens_first = self.channels[name], name in layout.tokens_first
 
         def hook(module: nn.Module, inputs: tuple, output: Any) -> None:
             rows = output_rows(name, output, self.n_samples, tokens_first=tokens_first)
-            values, xi = self.neurons.of(layer, rows), self.thresholds
+            values = self.neurons.of(layer, rows, (name, rows.ndim) in layout.channels_last)
+            xi = self.thresholds
             # at once: an activation that works in place overwrites what the layer gave
             found = total(values) if xi is None else self.count(values, xi[channels])
             self.found[name] = self.found[name] + found if name in self.found else found

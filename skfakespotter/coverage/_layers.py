@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
 
 import numpy as np
@@ -15,6 +16,7 @@ from torch import nn
 from skfakespotter.backbones import monitored_layers
 
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
+SHOWN = 10  # names in a message
 LayerChoice = str | type | Sequence[str | type] | None
 
 
@@ -31,9 +33,13 @@ class Layout:
     watched : tuple of str
         The module whose output is a layer's: itself, or the batch normalization after it.
     skipped : tuple of str
-        Chosen layers, none of which was named, that do not run or give no row per input.
+        Chosen layers, none of which was named, that do not run, or give no row per input, no
+        neuron or complex numbers.
     tokens_first : frozenset of str
         Layers whose output is (tokens, pictures, channels).
+    channels_last : frozenset of (str, int)
+        Layers, and the number of dimensions of those of their outputs whose last one counts
+        channels.
     """
 
     names: tuple[str, ...]
@@ -42,6 +48,7 @@ class Layout:
     watched: tuple[str, ...]
     skipped: tuple[str, ...] = ()
     tokens_first: frozenset[str] = frozenset()
+    channels_last: frozenset[tuple[str, int]] = frozenset()
 
     def width(self, granularity: str) -> int:
         """Return the number of layers, or of channels in all."""
@@ -134,10 +141,12 @@ def select_layers(
     layers : str, type or sequence of them, default=None
         Names or glob patterns of modules (``"blocks.*.conv1"``), names of their classes
         (``"LayerNorm"``) or the classes themselves, and ``"blocks"`` for the repeated parts of
-        a residual network or a transformer. None takes all convolutional and fully-connected
-        layers, as the paper does.
+        a residual network or a transformer; see :func:`find_blocks`. None takes all
+        convolutional and fully-connected layers, as the paper does. A glob that fits any of
+        these means those alone: ``"blocks.*"`` takes no norm and no attention.
     exclude : str, type or sequence of them, default=None
-        What to leave out of these, in the same terms.
+        What to leave out of these, in the same terms; a glob means every part that it fits.
+        Only what was chosen can be left out: ``"blocks"`` leaves the layers within the blocks.
 
     Returns
     -------
@@ -206,9 +215,12 @@ def find_blocks(module: nn.Module) -> list[str]:
     Returns
     -------
     list of str
-        Names of the modules of one class that stand in a row in a container and have two
-        matrices or kernels at least. Of nested ones the outermost, unless it is a mere stage,
-        most of whose weights lie in blocks of its own.
+        Names of the modules of one class that stand in a row in a container
+        (``nn.Sequential``, ``nn.ModuleList``, ``nn.ModuleDict``) and have two matrices or
+        kernels at least. Of nested ones the outermost, unless it is a mere stage, most of whose
+        weights lie in blocks of its own. Not found are blocks that are attributes of a module
+        (Inception, timm's RegNetY), containers themselves (ConvMixer), or alone in their stage
+        if no other stage has several of their class.
 
     Examples
     --------
@@ -283,8 +295,26 @@ def _matches(parameter: str, choice: str | type, module: nn.Module, default: lis
         found |= {name for name, part in parts.items() if type(part).__name__ == choice}
     if not found:
         shown = choice.__name__ if isinstance(choice, type) else choice
-        parts_tried = (
-            f"none of {default}, nor another part" if default else "no part of the network"
-        )
-        raise ValueError(f"{parameter}: {shown!r} matches {parts_tried}.")
+        raise ValueError(f"{parameter}: {shown!r} {_why_nothing(shown, parts, default)}")
     return found
+
+
+def _why_nothing(choice: str, parts: dict[str, nn.Module], default: list[str]) -> str:
+    """Say why a choice matches nothing, and what is near."""
+    if choice == "blocks":
+        return (
+            "matches nothing, for no parts of the network repeat: give names, globs or classes "
+            "of its parts."
+        )
+    some = f"none of {_first(default)}, nor another part" if default else "no part of the network"
+    names = [name for name in parts if name] + [type(part).__name__ for part in parts.values()]
+    lowered = {name.lower(): name for name in ["blocks", *names]}
+    near = get_close_matches(choice.lower(), lowered)
+    hint = f" Near: {[lowered[name] for name in near]}." if near else ""
+    return f"matches {some}.{hint}"
+
+
+def _first(names: list[str]) -> str:
+    """Show the first names of a list, and how many more there are."""
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return f"{names[:SHOWN]}{more}"

@@ -56,6 +56,9 @@ class NeuronMonitor:
         On a GPU, from the third batch on, launch :meth:`sums` and :meth:`counts` as one CUDA
         graph, for a network whose weights stay what they are. One that cannot be captured goes
         on as it is.
+    original : torch.nn.Module, default=None
+        The network that ``module`` was made from, if it was placed on a device: layers are
+        chosen in it, whose classes are as the user knows them.
 
     Attributes
     ----------
@@ -105,13 +108,15 @@ class NeuronMonitor:
         precision: str = "float32",
         compiled: bool = False,
         captured: bool = False,
+        original: nn.Module | None = None,
     ) -> None:
         self.module, self.precision = module, precision
         self.compiled, self.captured = compiled, captured
         self.neurons = Neurons(neuron, tokens, rectify)
-        self.layer_names = select_layers(module, layers, exclude)
+        original = module if original is None else original
+        self.layer_names = select_layers(original, layers, exclude)
         self._network = WatchedNetwork(module, self.neurons, precision)
-        self._must_run = frozenset(named_layers(layers, module))
+        self._must_run = frozenset(named_layers(layers, original))
         self._layouts: dict[tuple[int, ...], Layout] = {}
         self._layout: Layout | None = None
         self._last_thresholds: tuple[Any, dict] = (None, {})
@@ -275,7 +280,8 @@ class NeuronMonitor:
         Parameters
         ----------
         x : Tensor of shape (n, ...)
-            Network input; the first of them runs once, unless the answer is known.
+            Network input; the first of them runs alone and beside another, unless the answer is
+            known.
 
         Returns
         -------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-_MAPS = nn.modules.conv._ConvNd, nn.modules.batchnorm._BatchNorm  # channels come before places
+from skfakespotter.coverage._axes import has_channels_last
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,9 @@ class Neurons:
     tokens: str = "all"
     rectify: bool = False
 
-    def of(self, layer: nn.Module, output: torch.Tensor) -> torch.Tensor:
+    def of(
+        self, layer: nn.Module, output: torch.Tensor, channels_last: bool | None = None
+    ) -> torch.Tensor:
         """Arrange a layer's output by channel; see :func:`as_neurons`.
 
         Parameters
@@ -40,18 +42,22 @@ class Neurons:
             What gave it.
         output : Tensor of shape (n, ...)
             One row per picture.
+        channels_last : bool, default=None
+            Whether its last dimension counts channels; None: as the layer alone tells.
 
         Returns
         -------
         Tensor of shape (n, channels, units per channel)
             Outputs of the neurons.
         """
-        return as_neurons(layer, output, self.neuron, self.rectify, self.tokens)
+        if channels_last is None:
+            channels_last = has_channels_last(layer, output)
+        return as_neurons(output, channels_last, self.neuron, self.rectify, self.tokens)
 
 
 def as_neurons(
-    layer: nn.Module,
     output: torch.Tensor,
+    channels_last: bool,
     neuron: str = "unit",
     rectify: bool = False,
     tokens: str = "all",
@@ -60,10 +66,10 @@ def as_neurons(
 
     Parameters
     ----------
-    layer : torch.nn.Module
-        What gave it.
-    output : Tensor of shape (n, channels, ...), or (n, tokens, channels), or (n, ..., channels)
-        The last two of layers that work on tokens, and of fully-connected layers.
+    output : Tensor of shape (n, channels, ...), or (n, ..., channels)
+        One row per picture.
+    channels_last : bool
+        Which of the two. With channels last, three dimensions are (n, tokens, channels).
     neuron : {"unit", "channel"}, default="unit"
         Every unit of the map, or the mean of a channel's map.
     rectify : bool, default=False
@@ -81,74 +87,23 @@ def as_neurons(
     --------
     >>> import torch
     >>> from skfakespotter.coverage._outputs import as_neurons
-    >>> layer = torch.nn.Conv2d(1, 2, 1)
-    >>> as_neurons(layer, layer(torch.zeros(5, 1, 3, 4))).shape
+    >>> as_neurons(torch.zeros(5, 2, 3, 4), channels_last=False).shape
     torch.Size([5, 2, 12])
-    >>> norm = torch.nn.LayerNorm(8)
-    >>> as_neurons(norm, norm(torch.zeros(5, 17, 8)), tokens="class").shape
+    >>> as_neurons(torch.zeros(5, 17, 8), channels_last=True, tokens="class").shape
     torch.Size([5, 8, 1])
     """
-    if has_tokens(layer, output):
-        if tokens == "class":
-            output = output[:, :1]
-        elif tokens == "patches":
-            output = output[:, 1:]
-    if has_channels_last(layer, output):
+    has_tokens = channels_last and output.ndim == 3
+    if has_tokens and tokens == "class":
+        output = output[:, :1]
+    elif has_tokens and tokens == "patches":
+        output = output[:, 1:]
+    if channels_last:
         output = output.movedim(-1, 1)
     values = output.flatten(2) if output.ndim > 2 else output[:, :, None]
     if rectify:
         values = values.relu()
-    mean = neuron == "channel" or (tokens == "mean" and has_tokens(layer, output))
-    return values.mean(2, keepdim=True) if mean else values
-
-
-def has_channels_last(layer: nn.Module, output: torch.Tensor) -> bool:
-    """Tell whether the last dimension of an output is the channel's.
-
-    Parameters
-    ----------
-    layer : torch.nn.Module
-        What gave the output.
-    output : Tensor
-        With one row per picture.
-
-    Returns
-    -------
-    bool
-        True for fully-connected layers and layer normalizations, and for whatever else gives
-        three dimensions, (n, tokens, channels), but for convolutions and batch normalizations.
-        A block of four dimensions, as of Swin or ConvNeXt, has its channels where the width of
-        one of its parts is; a part without any has them first.
-    """
-    if isinstance(layer, nn.Linear) or type(layer) is nn.LayerNorm:  # not LayerNorm2d
-        return True
-    if output.ndim != 4 or isinstance(layer, _MAPS):
-        return output.ndim == 3 and not isinstance(layer, _MAPS)
-    widths = {width for part in layer.modules() if (width := _width(part))}
-    return output.shape[1] not in widths and output.shape[-1] in widths
-
-
-def _width(part: nn.Module) -> int | None:
-    """Return the number of channels that a layer gives; None for what is no layer."""
-    if isinstance(part, nn.LayerNorm):  # some give maps, such as LayerNorm2d
-        return part.normalized_shape[-1]
-    return getattr(part, "out_features", None) or getattr(part, "out_channels", None)
-
-
-def has_tokens(layer: nn.Module, output: torch.Tensor) -> bool:
-    """Tell whether an output is one of tokens: (n, tokens, channels).
-
-    Parameters
-    ----------
-    layer, output
-        As for :func:`has_channels_last`.
-
-    Returns
-    -------
-    bool
-        False for maps and vectors.
-    """
-    return output.ndim == 3 and not isinstance(layer, _MAPS)
+    mean = neuron == "channel" or (tokens == "mean" and has_tokens)
+    return values.mean(2, keepdim=True) if mean and values.shape[2] else values
 
 
 def output_rows(
@@ -165,7 +120,7 @@ def output_rows(
     n_samples : int
         Inputs.
     tokens_first : bool, default=False
-        The output is (tokens, n_samples, channels), see :func:`has_tokens_first`.
+        The output is (tokens, n_samples, channels), as of modules with ``batch_first=False``.
 
     Returns
     -------
@@ -181,29 +136,32 @@ def output_rows(
     if tensor is not None and tokens_first and tensor.ndim == 3:
         tensor = tensor.transpose(0, 1)
     if tensor is None or tensor.ndim < 2 or len(tensor) != n_samples:
-        what = "no tensor" if tensor is None else f"an output of shape {tuple(tensor.shape)}"
-        raise ValueError(
-            f"layer {name!r} gave {what} for {n_samples} inputs: expected one row per input. "
-            "Leave the layer out."
-        )
+        raise no_rows(name, None if tensor is None else tuple(tensor.shape), n_samples)
     return tensor
 
 
-def has_tokens_first(output: Any) -> bool:
-    """Tell from the output for one picture whether the tokens come before the pictures.
+def no_rows(name: str, shape: tuple[int, ...] | None, n_samples: int) -> ValueError:
+    """Return the error of a layer that does not give one row per input.
 
     Parameters
     ----------
-    output : object
-        What a module returned for a batch of one.
+    name : str
+        Of the layer.
+    shape : tuple of int or None
+        Of what it gave; None for no tensor.
+    n_samples : int
+        Inputs.
 
     Returns
     -------
-    bool
-        True for (tokens, 1, channels), as of modules with ``batch_first=False``.
+    ValueError
+        To be raised.
     """
-    tensor = first_tensor(output)
-    return tensor is not None and tensor.ndim == 3 and len(tensor) > 1 == tensor.shape[1]
+    what = "no tensor" if shape is None else f"an output of shape {shape}"
+    return ValueError(
+        f"layer {name!r} gave {what} for {n_samples} inputs: expected one row per input. "
+        "Leave the layer out."
+    )
 
 
 def first_tensor(output: Any) -> torch.Tensor | None:
@@ -262,3 +220,40 @@ def evaluating(module: nn.Module) -> Iterator[nn.Module]:
     finally:
         for part in training:
             part.training = True
+
+
+def nesting_encoders(module: nn.Module, watched: Collection[str]) -> list[nn.TransformerEncoder]:
+    """Find torch's encoders that hand nested tensors, which have no shape, to watched parts.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        The network.
+    watched : collection of str
+        Names of the parts that are watched.
+
+    Returns
+    -------
+    list of torch.nn.TransformerEncoder
+        They pack padded pictures unless ``use_nested_tensor`` is False.
+    """
+    return [
+        part
+        for name, part in module.named_modules()
+        if isinstance(part, nn.TransformerEncoder)
+        and getattr(part, "use_nested_tensor", False)
+        and any(place != name and place.startswith(f"{name}." if name else "") for place in watched)
+    ]
+
+
+@contextmanager
+def unnested(module: nn.Module, watched: Collection[str]) -> Iterator[nn.Module]:
+    """Let the encoders around watched parts compute on plain tensors; put each back as it was."""
+    encoders = nesting_encoders(module, watched)
+    try:
+        for part in encoders:
+            part.use_nested_tensor = False
+        yield module
+    finally:
+        for part in encoders:
+            part.use_nested_tensor = True

@@ -222,6 +222,19 @@ def test_a_pattern_without_a_match_is_named(layers):
         NeuronMonitor(Toy(), layers)
 
 
+def test_a_message_shows_near_names_and_few_others():
+    network = nn.Sequential(*(nn.Linear(2, 2) for _ in range(12)), nn.LayerNorm(2))
+    network.add_module("attention", nn.ReLU())
+    with pytest.raises(ValueError, match=r"'atention' .*'9'\] and 2 more, .*Near: \['attention'\]"):
+        select_layers(network, "atention")
+    with pytest.raises(ValueError, match=r"exclude: 'layernorm' .*Near: \['LayerNorm'\]"):
+        select_layers(network, exclude="layernorm")
+    with pytest.raises(ValueError, match=r"'Blocks' matches .*Near: \['blocks'\]"):
+        select_layers(network, "Blocks")
+    with pytest.raises(ValueError, match=r"'blocks' matches nothing, for no parts .* globs"):
+        select_layers(network, "blocks")
+
+
 @pytest.mark.parametrize("layers", [5, [5], ["conv", None], iter(["conv"]), 1.5])
 def test_layers_of_another_type_are_refused(layers):
     with pytest.raises(TypeError, match=r"layers is .*: expected None, names or glob patterns"):
@@ -267,6 +280,40 @@ def test_a_layer_that_runs_twice_has_the_neurons_of_both_runs():
     torch.testing.assert_close(monitor.means(x), torch.tensor([[7 / 3, 7 / 3]]))
 
 
+class OneAtATime(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(8, 3)
+
+    def forward(self, x):
+        return self.fc(x.reshape(1, 8))
+
+
+def test_a_network_of_one_picture_at_a_time():
+    network = OneAtATime().eval()
+    monitor, x = NeuronMonitor(network), torch.ones(1, 2, 4)
+    assert monitor.layout(x).n_neurons.tolist() == [3]
+    assert monitor.counts(x, {"fc": -9.0}).tolist() == [[3.0]]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_scripted_part_is_passed_over():
+    part = torch.jit.script(nn.Sequential(ones(nn.Linear(2, 2)), nn.ReLU()))
+    monitor = NeuronMonitor(nn.Sequential(part, ones(nn.Linear(2, 3))))
+    assert monitor.sums(torch.tensor([[1.0, 2.0]])).tolist() == [[18]]
+    assert monitor.layer_names == ["1"]
+
+
+def test_an_activation_of_several_widths_is_named():
+    layers = {"wide": nn.Linear(2, 3), "narrow": nn.Linear(3, 2), "act": nn.ReLU()}
+    network = Calls(lambda self, x: self.act(self.narrow(self.act(self.wide(x)))), **layers)
+    message = r"'act' runs 2 times, with \[3, 2\] channels, .*rectify=True.* or leave it out"
+    for layers in ("act", "ReLU", ["wide", nn.ReLU]):
+        with pytest.raises(ValueError, match=message):
+            NeuronMonitor(network, layers).sums(torch.zeros(2, 2))
+    assert NeuronMonitor(network, rectify=True).sums(torch.zeros(2, 2)).shape == (2, 2)
+
+
 def test_one_layer_under_two_names_is_watched_once():
     layer = ones(nn.Linear(2, 1))
     network = Calls(lambda self, x: self.a(x), a=layer, b=layer)
@@ -288,10 +335,10 @@ def test_a_layer_that_does_not_run_is_named():
 @pytest.mark.parametrize(
     ("forward", "shape"),
     [
-        (lambda self, x: self.layer(x[:1]), r"\(1, 3\) for 4"),
+        (lambda self, x: self.layer(x[:1]), r"\(1, 3\) for 2"),
         (lambda self, x: self.layer(x.repeat(2, 1)), r"\(2, 3\) for 1"),
         (lambda self, x: self.layer(x[0]), r"\(3,\) for 1"),
-        (lambda self, x: self.layer(x[None]), r"\(1, 4, 3\) for 4"),
+        (lambda self, x: self.layer(x[None, None]), r"\(1, 1, 2, 3\) for 2"),
     ],
 )
 def test_an_output_with_a_wrong_first_dimension_is_named(forward, shape):
