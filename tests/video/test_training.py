@@ -246,9 +246,11 @@ class TestCompression:
         assert [f.image.shape for f in compress_frames(frames, 23)] == [(111, 109, 3)] * 2
         assert list(compress_frames([], 23)) == []
 
-    @pytest.mark.parametrize("crf", [-1, 52, 2.5, True, "23"])
+    @pytest.mark.parametrize("crf", [-1, 52, 2.5, "23"])
     def test_refuses_other_rates(self, crf):
-        with pytest.raises(ValueError, match=r"crf is .*: expected an int from 0 to 51"):
+        with pytest.raises(
+            ValueError, match=r"'crf' parameter of compress_frames must be an int .*\[0, 51\]"
+        ):
             compress_frames([], crf)
 
     def test_refuses_frames_of_two_sizes(self):

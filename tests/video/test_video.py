@@ -275,14 +275,18 @@ class TestIterFrames:
             with pytest.raises(BlockingIOError):  # nobody knocked
                 server.accept()
 
-    @pytest.mark.parametrize("every", [0, -1, 0.0, -0.5, True, "2", None, float("nan"), np.inf])
+    @pytest.mark.parametrize("every", [0, -1, 0.0, -0.5, "2", None, float("nan"), np.inf])
     def test_refuses_other_sampling(self, every):
-        with pytest.raises(ValueError, match=r"every is .*: expected an int of at least 1"):
+        with pytest.raises(
+            ValueError, match=r"'every' parameter of iter_frames must be an int .* or a float"
+        ):
             iter_frames("a.mp4", every=every)
 
     @pytest.mark.parametrize("max_frames", [0, 1.5])
     def test_refuses_other_limits(self, max_frames):
-        with pytest.raises(ValueError, match="max_frames is"):
+        with pytest.raises(
+            ValueError, match="'max_frames' parameter of iter_frames must be an int"
+        ):
             iter_frames("a.mp4", max_frames=max_frames)
 
     def test_names_the_extra(self, clips, monkeypatch):
@@ -574,11 +578,12 @@ class TestVideoScorer:
             ({"min_faces": 1.5}, "The 'min_faces' parameter of VideoScorer must be an int"),
             ({"window": 0}, "The 'window' parameter of VideoScorer must be an int in"),
             ({"smoothing": "all"}, "The 'smoothing' parameter of VideoScorer must be"),
-            ({"smoothing": 4}, "smoothing is 4: expected None, an odd int of at least 3"),
-            ({"compressions": [23, 52]}, "compressions is 52: expected an int from 0 to 51"),
-            ({"burst": 0}, "burst is 0"),
-            ({"every": 0}, "every is 0"),
-            ({"max_frames": -1}, "max_frames is -1"),
+            ({"smoothing": 4}, "smoothing is 4: expected an odd number of faces"),
+            ({"smoothing": 1}, "The 'smoothing' parameter of VideoScorer must be an int in"),
+            ({"compressions": [23, 52]}, r"compressions holds 52: expected an int .* \[0, 51\]"),
+            ({"burst": 0}, "The 'burst' parameter of VideoScorer must be an int in"),
+            ({"every": 0}, "The 'every' parameter of VideoScorer must be an int in"),
+            ({"max_frames": -1}, "The 'max_frames' parameter of VideoScorer must be an int in"),
         ],
     )
     def test_refuses_other_options(self, frozen, options, message):
@@ -707,7 +712,9 @@ class TestShowing:
     def test_contact_sheet_refuses(self, tmp_path, clips, frozen):
         with pytest.raises(ValueError, match="there is no frame to show"):
             contact_sheet(ClipScore("a", "unreadable", reason="no such file"), tmp_path / "s.png")
-        with pytest.raises(ValueError, match="n is 0"):
+        with pytest.raises(
+            ValueError, match="The 'n' parameter of contact_sheet must be an int in"
+        ):
             contact_sheet(scored("a", [0.5], 0.5), tmp_path / "s.png", n=0)
         with pytest.raises(VideoError, match="no such file"):
             contact_sheet(scored("a", [0.5], 0.5), tmp_path / "s.png")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_consistent_length
+from sklearn.utils._param_validation import Interval, StrOptions
 
+from skfakespotter._params import checked
 from skfakespotter._style import STYLES, make_axes
 from skfakespotter._typing import Labels, RandomState
 from skfakespotter.evaluation._bootstrap import number_groups, resample
@@ -77,6 +80,7 @@ class DetectionCurveDisplay(ScoreDisplay):
     'AUC 0.750 [0.576, 0.896]'
     """
 
+    @checked(kind=[StrOptions(set(_KINDS))])
     def __init__(
         self,
         x: ArrayLike,
@@ -89,13 +93,17 @@ class DetectionCurveDisplay(ScoreDisplay):
         chance: float = 0.5,
         name: str | None = None,
     ) -> None:
-        if kind not in _KINDS:
-            raise ValueError(f"kind is {kind!r}: expected 'roc' or 'precision-recall'.")
         self.x, self.y = np.asarray(x, np.float64), np.asarray(y, np.float64)
         self.low, self.high = low, high
         self.kind, self.figure, self.chance, self.name = kind, figure, chance, name
 
     @classmethod
+    @checked(
+        kind=[StrOptions(set(_KINDS))],
+        n_bootstraps=[Interval(Integral, 0, None, closed="left")],
+        confidence_level=[Interval(Real, 0, 1, closed="neither")],
+        random_state=["random_state"],
+    )
     def from_predictions(
         cls,
         y_true: Labels,
