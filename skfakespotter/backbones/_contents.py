@@ -38,8 +38,8 @@ def _digest(path):
         if not os.path.isfile(path):  # reading a pipe would wait for ever
             return None
         status = os.stat(path)
-        stamp = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
-        stamp += (status.st_ctime_ns,)
+        times = (status.st_mtime_ns, status.st_ctime_ns)
+        stamp = (status.st_dev, status.st_ino, status.st_size, *times)
         known, digest, safe = _KNOWN.get(path, (None, None, False))
         if known == stamp and safe:
             return digest

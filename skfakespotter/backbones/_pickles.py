@@ -133,7 +133,7 @@ class PickleMachine:
         Bytes that the arrays may take together: the file's size, since it holds them.
     """
 
-    CALLS: ClassVar = {
+    CALLS: ClassVar[dict[str, Any]] = {
         "numpy.core.multiarray _reconstruct": PickledArray,
         "numpy._core.multiarray _reconstruct": PickledArray,
         "numpy dtype": _DType,

@@ -68,8 +68,9 @@ class CroppedFace:
 
     def _cropped(self, image):
         how = self.cropping
-        options = {"template": how.template, "size": how.size, "padding": how.padding}
-        return crop_face(image, self.found, **options)
+        return crop_face(
+            image, self.found, template=how.template, size=how.size, padding=how.padding
+        )
 
 
 def read_faces(picture: Picture, cropping: Cropping) -> list[CroppedFace]:

@@ -185,10 +185,11 @@ class RowFile(Sequence):
 def _from_cells(cells):
     picture, face, box, width, status, detector, score, p, verdict, reason = cells
     number = lambda cell: float(cell) if cell else None  # noqa: E731
+    edges: Any = tuple(map(float, box.split())) if box else None
     return ScoreRow(
         picture,
         int(face) if face else None,
-        tuple(map(float, box.split())) if box else None,
+        edges,
         number(width),
         status,
         detector or None,

@@ -189,7 +189,8 @@ class _Panel:
 
 
 def _row(name, number, face, judgment):
-    box = tuple(round(float(edge), 1) for edge in face.box)
+    left, top, right, bottom = (round(float(edge), 1) for edge in face.box)
+    box = (left, top, right, bottom)
     known = (judgment.detector, judgment.score, judgment.p, judgment.verdict, judgment.reason)
     return ScoreRow(name, number, box, round(face.width, 1), "scored", *known)
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from io import TextIOBase
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from skfakespotter._typing import Picture
 from skfakespotter.images._errors import ImageError
 from skfakespotter.images._files import open_picture, orientation
 from skfakespotter.images._inputs import (
@@ -32,7 +32,7 @@ _TURNS = {
 
 
 def load_image(
-    picture: Any, *, index: int | None = None, draft_side: int | None = None
+    picture: Picture, *, index: int | None = None, draft_side: int | None = None
 ) -> NDArray[np.uint8]:
     """Load one picture as uint8 RGB.
 
@@ -149,7 +149,8 @@ def _check_pixels(width, height, path=None):
 
 def _decode(image):
     path = getattr(image, "filename", None) or None
-    _check_pixels(*image.size, path)
+    width, height = image.size
+    _check_pixels(width, height, path)
     try:
         image.load()  # before the orientation is read, which forgives damage
         turned = _TURNS.get(orientation(image))

@@ -106,5 +106,5 @@ def _track_score(track, parts, scores, total, may_decide):
     of_faces = np.full(len(track), np.nan)
     for part, score in zip(parts, scores, strict=True):
         of_faces[part] = score
-    columns = (np.array(column) for column in (track.frames, track.times, track.boxes))
-    return TrackScore(track.id, *columns, of_faces, total, may_decide)
+    frames, times, boxes = map(np.array, (track.frames, track.times, track.boxes))
+    return TrackScore(track.id, frames, times, boxes, of_faces, total, may_decide)
