@@ -7,9 +7,9 @@ is imported when first used, so that this package loads without it.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from skfakespotter._names import public_names
 from skfakespotter.baselines._artifacts import VisualArtifacts
 from skfakespotter.baselines._cooccurrence import CooccurrenceMatrices
 from skfakespotter.baselines._cues import (
@@ -71,12 +71,4 @@ _NEEDING_TORCH = {
     "SpectrumCNNClassifier": "_spectrum_cnn",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _NEEDING_TORCH:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_NEEDING_TORCH[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = public_names(__name__, _NEEDING_TORCH)
