@@ -69,8 +69,8 @@ def test_pictures_leave_the_global_generator_alone():
 def test_generated_grid_shows_in_the_spectrum_and_the_cameras_does_not():
     """The uneven kernel alternates by pixel: it must peak at the highest frequency."""
     X, y = make_pictures(40, size=64, random_state=0)
-    grey = X.mean(3) - X.mean((1, 2, 3))[:, None, None]
-    corner = np.abs(np.fft.fft2(grey))[:, 32, 32]
+    gray = X.mean(3) - X.mean((1, 2, 3))[:, None, None]
+    corner = np.abs(np.fft.fft2(gray))[:, 32, 32]
     assert corner[y == 1].min() > 2 * np.median(corner[y == 0])
 
 

@@ -130,7 +130,7 @@ def _read_tensor(onnx, path, tensor):
         raise WeightsError(path, reason, name)
     offset = given.get("offset", "0")
     if any(size < 0 for size in tensor.dims) or not (offset.isascii() and offset.isdigit()):
-        raise WeightsError(path, "has a size or place that is no number", name)
+        raise WeightsError(path, "has a size or place that is not a number", name)
     size = math.prod(tensor.dims) * (FLOATS | WHOLES)[tensor.data_type]
     if given.get("length", str(size)) != str(size):
         raise WeightsError(path, f"has another length than its {size} bytes", name)

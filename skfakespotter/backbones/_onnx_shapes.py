@@ -48,7 +48,7 @@ CASTS = {
 def numbers(given: torch.Tensor) -> list[int]:
     """Return the whole numbers in a tensor; those that depend on a picture are no shape."""
     if given.is_meta or given.is_floating_point():
-        raise UnsupportedError("a shape that depends on the pictures, or is no whole number")
+        raise UnsupportedError("a shape that depends on the pictures, or is not a whole number")
     return given.reshape(-1).tolist()
 
 
@@ -95,7 +95,7 @@ def _transpose(attributes, x):
 
 def _gather(attributes, x, index):
     if index.is_floating_point():
-        raise UnsupportedError("an index that is no whole number")
+        raise UnsupportedError("an index that is not a whole number")
     axis = attributes.get("axis", 0)
     if not -x.ndim <= axis < x.ndim:
         raise UnsupportedError(f"axis={axis}")

@@ -87,7 +87,7 @@ def held_out_scores(
 
 
 def fold_of(table: FaceTable, random_state: int = 0) -> NDArray[np.int64]:
-    """Deal faces into folds that keep groups together, with sources and labels in proportion.
+    """Assign faces to folds that keep groups together, with sources and labels in proportion.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Rows: scores as CSV or JSON lines, written as they are made and gone on with."""
+"""Rows: scores as CSV or JSON lines, written as they are made, and resumed."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ def path_of(picture: object) -> str | None:
     Returns
     -------
     str or None
-        None for a picture that is no path.
+        None for a picture that is not a path.
 
     Examples
     --------

@@ -96,20 +96,22 @@ def _load(picture, draft_side):
     if hasattr(picture, "detach"):
         return _array_to_rgb(_tensor_picture(picture))
     if hasattr(picture, "__array__"):
-        return _array_to_rgb(_looked_at(picture))
+        return _array_to_rgb(_as_array(picture))
     raise ImageError(
         f"is a {type(picture).__name__}; expected a path, the bytes of a file, a binary file, "
         "a PIL image or an array"
     )
 
 
-def _looked_at(picture):
+def _as_array(picture):
     try:
         return np.asarray(picture)
     except (ImageError, ImportError):  # a missing extra is not the picture's fault
         raise
     except Exception as error:  # of a user's class
-        raise ImageError(f"cannot be looked at ({type(error).__name__}: {error})") from error
+        raise ImageError(
+            f"cannot be converted to an array ({type(error).__name__}: {error})"
+        ) from error
 
 
 def _tensor_picture(tensor):

@@ -84,7 +84,7 @@ class Judge:
         return np.concatenate(list(asked))
 
     def _may_decide(self, tracks, totals):
-        """Say which tracks have enough faces and are wide enough, as far as there are any."""
+        """Mark the tracks that have enough faces and are wide enough, as far as there are any."""
         scored = [track for track, total in zip(tracks, totals, strict=True) if not np.isnan(total)]
         enough = min(self.windows.min_faces, max(map(len, scored)))
         long = [track for track in scored if len(track) >= enough]

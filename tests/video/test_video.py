@@ -88,12 +88,12 @@ def overwrite(path, packet, share):
     Path(path).write_bytes(content)
 
 
-def mean_colours(X):
+def mean_colors(X):
     return np.stack([chip.mean(axis=(0, 1)) / 255 for chip in X])
 
 
 def face_detector():
-    return make_pipeline(FunctionTransformer(mean_colours), LogisticRegression(C=1000))
+    return make_pipeline(FunctionTransformer(mean_colors), LogisticRegression(C=1000))
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +143,7 @@ class TestIterFrames:
             assert frame.image.shape == (40, 64, 3)
             assert np.abs(frame.image.astype(int) - image).max() <= 4  # the codec's loss
 
-    def test_colours_are_red_green_blue(self, tmp_path):
+    def test_colors_are_red_green_blue(self, tmp_path):
         image = np.zeros((48, 48, 3), np.uint8)
         image[:, :, 0] = 250
         (frame,) = iter_frames(write_clip(tmp_path / "a.mp4", [image]))
@@ -331,7 +331,7 @@ class TestFollowFaces:
 
     @pytest.mark.parametrize(("missed", "lengths"), [(2, [4]), (3, [2, 2])])
     def test_bridges_gaps_up_to_a_length(self, missed, lengths):
-        # the hidden face leaves the colours as they are: upside down, dlib does not find it
+        # the hidden face leaves the colors as they are: upside down, dlib does not find it
         pictures = [person()] * 2 + [person()[::-1]] * missed + [person()] * 2
         tracks = follow_faces(as_frames(pictures), FaceAligner(detector="dlib"), max_gap=2)
         assert [len(track) for track in tracks] == lengths
@@ -534,12 +534,12 @@ class TestVideoScorer:
     def test_takes_the_aligner_out_of_a_pipeline(self, clips, chips):
         shapes = []
 
-        def colours(X):
+        def colors(X):
             shapes.append(np.shape(X))
-            return mean_colours(X)
+            return mean_colors(X)
 
         aligner = FaceAligner(size=48, padding=0.1)
-        detector = make_pipeline(aligner, FunctionTransformer(colours), LogisticRegression(C=1000))
+        detector = make_pipeline(aligner, FunctionTransformer(colors), LogisticRegression(C=1000))
         detector.fit([person(), tinted(person())], [0, 1])
         scorer = VideoScorer(FrozenEstimator(detector), every=2)
         assert scorer.predict([clips["real"], clips["fake"]]).tolist() == [0, 1]
@@ -600,7 +600,7 @@ class TestVideoScorer:
             scorer.score_clips([])
         with pytest.raises(TypeError, match=r"X\[1\] is a ndarray: expected the path of a clip"):
             scorer.score_clips(["a.mp4", person()])
-        model = make_pipeline(FunctionTransformer(mean_colours), RidgeClassifier())
+        model = make_pipeline(FunctionTransformer(mean_colors), RidgeClassifier())
         with pytest.raises(TypeError, match="Pipeline has no predict_proba: wrap"):
             VideoScorer(model).fit(["a.mp4"] * 2, [0, 1])
         with pytest.raises(ValueError, match="labels are"):
