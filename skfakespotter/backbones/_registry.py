@@ -202,7 +202,15 @@ copyreg.pickle(Backbone, _reduce_backbone)
 
 
 def check_fingerprint(backbone: Backbone, fingerprint: str) -> None:
-    """Raise ValueError unless the backbone is the one with this fingerprint."""
+    """Raise ValueError unless the backbone is the one with this fingerprint.
+
+    Parameters
+    ----------
+    backbone : Backbone
+        The network at hand.
+    fingerprint : str
+        Digest of the one that a model was fitted on.
+    """
     if backbone.fingerprint != fingerprint:
         raise ValueError(
             f"backbone {backbone.name!r} has the fingerprint {backbone.fingerprint[:12]}, but the "
@@ -212,7 +220,18 @@ def check_fingerprint(backbone: Backbone, fingerprint: str) -> None:
 
 
 def takes_arrays(backbone: Any) -> bool:
-    """Tell, without loading weights, whether a backbone is known to take arrays of numbers."""
+    """Tell, without loading weights, whether a backbone is known to take arrays of numbers.
+
+    Parameters
+    ----------
+    backbone : str, torch.nn.Module or Backbone
+        As for :func:`load_backbone`.
+
+    Returns
+    -------
+    bool
+        False for any that is not registered by name.
+    """
     return isinstance(backbone, str) and backbone in _ENTRIES and _ENTRIES[backbone].takes_arrays
 
 

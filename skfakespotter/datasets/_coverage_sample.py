@@ -19,7 +19,13 @@ if TYPE_CHECKING:
 
 
 class CoverageSample(Bunch):
-    """Measured coverage vectors; see :func:`load_coverage_sample`."""
+    """Measured coverage vectors; see :func:`load_coverage_sample`.
+
+    Parameters
+    ----------
+    **kwargs : dict
+        Keys and values, which are attributes as well.
+    """
 
     def transformer(self, **params: Any) -> NeuronCoverageTransformer:
         """Return the fitted transformer that the vectors were measured with.

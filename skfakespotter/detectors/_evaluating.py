@@ -85,6 +85,15 @@ def evaluate_detector(
     ------
     ValueError
         When no picture of a class shows a face.
+
+    Examples
+    --------
+    ::
+
+        pictures = load_folders("my_faces")  # that the detector was not trained on
+        report = evaluate_detector("mine.npz", pictures.data, pictures.target,
+                                   groups=pictures.groups, verbose=1)
+        print(report)
     """
     X, y = check_images(X), np.asarray(y)
     check_consistent_length(X, y, groups)

@@ -128,8 +128,19 @@ def score_each(
 
     Parameters
     ----------
-    pictures, detectors, fpr, on_error, device, verbose
-        As for :func:`score_pictures`.
+    pictures : sequence of pictures, folders and clips, or path of one
+        As for :func:`score_pictures`, like the others.
+    detectors : None, str, PathLike, Detector, classifier, or a sequence or dict of these, \
+            default=None
+        None: all detectors that ship.
+    fpr : float, default=0.01
+        Promised false-positive rate of each detector.
+    on_error : {"report", "raise"}, default="report"
+        What to do with a picture that cannot be read.
+    device : str, default="auto"
+        Where networks compute.
+    verbose : int, default=0
+        Above 0, show a progress bar.
 
     Yields
     ------

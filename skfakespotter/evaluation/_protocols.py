@@ -277,8 +277,12 @@ def detection_learning_curve(
     ----------
     estimator : estimator
         A classifier, or a Pipeline that ends in one. Clones are fitted.
-    X, y, groups
-        See :func:`within_pair`.
+    X : sequence of n_samples items
+        Whatever the estimator takes: pictures, or features (n_samples, n_features).
+    y : array-like of shape (n_samples,)
+        Labels of two classes.
+    groups : array-like of shape (n_samples,), default=None
+        Items of one group are on the same side of every split.
     train_sizes : sequence of int, default=None
         Numbers of training items. None: the largest number that every fold has, and its
         half, quarter, eighth and sixteenth.

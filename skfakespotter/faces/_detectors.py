@@ -89,12 +89,14 @@ def find_all(
     ----------
     images : sequence of ndarray of shape (h, w, 3), uint8
         RGB; sizes may differ.
-    detector, device
+    detector : str
+        See :func:`find_faces`.
+    device : str or torch.device, default="cpu"
         See :func:`find_faces`.
     every : bool, default=False
         False may end the search of a picture once its main face is found. True measures the
         sharpness of all faces, too.
-    side
+    side : int
         See :func:`find_faces`.
 
     Returns

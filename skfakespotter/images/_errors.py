@@ -57,6 +57,15 @@ class ImageError(ValueError):
 class MissingFaceError(ImageError):
     """A picture in which no face was found.
 
+    Parameters
+    ----------
+    reason : str
+        What is wrong.
+    index : int, default=None
+        Position in the input.
+    path : str, default=None
+        File.
+
     Examples
     --------
     >>> from skfakespotter.images import MissingFaceError

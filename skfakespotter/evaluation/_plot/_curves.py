@@ -129,8 +129,16 @@ class DetectionCurveDisplay(ScoreDisplay):
             Scores; larger means more fake.
         kind : {"roc", "precision-recall"}, default="roc"
             Which curve to draw.
-        groups, pos_label, n_bootstraps, confidence_level, random_state
-            See :func:`skfakespotter.detection_report`; ``n_bootstraps=0`` draws no band.
+        groups : array-like of shape (n_samples,), default=None
+            Items of one group (photograph, person, video) are resampled together.
+        pos_label : label, default=None
+            The label of fakes. None: 1 where the labels are {0, 1}, else ``"fake"``.
+        n_bootstraps : int, default=1000
+            Resamples; 0 draws no band.
+        confidence_level : float, default=0.95
+            Of the band, in (0, 1).
+        random_state : int, RandomState instance or None, default=0
+            Seed of the resamples.
         name : str, default=None
             Legend entry.
         ax : matplotlib.axes.Axes, default=None
