@@ -101,7 +101,7 @@ def _broken(path, error):
 
 
 def _check_version(onnx, path, model):
-    """Name a file that is newer than the installed package for what it is."""
+    """Raise a WeightsError that says so when a file is newer than the package onnx."""
     newest = onnx.defs.onnx_opset_version()
     opset = max([o.version for o in model.opset_import if o.domain in ("", "ai.onnx")], default=0)
     if model.ir_version > onnx.IR_VERSION or opset > newest:

@@ -152,7 +152,7 @@ def score_each(
 
 
 class _Panel:
-    """All groups of detectors and what they are asked."""
+    """All groups of detectors, with the options of the call."""
 
     def __init__(self, groups, fpr, on_error):
         self.groups, self.fpr, self.on_error = groups, fpr, on_error

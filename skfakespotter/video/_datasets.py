@@ -175,4 +175,4 @@ def _nothing(root: Path, layout: str, entries: list) -> str:
         name: sorted({getattr(entry, name) for entry in entries})
         for name in ("method", "compression", "split")
     }
-    return f"no clip in {str(root)!r} is what was asked for. There are: {there}."
+    return f"no clip in {str(root)!r} matches. There are: {there}."

@@ -403,7 +403,7 @@ class VideoScorer(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             if clip.problem:
                 warnings.warn(clip.problem, UserWarning, stacklevel=4)
             if clip.status == "scored" and not any(map(cut, clip.tracks)):
-                reason = f"no face is followed for {self.min_faces} frames in a row"
+                reason = f"no face was followed over {self.min_faces} frames in a row"
                 clip = replace(clip, status="no face", reason=reason)
             yield clip
 

@@ -96,7 +96,7 @@ class TestWindows:
         scorer = VideoScorer(flicker_detector(), every=1, window=4).fit(X, y)
         (clip,) = scorer.score_clips([clips["short"]])
         assert (clip.status, clip.score) == ("no face", None)
-        assert clip.reason == "no face is followed for 3 frames in a row"
+        assert clip.reason == "no face was followed over 3 frames in a row"
         assert scorer.set_params(min_faces=2).score_clips([clips["short"]])[0].score < 0.5
 
     def test_bursts_are_windows_of_their_own(self, clips):
