@@ -173,8 +173,8 @@ def add_zero_lines(data, folder, cropping):
         n += len(crops)
         for start in range(0, len(crops), 16):
             of_layers = layer_evidence(coverage, weights, crops[start : start + 16])
-            for layer, of in of_layers.items():
-                sums[layer] = sums.get(layer, 0) + of.sum(0)
+            for layer, (places, rest) in of_layers.items():
+                sums[layer] = sums.get(layer, 0) + (rest if places is None else places).sum(0)
     for k, (path, detector) in enumerate(detectors.items()):
         baselines = {layer: np.asarray(of[k] / n, np.float32) for layer, of in sums.items()}
         save_detector(replace(detector, baselines=baselines), path)

@@ -96,9 +96,10 @@ def make_bench(options):
 def describe(bench, rounds):
     """Return one line on what was measured, and where."""
     size = "x".join(map(str, bench.backbone.input_size))
+    untrained = bench.backbone.recipe[1] == "random"
     return (
         f"{bench.name}; {len(bench.pictures)} pictures of {size} pixels, batches of {BATCH_SIZE}, "
-        f"weights {bench.backbone.source or 'random'}, torch {torch.__version__}, "
+        f"weights {'random' if untrained else bench.backbone.source}, torch {torch.__version__}, "
         f"{os.cpu_count()} cores; the best of {rounds} rounds."
     )
 

@@ -37,7 +37,7 @@ from skfakespotter import load_backbone, load_detector, save_detector
 from skfakespotter.detectors._fitting import fit_linear
 from skfakespotter.detectors._measuring import count_faces
 from skfakespotter.explanation import layer_evidence, smooth, spread
-from skfakespotter.faces import Cropping, crop_face, find_faces
+from skfakespotter.faces import Cropping, find_faces
 from skfakespotter.images import load_image
 
 EDITS = ("stgan_eyeglasses", "stgan_mouth_open", "stargan_brown_hair")
@@ -107,10 +107,8 @@ def measure_edit(pairs, weights, zero, coverage):
     changes = np.stack([change_of(real, fake) for _, real, fake in pairs])
     plain = evidence_of(coverage, weights, edited)
     mirrored = evidence_of(coverage, weights, edited[:, :, ::-1])
-    flipped = {
-        name: (of + mirrored[name][..., ::-1]) / 2 for name, of in plain.items() if of.ndim > 1
-    }
-    both = {k: (of + of[..., ::-1]) / 2 for k, of in zero.items() if of.ndim == 2}
+    flipped = {name: (of + mirrored[name][..., ::-1]) / 2 for name, of in plain.items()}
+    both = {name: (of + of[..., ::-1]) / 2 for name, of in zero.items()}
     maps = {
         DRAWN: smooth(total(flipped, both)),
         "without the mirrored face": smooth(total(plain, zero)),
@@ -161,12 +159,11 @@ def draw(averages, path):
 def crop_pairs(folder, cropping, n):
     """Crop originals and edits alike; an even choice of those whose face is found."""
     names = sorted(path.name for path in (folder / "fake").iterdir())
-    options = {"template": cropping.template, "size": cropping.size, "padding": cropping.padding}
     found = []
     for name in names[:: max(1, len(names) // (n + n // 4))]:
         real, fake = (load_image(folder / side / name) for side in ("real", "fake"))
         for face in find_faces(real, cropping.detector)[:1]:
-            crops = (crop_face(image, face, **options) for image in (real, fake))
+            crops = (cropping.crop_found(image, face) for image in (real, fake))
             found.append((Path(name).stem, *crops))
     return found[:n]
 
@@ -178,9 +175,8 @@ def photographs(data, cropping, n=20):
         files = sorted((data / name / "real").iterdir())
         for path in files[:: max(1, len(files) // n)][:n] if source else ():
             image = load_image(path)
-            options = {k: getattr(cropping, k) for k in ("template", "size", "padding")}
             found = find_faces(image, cropping.detector)[:1]
-            crops += [crop_face(image, face, **options) for face in found]
+            crops += [cropping.crop_found(image, face) for face in found]
     return np.stack(crops)
 
 
@@ -197,9 +193,10 @@ def pixel_auc(evidence, change):
 
 
 def evidence_of(coverage, weights, crops):
-    """Return the evidence of all layers, a few faces at a time."""
+    """Return the maps of all layers that have one, a few faces at a time."""
     parts = [layer_evidence(coverage, weights, crops[i : i + 16]) for i in range(0, len(crops), 16)]
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    mapped = [name for name, of in parts[0].items() if of.map is not None]
+    return {name: np.concatenate([part[name].map for part in parts]) for name in mapped}
 
 
 def total(evidence, zero, smallest=None):
@@ -207,7 +204,7 @@ def total(evidence, zero, smallest=None):
     maps = [
         spread(of - zero.get(name, 0.0), (SIDE, SIDE))
         for name, of in evidence.items()
-        if of.ndim == 3 and (smallest is None or of.shape[1] <= smallest)
+        if smallest is None or of.shape[1] <= smallest
     ]
     return np.sum(maps, axis=0)
 

@@ -73,7 +73,7 @@ def like(X: Any, array: NDArray) -> Any:
     return torch.from_numpy(array).to(X.device) if isinstance(X, torch.Tensor) else array
 
 
-class Rows:
+class ResultTable:
     """A table that is filled part by part; what is never filled stays NaN.
 
     Parameters

@@ -58,6 +58,25 @@ def open_regular(path: str | os.PathLike) -> BufferedReader:
     return os.fdopen(descriptor, "rb")
 
 
+def stamp_of(path: str | os.PathLike) -> tuple[int, ...] | None:
+    """Return what changes when a file does; None for what is not a regular file.
+
+    Examples
+    --------
+    >>> from skfakespotter._files import stamp_of
+    >>> stamp_of("no/such/file") is None
+    True
+    """
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):  # missing; a NUL in the name
+        return None
+    if not stat.S_ISREG(status.st_mode):
+        return None
+    times = status.st_mtime_ns, status.st_ctime_ns
+    return status.st_dev, status.st_ino, status.st_size, *times
+
+
 def size_of(file: BinaryIO) -> int:
     """Return the size of an open file in bytes."""
     return os.fstat(file.fileno()).st_size

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
 from itertools import islice
-from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,38 +14,22 @@ from numpy.typing import NDArray
 from skfakespotter._pillow import PillowSettings, WithSettings
 from skfakespotter._typing import Pictures
 from skfakespotter._workers import N_THREADS, in_processes, process_count, work_ahead
-from skfakespotter.images import ImageError, MissingFaceError, fit_to, load_image, path_of
+from skfakespotter.images import (
+    ImageError,
+    LazyPicture,
+    MissingFaceError,
+    fit_to,
+    load_image,
+    path_of,
+    take_notes,
+    with_notes,
+)
 
 CHUNK = 8  # pictures that a process makes at a time
 GROUP, GPU_GROUP = 32, 256  # pictures whose faces are found at a time
 GROUP_A_CORE = 8  # more of them on many cores
 GROUP_PIXELS = 2**26  # fewer of large ones, which lie in memory decoded
 AHEAD, GPU_AHEAD = 2 * N_THREADS, 64  # decoded pictures that wait for their group
-
-
-class MadeTogether(Protocol):
-    """A picture, such as a face, that is better made together with others.
-
-    Attributes
-    ----------
-    picture : picture
-        What to decode first.
-    made_together : bool
-        Whether it pays.
-    may_be_missing : bool
-        Whether a MissingFaceError leaves it out; any other error ends the run.
-    """
-
-    picture: Any
-    made_together: bool
-    may_be_missing: bool
-
-    @staticmethod
-    def make_together(
-        pictures: Sequence[Any], images: Sequence[NDArray[np.uint8]], device: Any
-    ) -> list[NDArray[np.uint8] | ImageError]:
-        """Return the pixels, or what is wrong, of each picture, whose file is decoded."""
-        ...
 
 
 def iter_images(
@@ -159,8 +142,8 @@ def iter_batches(
     where, ahead = positions.tolist(), 2 * batch_size
     fit = partial(fit_to, size=(size[0], size[1]), crop=crop)
     # the consumer takes a whole batch at once, and computes while the next one is made
-    together = all(getattr(X[i], "made_together", False) for i in where)
-    if together and (_is_gpu(device) or not process_count(prefetch)):
+    together = all(_is_made_together(X[i]) for i in where)
+    if together and (_is_gpu(device) or not process_count(prefetch, "prefetch")):
         made = _iter_made_together(X, where, fit, device, prefetch)
     else:
         make = partial(_load, prepare=fit, draft_side=max(size))
@@ -173,14 +156,15 @@ def iter_batches(
 
 def _iter_made(make, X, positions, n_threads, ahead, prefetch):
     """Yield ``make(X[i], i)`` for every position, in order, made ahead in threads or processes."""
-    n_processes = process_count(prefetch) if len(positions) > CHUNK else 0
+    n_processes = process_count(prefetch, "prefetch") if len(positions) > CHUNK else 0
     if n_processes:
         depth = 3 * n_processes if ahead is None else -(-ahead // CHUNK)
-        chunks = (positions[s : s + CHUNK] for s in range(0, len(positions), CHUNK))
+        chunks = [positions[s : s + CHUNK] for s in range(0, len(positions), CHUNK)]
         tasks = ((make, [X[i] for i in chunk], chunk) for chunk in chunks)
         work = WithSettings(PillowSettings.here(), _make_chunk)
-        for made in in_processes(work, tasks, n_processes, depth):
-            yield from made
+        done = in_processes(work, tasks, n_processes, depth)
+        for chunk, pairs in zip(chunks, done, strict=True):
+            yield from take_notes([X[i] for i in chunk], pairs)
         return
     if len(positions) == 1:  # a thread would cost more than it saves
         yield make(X[positions[0]], positions[0])
@@ -195,7 +179,7 @@ def _iter_made(make, X, positions, n_threads, ahead, prefetch):
 
 
 def _iter_made_together(X, positions, fit, device, prefetch):
-    """Yield pictures that are made in groups, as faces on a GPU are; see :class:`MadeTogether`.
+    """Yield pictures that are made in groups, as faces are; see LazyPicture.
 
     Files are decoded in threads, or in processes where a GPU makes the groups. A thread makes
     them ahead of the consumer, unless both would compute on all cores: then they take turns.
@@ -219,6 +203,10 @@ def _iter_made_together(X, positions, fit, device, prefetch):
                 yield from made
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _is_made_together(picture):
+    return isinstance(picture, LazyPicture) and picture.made_together
 
 
 def _is_gpu(device):
@@ -266,7 +254,7 @@ def _load(picture, index, prepare, draft_side):
         image = load_image(picture, draft_side=draft_side)
         return image if prepare is None else prepare(image)
     except MissingFaceError as error:
-        if getattr(picture, "may_be_missing", False):
+        if isinstance(picture, LazyPicture) and picture.may_be_missing:
             return None
         raise error.at(index) from error
     except ImageError as error:
@@ -274,4 +262,5 @@ def _load(picture, index, prepare, draft_side):
 
 
 def _make_chunk(make, pictures, positions):
-    return [make(picture, i) for picture, i in zip(pictures, positions, strict=True)]
+    made = [make(picture, i) for picture, i in zip(pictures, positions, strict=True)]
+    return with_notes(pictures, made)

@@ -95,7 +95,7 @@ def in_threads(
 
 
 def in_processes(
-    function: Callable, tasks: Iterable[tuple], n_jobs: int, depth: int
+    function: Callable, tasks: Iterable[tuple], n_processes: int, depth: int
 ) -> Iterator[Any]:
     """Run a function in processes, as :func:`work_ahead` does.
 
@@ -105,7 +105,7 @@ def in_processes(
         ``function(*task)``; both are pickled.
     tasks : iterable of tuple
         Arguments.
-    n_jobs : int
+    n_processes : int
         Processes. They are kept for further calls, and end when they have been idle.
     depth : int
         As for :func:`work_ahead`.
@@ -115,15 +115,15 @@ def in_processes(
     object
         Results, in order. What a worker that died was at is done in this process.
     """
-    yield from work_ahead(lambda task: _Job(function, task, n_jobs), tasks, depth)
+    yield from work_ahead(lambda task: _Job(function, task, n_processes), tasks, depth)
 
 
 class _Job:
     """A future whose task is repeated in this process when its worker died."""
 
-    def __init__(self, function, task, n_jobs):
+    def __init__(self, function, task, n_processes):
         self.function, self.task = function, task
-        self.future = _submit(n_jobs, function, task)
+        self.future = _submit(n_processes, function, task)
 
     def result(self):
         try:
@@ -132,28 +132,30 @@ class _Job:
             return self.function(*self.task)
 
 
-def _submit(n_jobs, function, task):
+def _submit(n_processes, function, task):
     try:
-        return _pool(n_jobs).submit(function, *task)
+        return _pool(n_processes).submit(function, *task)
     except BrokenExecutor:
-        del _POOLS[n_jobs]
-        return _pool(n_jobs).submit(function, *task)
+        del _POOLS[n_processes]
+        return _pool(n_processes).submit(function, *task)
 
 
-def _pool(n_jobs):
-    if n_jobs not in _POOLS:
+def _pool(n_processes):
+    if n_processes not in _POOLS:
         one = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-        _POOLS[n_jobs] = ProcessPoolExecutor(n_jobs, timeout=IDLE, env=one)
-    return _POOLS[n_jobs]
+        _POOLS[n_processes] = ProcessPoolExecutor(n_processes, timeout=IDLE, env=one)
+    return _POOLS[n_processes]
 
 
-def process_count(n_jobs: int | None) -> int:
+def process_count(n_processes: int | None, name: str = "n_processes") -> int:
     """Return how many processes may be used.
 
     Parameters
     ----------
-    n_jobs : int or None
-        As in scikit-learn; -1 for the CPU count.
+    n_processes : int or None
+        As ``n_jobs`` in scikit-learn: None for none, -1 for the CPU count.
+    name : str, default="n_processes"
+        What the caller calls it, for the message of the error.
 
     Returns
     -------
@@ -164,7 +166,7 @@ def process_count(n_jobs: int | None) -> int:
     Raises
     ------
     ValueError
-        For ``n_jobs=0``.
+        For 0; it names the caller's parameter.
 
     Examples
     --------
@@ -172,14 +174,14 @@ def process_count(n_jobs: int | None) -> int:
     >>> process_count(None), process_count(2)
     (0, 2)
     """
-    if n_jobs == 0:
-        raise ValueError("prefetch is 0: expected None, a number of processes or -1.")
-    if n_jobs is None or getattr(_HERE, "alone", False):
+    if n_processes == 0:
+        raise ValueError(f"{name} is 0: expected None, a number of processes or -1.")
+    if n_processes is None or getattr(_HERE, "alone", False):
         return 0
     backend, _ = joblib.parallel.get_active_backend()
     if getattr(backend, "nesting_level", 0) or multiprocessing.current_process().daemon:
         return 0
-    return n_jobs if n_jobs > 0 else max(1, joblib.cpu_count() + 1 + n_jobs)
+    return n_processes if n_processes > 0 else max(1, joblib.cpu_count() + 1 + n_processes)
 
 
 @contextmanager

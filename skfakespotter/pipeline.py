@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -12,18 +10,15 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skfakespotter._typing import Path
 from skfakespotter.backbones import load_backbone
 from skfakespotter.classifier import FakeSpotterClassifier
 from skfakespotter.experts import ExpertStack
-from skfakespotter.faces import FaceAligner
-from skfakespotter.images import check_images, is_path
+from skfakespotter.faces import Face, FaceAligner
 from skfakespotter.perturbations import AugmentedClassifier
 from skfakespotter.transformer import NeuronCoverageTransformer
 
 PRESETS = ("paper", "recommended")
 C = 0.01  # of the linear model: thousands of counts, few of which alone say anything
-SAMPLE = 64  # faces that are measured at ``fit``; more would slow a search down
 
 
 class FakeSpotterPipeline(Pipeline):
@@ -99,7 +94,8 @@ class FakeSpotterPipeline(Pipeline):
         y = np.asarray(y)
         self.class_counts_ = [int(np.sum(y == label)) for label in getattr(self, "classes_", ())]
         aligner = self.steps[0][1]
-        self.face_limits_ = _smallest(aligner, X) if isinstance(aligner, FaceAligner) else {}
+        aligns = isinstance(aligner, FaceAligner)
+        self.face_limits_ = _smallest(aligner.sample_faces(X)) if aligns else {}
         return self
 
 
@@ -212,31 +208,10 @@ def make_fakespotter(
     return FakeSpotterPipeline([("align", aligner), ("classifier", augmented)], kinds=kinds)
 
 
-def _smallest(aligner: FaceAligner, X: Sequence[Any]) -> dict[str, float]:
-    """Measure the main faces of an even sample of pictures; return the smallest values."""
-    pictures = check_images(X)
-    chosen = np.unique(np.linspace(0, len(X) - 1, min(SAMPLE, len(X))).astype(int))
-    found = [_measure(aligner.detector, pictures[i]) for i in chosen]
-    known = [values for values in found if values is not None]
-    if not known:
+def _smallest(faces: Sequence[Face]) -> dict[str, float]:
+    if not faces:
         return {}
-    return dict(zip(("width", "sharpness"), np.min(known, axis=0).tolist(), strict=True))
-
-
-def _measure(detector: Path, picture: Any) -> tuple[float, float] | None:
-    if is_path(picture):
-        return _measure_file(os.fspath(detector), os.fspath(picture), os.stat(picture).st_mtime_ns)
-    return _measure_picture(detector, picture)
-
-
-@lru_cache(maxsize=4096)  # a search fits on the same files again and again
-def _measure_file(detector: Path, path: str, mtime_ns: int) -> tuple[float, float] | None:
-    return _measure_picture(detector, path)
-
-
-def _measure_picture(detector: Path, picture: Any) -> tuple[float, float] | None:
-    (record,) = FaceAligner(detector=detector).locate([picture])
-    if not record.faces:
-        return None
-    face = record.faces[0]
-    return float(max(face.width, face.height)), float(face.sharpness or 0.0)
+    return {
+        "width": float(min(max(face.width, face.height) for face in faces)),
+        "sharpness": float(min(face.sharpness or 0.0 for face in faces)),
+    }

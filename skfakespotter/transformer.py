@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Sequence
 from copy import copy
-from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -17,21 +16,24 @@ from sklearn.utils import Tags
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skfakespotter._array_api import Rows, holds_numbers, is_dispatched, is_dispatching, like
+from skfakespotter._array_api import ResultTable, holds_numbers, is_dispatched, is_dispatching, like
 from skfakespotter._device import PRECISIONS
 from skfakespotter._progress import track
 from skfakespotter.backbones import Backbone, check_fingerprint, load_backbone, takes_arrays
-from skfakespotter.cache import CachedStatistics, CoverageCache, open_cache
+from skfakespotter.cache import CachedStatistics, open_cache
 from skfakespotter.coverage import (
     DirectStatistics,
     ExactSums,
     Layout,
     Neurons,
-    ParallelStatistics,
+    SinglePassStatistics,
+    Statistics,
+    Window,
+    in_tasks,
     threshold,
 )
 from skfakespotter.faces import check_crops, crops_of
-from skfakespotter.images import check_images, load_image
+from skfakespotter.images import check_images, load_image, name_positions
 
 COMPILE_FROM = 50_000  # pictures of one call, from which on compiling pays
 
@@ -102,9 +104,9 @@ class NeuronCoverageTransformer(TransformerMixin, BaseEstimator):
         :class:`CoverageCache`.
     single_pass : "auto" or bool, default="auto"
         Take one forward pass in ``fit_transform`` instead of two: keep the outputs near the
-        threshold in up to 1 GB of memory and count from them. "auto" does so on a single CPU. On
-        a GPU two passes are faster, because nothing waits for the device.
-        With a ``cache`` one pass is enough in any case.
+        threshold in up to 1 GB of memory and count from them, so that each picture is also read
+        only once. "auto" does so on a single CPU. On a GPU two passes are faster, because nothing
+        waits for the device. With a ``cache`` one pass is enough in any case.
     prefetch : int, default=None
         Processes that decode pictures, and on a CPU find faces, ahead of the network: for dlib's
         face detector, which holds the interpreter lock, and beside a fast GPU; None: threads of
@@ -400,6 +402,25 @@ class NeuronCoverageTransformer(TransformerMixin, BaseEstimator):
         check_is_fitted(self, "thresholds_")
         return self._count(*self._begin(X, reset=False))
 
+    def direct_statistics(self, X: Any) -> tuple[Any, DirectStatistics]:
+        """Return the network as it is watched, to compute something else of pictures.
+
+        Parameters
+        ----------
+        X : sequence of pictures, or array of shape (n_samples, n_features)
+            As for ``transform``.
+
+        Returns
+        -------
+        X : sequence of pictures, or array of shape (n_samples, n_features)
+            Checked as ``transform`` checks them.
+        statistics : DirectStatistics
+            Of the layers and neurons that ``transform`` counts. It knows no cache.
+        """
+        check_is_fitted(self, "thresholds_")
+        X, statistics = self._begin(X, reset=False)
+        return X, statistics.direct
+
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
         """Name the features: ``layer``, or ``layer[channel]``.
 
@@ -437,7 +458,7 @@ class NeuronCoverageTransformer(TransformerMixin, BaseEstimator):
         self.layer_names_, self.skipped_layers_ = list(layout.names), list(layout.skipped)
         self.n_neurons_, self.n_channels_ = layout.n_neurons, layout.n_channels
 
-    def _begin(self, X: Any, *, reset: bool, keep: bool = False) -> tuple[Any, ParallelStatistics]:
+    def _begin(self, X: Any, *, reset: bool, keep: bool = False) -> tuple[Any, Statistics]:
         """Check options and input; choose where statistics come from."""
         self._validate_params()
         backbone = load_backbone(self.backbone)
@@ -451,7 +472,7 @@ class NeuronCoverageTransformer(TransformerMixin, BaseEstimator):
             check_crops(X, self.crops_)
         statistics = self._statistics(X, backbone, keep)
         if not reset:
-            self._check_options(statistics.layout)
+            self._check_options(statistics.direct.layout)
         return X, statistics
 
     def _check_input(self, X: Any, backbone: Backbone, reset: bool) -> Any:
@@ -477,10 +498,9 @@ class NeuronCoverageTransformer(TransformerMixin, BaseEstimator):
         ready = X.dtype == torch.uint8 and X.ndim == 4 and X.shape[1] == 3
         return ready and X.shape[2:] == backbone.input_size and open_cache(self.cache) is None
 
-    def _statistics(self, X: Any, backbone: Backbone, keep: bool) -> ParallelStatistics:
-        """Choose: straight from the network, or from a cache around it; in one task or several."""
-        numbers = holds_numbers(X)
-        cache = open_cache(self.cache)
+    def _statistics(self, X: Any, backbone: Backbone, keep: bool) -> Statistics:
+        """Choose: from the network, or from a cache around it; in one pass, or in tasks."""
+        numbers, cache = holds_numbers(X), open_cache(self.cache)
         long = len(X) >= COMPILE_FROM if self.compile == "auto" else bool(self.compile)
         direct = DirectStatistics(
             backbone=backbone,
@@ -496,29 +516,28 @@ class NeuronCoverageTransformer(TransformerMixin, BaseEstimator):
             precision=self.precision,
             compiled=long and cache is None,
             # an array of numbers is answered by an array
-            resident=is_dispatching() and not (numbers and isinstance(X, np.ndarray)),
+            keep_on_device=is_dispatching() and not (numbers and isinstance(X, np.ndarray)),
             prefetch=self.prefetch,
         )
-        in_tasks = ParallelStatistics(direct, self.n_jobs)
-        if cache is None and keep and self._keeps_outputs(X, in_tasks):
-            cache = CoverageCache()  # for this call alone
-        if cache is None:
-            return in_tasks
-        if isinstance(self.threshold, str):
-            cached = CachedStatistics(direct, cache)
-        else:  # one threshold for all time
-            window = (np.full(len(direct.layout.names), self.threshold, np.float32),) * 2
-            cached = CachedStatistics(direct, cache, window=window)
-        return ParallelStatistics(cached, self.n_jobs)
+        if cache is not None:
+            return in_tasks(CachedStatistics(direct, cache, self._fixed(direct)), X, self.n_jobs)
+        statistics = in_tasks(direct, X, self.n_jobs)
+        if keep and statistics is direct and self._takes_single_pass(X, direct):
+            return SinglePassStatistics(direct)
+        return statistics
 
-    def _keeps_outputs(self, X: Any, in_tasks: ParallelStatistics) -> bool:
+    def _fixed(self, direct: DirectStatistics) -> Window | None:
+        """Return the window of a threshold that does not depend on the pictures."""
+        if isinstance(self.threshold, str):
+            return None
+        return (np.full(len(direct.layout.names), self.threshold, np.float32),) * 2
+
+    def _takes_single_pass(self, X: Any, direct: DirectStatistics) -> bool:
         """Tell whether ``fit_transform`` counts from what ``fit`` kept of the outputs."""
-        direct = in_tasks.statistics
-        possible = isinstance(self.threshold, str) and not direct.compiled
-        possible = possible and in_tasks.n_tasks(X) == 1 and not isinstance(X, torch.Tensor)
-        if self.single_pass != "auto":
-            return possible and bool(self.single_pass)
-        return possible and [lane.network.device.type for lane in direct.lanes] == ["cpu"]
+        possible = isinstance(self.threshold, str) and not isinstance(X, torch.Tensor)
+        if not possible or direct.compiled or self.single_pass != "auto":
+            return possible and not direct.compiled and self.single_pass is True
+        return [replica.network.device.type for replica in direct.replicas] == ["cpu"]
 
     def _options(self, layout: Layout) -> dict[str, Any]:
         """Return what the thresholds depend on, apart from network and pictures."""
@@ -533,12 +552,15 @@ class NeuronCoverageTransformer(TransformerMixin, BaseEstimator):
             raise ValueError(f"fitted with {before}, and now they are {after}: fit again.")
 
     def _learn(
-        self, X: Any, statistics: ParallelStatistics, before: NeuronCoverageTransformer | None
+        self, X: Any, statistics: Statistics, before: NeuronCoverageTransformer | None
     ) -> NeuronCoverageTransformer:
         """Compute the thresholds over these pictures and those that ``before`` has seen."""
-        layout = statistics.layout
+        layout = statistics.direct.layout
         if before is not None and not hasattr(before, "_sums"):
-            raise ValueError("made from_thresholds, whose sums are not known: fit again.")
+            raise ValueError(
+                "this transformer was made by from_thresholds, so partial_fit does not know its "
+                "sums: call fit."
+            )
         sums, computed = ExactSums(layout.width(self._per)), isinstance(self.threshold, str)
         if not computed:  # a few pictures tell whether the network's output is finite
             X, n_pictures = X[: statistics.direct.n_at_once], len(X)
@@ -558,39 +580,30 @@ class NeuronCoverageTransformer(TransformerMixin, BaseEstimator):
     def _set_sums(self, sums: ExactSums, n_samples: int) -> None:
         self._sums, self.n_samples_seen_ = sums, n_samples
         if isinstance(self.threshold, str):
-            self.thresholds_ = threshold(sums, self._neurons_per(self._per))
+            self.thresholds_ = threshold(sums, self._layout.neurons_per(self._per))
         else:
             self.thresholds_ = np.full(len(self.layer_names_), float(self.threshold))
 
-    def _count(self, X: Any, statistics: ParallelStatistics) -> Any:
-        cached, width = statistics.statistics, statistics.layout.width(self.granularity)
-        if isinstance(cached, CachedStatistics):  # the thresholds of other folds lie nearby
-            statistics = replace(
-                statistics, statistics=replace(cached, seen=getattr(self, "_sums", None))
-            )
-        parts = statistics.counts(X, self.thresholds_, self.granularity)
-        counts = Rows(len(X), width, statistics.home)
+    def _count(self, X: Any, statistics: Statistics) -> Any:
+        direct, seen = statistics.direct, getattr(self, "_sums", None)
+        parts = statistics.counts(X, self.thresholds_, self.granularity, seen)
+        counts = ResultTable(len(X), direct.layout.width(self.granularity), direct.results_device)
         for part in track(parts, len(X), "coverage", self.verbose):
             counts.put(part.positions, part.values)
         self._warn_of_missing(counts.missing())
         if self.output == "count":
             return counts.rows
-        n_neurons = self._neurons_per(self.granularity).astype(np.float32)
+        n_neurons = self._layout.neurons_per(self.granularity).astype(np.float32)
         return counts.rows / like(counts.rows, n_neurons)
 
     def _warn_of_missing(self, missing: list[int]) -> None:
         if missing:
-            shown = ", ".join(f"X[{i}]" for i in missing[:5]) + (", ..." if missing[5:] else "")
             warnings.warn(
-                f"{len(missing)} pictures show no face, and their rows are NaN: {shown}.",
+                f"{len(missing)} pictures show no face, and their rows are NaN: "
+                f"{name_positions(missing)}.",
                 UserWarning,
                 stacklevel=3,
             )
-
-    def _neurons_per(self, granularity: str) -> NDArray[np.int64]:
-        if granularity == "layer":
-            return self.n_neurons_
-        return np.repeat(self.n_neurons_ // self.n_channels_, self.n_channels_)
 
 
 def merge_transformers(

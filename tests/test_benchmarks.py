@@ -285,6 +285,18 @@ def test_a_section_on_the_gpu_that_fails_says_why():
     assert table == ["text", "| a |\n| --- |\n| 7 |"]
 
 
+def test_the_gpu_page_says_which_weights_it_used():
+    from types import SimpleNamespace
+
+    import gpu
+
+    from skfakespotter import load_backbone
+
+    backbone = load_backbone("dlib", weights="random")
+    bench = SimpleNamespace(name="device", backbone=backbone, pictures=[0])
+    assert "weights random, torch" in gpu.describe(bench, 3)
+
+
 def test_latency_warms_up_and_times_each_picture():
     from latency import time_each
 

@@ -74,7 +74,8 @@ def test_a_lazy_face_is_data(portraits):
     assert face.picture == portraits[0]
     assert face.cropping == FaceAligner(padding=0.5).cropping != FaceAligner().cropping
     assert hash(face.cropping) == hash(FaceAligner(padding=0.5).cropping)
-    assert [field.name for field in fields(face)] == ["picture", "cropping"]
+    assert {field.name for field in fields(face)} == {"picture", "cropping", "note"}
+    assert face.note is None  # a prediction looks once
     with pytest.raises(FrozenInstanceError):
         face.picture = "other.jpg"
     again = pickle.loads(pickle.dumps(face))

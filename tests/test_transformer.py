@@ -182,7 +182,8 @@ def test_dlib_against_the_literal_reference(chips, chip_outputs, values, batch_s
     assert expected.max() > 0
     if options["output"] == "fraction":
         coverage, expected = (
-            c * transformer._neurons_per(transformer.granularity) for c in (coverage, expected)
+            c * transformer._layout.neurons_per(transformer.granularity)
+            for c in (coverage, expected)
         )
     np.testing.assert_allclose(coverage, np.rint(coverage), atol=1e-2)
     flips = per_layer(transformer, np.rint(np.abs(coverage - expected)))

@@ -10,6 +10,7 @@ import joblib
 import pytest
 
 from skfakespotter import ImageError
+from skfakespotter._prefetch import iter_images
 from skfakespotter._workers import in_processes, in_this_process, process_count, work_ahead
 
 
@@ -72,8 +73,10 @@ def test_process_count():
     assert process_count(None) == 0
     assert process_count(2) == 2
     assert process_count(-1) == joblib.cpu_count()
-    with pytest.raises(ValueError, match="prefetch is 0: expected None, a number"):
+    with pytest.raises(ValueError, match="n_processes is 0: expected None, a number"):
         process_count(0)
+    with pytest.raises(ValueError, match="prefetch is 0: expected None, a number"):
+        list(iter_images(list("abcdefghi"), prefetch=0))
     with in_this_process():
         assert process_count(2) == 0
     assert process_count(2) == 2

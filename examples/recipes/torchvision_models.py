@@ -13,6 +13,11 @@ from torchvision import models
 
 from skfakespotter.backbones import Backbone, find_weights, load_weights
 
+# Their published weights are of networks that scale their input once more. torchvision sets that,
+# and how weights are drawn, only where it loads them itself.
+_GOOGLE = {"transform_input": True, "init_weights": True}
+_OPTIONS = {"inception_v3": _GOOGLE, "googlenet": _GOOGLE}
+
 
 def torchvision_model(name, weights=None, **options):
     """Build a classifier of torchvision.
@@ -34,20 +39,21 @@ def torchvision_model(name, weights=None, **options):
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        network = models.get_model(name, weights=None, **options).eval()
+        given = {**_OPTIONS.get(name, {}), **options}
+        network = models.get_model(name, weights=None, **given).eval()
     published = models.get_model_weights(name).DEFAULT
     if weights != "random":
         file = published.url.rsplit("/", 1)[-1]
         load_weights(network, weights or find_weights([file], published.url))
-    given = published.transforms()
+    shown = published.transforms()
     return Backbone(
         name=name,
         module=network,
-        input_size=(given.crop_size[0],) * 2,
-        crop=given.crop_size[0] / given.resize_size[0],
+        input_size=(shown.crop_size[0],) * 2,
+        crop=shown.crop_size[0] / shown.resize_size[0],
         template="whole",
-        mean=[255 * value for value in given.mean],
-        scale=[255 * value for value in given.std],
+        mean=[255 * value for value in shown.mean],
+        scale=[255 * value for value in shown.std],
         license="BSD-3-Clause",
         source=f"torchvision: {published}",
     )

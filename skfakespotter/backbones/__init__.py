@@ -5,9 +5,9 @@ from skfakespotter.backbones._backbone import (
     Backbone,
     WeightsError,
     monitored_layers,
-    share_weights,
 )
-from skfakespotter.backbones._folding import find_norms
+from skfakespotter.backbones._copies import share_weights
+from skfakespotter.backbones._norms import find_norms
 from skfakespotter.backbones._placed import PlacedNetwork, place
 from skfakespotter.backbones._registry import (
     check_fingerprint,

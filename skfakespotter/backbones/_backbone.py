@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
+from skfakespotter.backbones._digests import digest
 from skfakespotter.backbones._pixels import along_row, scale_pixels
 
 WHOLE = "whole"  # the template of networks that see whole pictures
 # What the outputs of a network mean; part of every fingerprint. Raise it when that changes.
 NEURON = "outputs after the batch normalization"
-_DIGESTS: WeakKeyDictionary[nn.Module, tuple[tuple, str]] = WeakKeyDictionary()
 
 
 class WeightsError(ValueError):
@@ -78,8 +76,9 @@ class Backbone:
     Attributes
     ----------
     fingerprint : str
-        SHA-256 over the input format, the layers and the weights, in hexadecimal. Backbones with
-        equal fingerprints give equal results.
+        SHA-256 over the input format, the layers with their attributes, and the weights, in
+        hexadecimal. Backbones with equal fingerprints give equal results, unless their classes
+        have one name and compute different things.
 
     Raises
     ------
@@ -169,7 +168,7 @@ class Backbone:
     def fingerprint(self) -> str:
         """SHA-256 over the input format, the layers and the weights, in hexadecimal."""
         format_ = (self.input_size, self.crop, self.mean, self.scale, self.channel_order)
-        text = repr((NEURON, format_, _digest(self.module)))
+        text = repr((NEURON, format_, digest(self.module)))
         return hashlib.sha256(text.encode()).hexdigest()
 
     def made_by(self, recipe: tuple[str, str | None]) -> Backbone:
@@ -189,58 +188,6 @@ class Backbone:
 
     def __deepcopy__(self, memo: dict) -> Backbone:
         return self  # clone() must not copy the weights
-
-
-def weights_state(module: nn.Module) -> tuple:
-    """Describe the weights so that any change of them shows, without reading them.
-
-    Parameters
-    ----------
-    module : torch.nn.Module
-        A network.
-
-    Returns
-    -------
-    tuple
-        Place in memory and version of every tensor. Changes through ``tensor.data`` do not
-        raise torch's version and are not seen.
-    """
-    tensors = [*module.parameters(), *module.buffers()]
-    # tensors made in inference mode carry no version, and refuse to be changed outside of it
-    return tuple(
-        (t.data_ptr(), t.dtype, t.shape, 0 if t.is_inference() else t._version) for t in tensors
-    )
-
-
-def _digest(module: nn.Module) -> str:
-    """Hash layers and weights; again only when they have changed."""
-    state = weights_state(module)
-    known = _DIGESTS.get(module)
-    if known is not None and known[0] == state:
-        return known[1]
-    digest = hashlib.sha256(str(module).encode())
-    for key, tensor in module.state_dict().items():
-        digest.update(f"{key} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
-    _DIGESTS[module] = state, digest.hexdigest()
-    return _DIGESTS[module][1]
-
-
-def share_weights(module: nn.Module) -> nn.Module:
-    """Copy a network, but not its weights.
-
-    Parameters
-    ----------
-    module : torch.nn.Module
-        A network.
-
-    Returns
-    -------
-    torch.nn.Module
-        A copy with the same tensors in memory, whose hooks and flags are its own.
-    """
-    tensors = [*module.parameters(), *module.buffers()]
-    return copy.deepcopy(module, {id(tensor): tensor for tensor in tensors})
 
 
 def monitored_layers(module: nn.Module) -> dict[str, nn.Module]:

@@ -7,6 +7,8 @@ import os
 import time
 from collections.abc import Sequence
 
+from skfakespotter._files import stamp_of
+
 RACY = 2.0  # seconds; a file may change twice within one tick of its time stamp
 _KNOWN = {}
 
@@ -34,20 +36,18 @@ def content_of(paths: Sequence[str | os.PathLike]) -> tuple[str | None, ...]:
 
 
 def _digest(path):
+    stamp = stamp_of(path)
+    if stamp is None:  # reading a pipe would wait for ever
+        return None
+    known, digest, safe = _KNOWN.get(path, (None, None, False))
+    if known == stamp and safe:
+        return digest
+    now = time.time()
     try:
-        if not os.path.isfile(path):  # reading a pipe would wait for ever
-            return None
-        status = os.stat(path)
-        times = (status.st_mtime_ns, status.st_ctime_ns)
-        stamp = (status.st_dev, status.st_ino, status.st_size, *times)
-        known, digest, safe = _KNOWN.get(path, (None, None, False))
-        if known == stamp and safe:
-            return digest
-        now = time.time()
         with open(path, "rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:
         return None
-    safe = now - max(status.st_mtime, status.st_ctime) > RACY
+    safe = now - max(stamp[-2:]) / 1e9 > RACY
     _KNOWN[path] = (stamp, digest, safe)
     return digest

@@ -13,13 +13,14 @@ from typing import Any
 import torch
 from torch.func import functional_call
 
+from skfakespotter.backbones._onnx_attention import attention_cost
 from skfakespotter.backbones._onnx_layers import UnsupportedError
-from skfakespotter.backbones._onnx_operators import OPERATORS
+from skfakespotter.backbones._onnx_operators import OPERATORS, einsum_work
 from skfakespotter.backbones._onnx_shapes import VALUES
 
 # What these give has the shape of what they are given; torch takes a millisecond to say so.
 UNARY = {"Abs", "Clip", "Dropout", "Elu", "Erf", "Exp", "Gelu", "HardSigmoid", "HardSwish"}
-UNARY |= {"Identity", "LeakyRelu", "Neg", "Relu", "Sigmoid", "Softplus", "Sqrt", "Tanh"}
+UNARY |= {"Identity", "LeakyRelu", "Mish", "Neg", "Relu", "Sigmoid", "Softplus", "Sqrt", "Tanh"}
 MOST_VALUES = 2**27  # at a time, for two pictures: 512 MiB
 MOST_WORK = 2**38  # multiplications for two pictures; a ViT-L at 224 pixels takes 2**37
 
@@ -56,7 +57,9 @@ def check_constant(operator: str, attributes: dict, given: list, left: int) -> i
     """Raise unless an operator on constants gives at most ``left`` values; return how many."""
     values = VALUES.get(operator, ())
     shapes = [x if x is None or i in values else x.to("meta") for i, x in enumerate(given)]
-    size = sum(math.prod(x.shape) for x in apply(operator, attributes, shapes))
+    found = apply(operator, attributes, shapes)
+    size = sum(math.prod(x.shape) for x in found)
+    size += _scratch(operator, attributes, shapes, found)
     if size > left:
         raise UnsupportedError(f"{size} values computed from constants; expected at most {left}")
     return size
@@ -100,7 +103,10 @@ def trace(network: Any, shape: tuple[int, int, int, int]) -> dict[str, torch.Ten
             found = _run(network, step, given)
             live += sum(x.numel() for x in found)
             work += _work(network, step, given, found)
-            if live > MOST_VALUES or work > MOST_WORK:
+            if (
+                live + _scratch(step.operator, step.attributes, given, found) > MOST_VALUES
+                or work > MOST_WORK
+            ):
                 raise UnsupportedError("needs too much memory or time")
         except Exception as error:  # torch raises several types for shapes that do not fit
             raise StepError(step) from error
@@ -117,11 +123,22 @@ def _run(network, step, given):
         return (given[0],)
     if step.layer is None:
         shapes = any(x is not None and x.is_meta for x in given)
+        if not shapes:
+            check_constant(step.operator, step.attributes, given, MOST_VALUES)
         buffers = [x.to("meta") if x is not None and x.is_floating_point() else x for x in given]
         return apply(step.operator, step.attributes, buffers if shapes else given)
     layer = network.get_submodule(step.layer)
     weights = {k: torch.empty_like(v, device="meta") for k, v in layer.state_dict().items()}
     return (functional_call(layer, weights, tuple(given)),)
+
+
+def _scratch(operator, attributes, given, found):
+    """Return how many values an operator holds for a moment, beside what it is given and gives."""
+    if operator == "Attention":
+        return attention_cost(attributes, *given)[0]
+    if operator == "Resize" and attributes.get("antialias", 0):  # widths, then heights
+        return math.prod(given[0].shape[:3]) * found[0].shape[3]
+    return 0
 
 
 def _work(network, step, given, found):
@@ -132,4 +149,8 @@ def _work(network, step, given, found):
         return size * largest
     if step.operator == "MatMul":
         return size * given[0].shape[-1]
+    if step.operator == "Einsum":
+        return einsum_work(step.attributes, *given)
+    if step.operator == "Attention":
+        return attention_cost(step.attributes, *given)[1]
     return size * math.prod(step.attributes.get("kernel_shape", (1,)))

@@ -1,4 +1,4 @@
-"""Layers: ONNX's convolutions and products with constant weights as torch layers."""
+"""Layers: ONNX's convolutions, normalizations and products with weights, as torch layers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-LAYERS = ("BatchNormalization", "Conv", "ConvTranspose", "Gemm", "MatMul")
+LAYERS = ("BatchNormalization", "Conv", "ConvTranspose", "Gemm", "LayerNormalization", "MatMul")
 
 
 class UnsupportedError(ValueError):
@@ -16,7 +16,7 @@ class UnsupportedError(ValueError):
 def make_layer(
     operator: str, inputs: list[str], attributes: dict, constants: dict[str, torch.Tensor]
 ) -> tuple[nn.Module | None, list[str]]:
-    """Make a torch layer of a convolution or of a product with constant weights.
+    """Make a torch layer of a convolution, normalization or product with constant weights.
 
     Parameters
     ----------
@@ -36,8 +36,9 @@ def make_layer(
     """
     if operator not in LAYERS or inputs[0] in constants:
         return None, []
-    if operator == "BatchNormalization":
-        layer = _batch_normalization(attributes, [constants.get(name) for name in inputs[1:5]])
+    if operator in NORMALIZATIONS:
+        tensors = [constants.get(name) for name in inputs[1:5]]
+        layer = NORMALIZATIONS[operator](attributes, tensors)
         return (layer, inputs[:1]) if layer is not None else (None, [])
     if inputs[1] not in constants or (len(inputs) > 2 and inputs[2] and inputs[2] not in constants):
         if operator != "MatMul":
@@ -141,6 +142,29 @@ def _batch_normalization(attributes, tensors):
     layer.bias = nn.Parameter(bias, requires_grad=False)
     layer.num_batches_tracked = torch.tensor(0)
     return layer.eval()
+
+
+def _layer_normalization(attributes, tensors):
+    """Make the module, for the last axis alone; None where the operator must do it."""
+    if attributes.get("axis", -1) != -1 or any(t is None for t in tensors):
+        return None
+    weight, bias = (*tensors, None)[:2]
+    if any(not t.is_floating_point() or t.shape != weight.shape for t in tensors):
+        return None
+    if weight.ndim != 1 or len(weight) < 2:  # one number may stand for all
+        return None
+    with torch.device("meta"):
+        layer = nn.LayerNorm(
+            len(weight), attributes.get("epsilon", 1e-5), bias=bias is not None, dtype=torch.float32
+        )
+    _assign(layer, weight, bias, len(weight))
+    return layer
+
+
+NORMALIZATIONS = {
+    "BatchNormalization": _batch_normalization,
+    "LayerNormalization": _layer_normalization,
+}
 
 
 def _assign(layer, weight, bias, outputs):

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from skfakespotter.backbones._backbone import WeightsError
+from skfakespotter.backbones._onnx_adapting import adapt
 from skfakespotter.backbones._onnx_bounds import apply, check_constant, trace
 from skfakespotter.backbones._onnx_files import (
     attributes_of,
@@ -27,6 +28,11 @@ from skfakespotter.backbones._onnx_operators import OPERATORS
 from skfakespotter.backbones._pickles import shorten
 
 FOLDED = 2**26  # values computed from constants, at least; or twice what the file holds
+ADVICE = (
+    "Export the network again, from torch with torch.onnx.export(..., dynamo=True, "
+    "opset_version=20), and let no optimizer change it; or take the torch network itself, as "
+    "skfakespotter.backbones.Backbone(name, network, input_size=...)"
+)
 
 
 @dataclass
@@ -44,7 +50,7 @@ class _Step:
 
 
 class OnnxNetwork(nn.Module):
-    """An ONNX graph, run node by node; convolutions and Gemms are torch layers.
+    """An ONNX graph, run node by node; what has weights of its own is a torch layer.
 
     The sizes that the file states for its input and outputs bind nobody: a graph of
     convolutions alone takes pictures of any size, whatever the file says.
@@ -191,8 +197,9 @@ class _Builder:
         self._merge_biases()
 
     def _add(self, node, number):
-        if node.op_type not in OPERATORS and node.op_type not in ("Conv", "ConvTranspose"):
-            raise UnsupportedError(f"not among the operators supported: {sorted(OPERATORS)}")
+        known = node.op_type in OPERATORS or node.op_type in ("Conv", "ConvTranspose")
+        if not known or node.domain not in ("", "ai.onnx"):  # others name theirs alike
+            raise UnsupportedError(f"this operator{_domain(node)} is not supported. {ADVICE}")
         step = _Step(node.name, node.op_type, attributes_of(node), [*node.input], [*node.output])
         if not step.outputs:
             raise UnsupportedError("no outputs")
@@ -201,7 +208,7 @@ class _Builder:
             "Dropout",
         ):
             raise UnsupportedError("several outputs")
-        self._adapt(step, number)
+        adapt(step, number, self.constants, self.opset, self.batch)
         layer, rest = make_layer(step.operator, step.inputs, step.attributes, self.constants)
         if layer is not None:
             step.layer, step.inputs = self._name(node, number), rest
@@ -223,39 +230,6 @@ class _Builder:
         if self.names[name] > 1:
             name = f"{name}__{self.names[name]}"
         return f"{name}_" if hasattr(self.network, name) else name
-
-    def _adapt(self, step, number):
-        """Put into the attributes what the opset or constant inputs say."""
-        if step.operator == "Reshape" and self.batch:
-            self._free_batch(step, number)
-        elif step.operator == "Softmax" and self.opset < 13:
-            step.attributes["flattens"] = True
-        elif step.operator == "Split":
-            step.attributes["outputs"] = len(step.outputs)
-        elif step.operator == "Clip" and len(step.inputs) > 1:
-            self._take_numbers(step, {1: "min", 2: "max"})
-        elif step.operator == "Pad" and len(step.inputs) > 2:
-            self._take_numbers(step, {2: "value"})
-
-    def _take_numbers(self, step, names):
-        """Turn inputs that are one number each into attributes, which no device waits for."""
-        for position, name in names.items():
-            if position < len(step.inputs) and step.inputs[position]:
-                if step.inputs[position] not in self.constants:
-                    raise UnsupportedError(f"its {name} is not constant")
-                step.attributes[name] = self.constants[step.inputs[position]].item()
-                step.inputs[position] = ""
-        while not step.inputs[-1]:
-            step.inputs.pop()
-
-    def _free_batch(self, step, number):
-        """Let a Reshape keep any batch size where the file has its own, fixed one."""
-        shape = self.constants.get(step.inputs[1])
-        zeros = step.attributes.get("allowzero", 0) and shape is not None and 0 in shape[1:]
-        if shape is not None and len(shape) and shape[0] == self.batch and not zeros:
-            step.attributes["allowzero"] = 0
-            step.inputs[1] += f":{number}"  # another node may use the same constant
-            self.constants[step.inputs[1]] = torch.cat([shape.new_zeros(1), shape[1:]])
 
     def _merge_biases(self):
         """Move the constant that the next node adds to a product into its Linear."""
@@ -283,6 +257,10 @@ class _Builder:
 def label(name: str, operator: str) -> str:
     """Name a node as messages do."""
     return f"node {shorten(name)!r} ({shorten(operator)})"
+
+
+def _domain(node):
+    return f" of {shorten(node.domain)!r}" if node.domain else ""
 
 
 def _line(error):

@@ -2,13 +2,21 @@
 
 Semantics: https://onnx.ai/onnx/operators/. Each function takes the node's attributes (a
 dict), then its inputs; an input that the node leaves out is None. Those that move values
-about, and compute shapes, are in ``_onnx_shapes``; layers with weights in ``_onnx_layers``.
+about, and compute shapes, are in ``_onnx_shapes`` and ``_onnx_indices``; layers with weights
+in ``_onnx_layers``.
 """
+
+from __future__ import annotations
+
+import math
 
 import torch
 from torch.nn import functional as F
 
+from skfakespotter.backbones._onnx_attention import attention
+from skfakespotter.backbones._onnx_indices import INDICES
 from skfakespotter.backbones._onnx_layers import UnsupportedError, paddings, pair
+from skfakespotter.backbones._onnx_resize import resize
 from skfakespotter.backbones._onnx_shapes import SHAPES, axes_of
 
 
@@ -99,6 +107,48 @@ def _layer_norm(attributes, x, weight, bias=None):
     return F.layer_norm(x, shape, weight.expand(shape), bias, attributes.get("epsilon", 1e-5))
 
 
+def _instance_norm(attributes, x, weight, bias):
+    mean_and_var = None, None, True, 0.0  # of the picture itself
+    eps = attributes.get("epsilon", 1e-5)
+    return torch.instance_norm(x, weight, bias, *mean_and_var, eps, cudnn_enabled=False)
+
+
+def _group_norm(attributes, x, weight, bias):
+    groups, eps = attributes["num_groups"], attributes.get("epsilon", 1e-5)
+    return torch.group_norm(x, groups, weight, bias, eps)
+
+
+def einsum_work(attributes: dict, *operands: torch.Tensor) -> int:
+    """Return how many multiplications an Einsum takes.
+
+    Parameters
+    ----------
+    attributes : dict
+        Of the node.
+    *operands : Tensor
+        One or two; with more, what lies between could take any amount of memory.
+
+    Raises
+    ------
+    UnsupportedError
+        For an equation with "...", or axes of one letter that differ in length.
+    """
+    terms = attributes["equation"].replace(" ", "").split("->")[0].split(",")
+    if len(operands) > 2 or any("." in term for term in terms):
+        raise UnsupportedError(f"the equation {attributes['equation'][:99]!r}")
+    lengths: dict[str, int] = {}
+    for term, x in zip(terms, operands, strict=True):
+        for letter, length in zip(term, x.shape, strict=True):
+            if lengths.setdefault(letter, length) != length:
+                raise UnsupportedError(f"an axis {letter!r} of {lengths[letter]} and {length}")
+    return math.prod(lengths.values())
+
+
+def _einsum(attributes, *operands):
+    einsum_work(attributes, *operands)
+    return torch.einsum(attributes["equation"], *operands)
+
+
 def _gelu(attributes, x):
     return F.gelu(x, approximate=attributes.get("approximate", "none"))
 
@@ -126,9 +176,11 @@ def _plain(function):
 
 OPERATORS = {
     **SHAPES,
+    **INDICES,
     "Abs": _plain(torch.abs),
     "Add": _plain(torch.add),
     "And": _plain(torch.logical_and),
+    "Attention": attention,
     "AveragePool": _average_pool,
     "BatchNormalization": _batch_norm,
     "Ceil": _plain(torch.ceil),
@@ -136,6 +188,7 @@ OPERATORS = {
     "Cos": _plain(torch.cos),
     "Div": _divide,
     "Dropout": lambda attributes, x, *ratio: x,
+    "Einsum": _einsum,
     "Elu": lambda attributes, x: F.elu(x, attributes.get("alpha", 1.0)),
     "Equal": _plain(torch.eq),
     "Erf": _plain(torch.erf),
@@ -147,8 +200,10 @@ OPERATORS = {
     "GlobalMaxPool": lambda attributes, x: x.amax((2, 3), keepdim=True),
     "Greater": _plain(torch.gt),
     "GreaterOrEqual": _plain(torch.ge),
+    "GroupNormalization": _group_norm,
     "HardSigmoid": _hard_sigmoid,
     "HardSwish": _plain(F.hardswish),
+    "InstanceNormalization": _instance_norm,
     "IsInf": _is_inf,
     "IsNaN": _plain(torch.isnan),
     "LayerNormalization": _layer_norm,
@@ -161,6 +216,7 @@ OPERATORS = {
     "Max": _fold(torch.maximum),
     "MaxPool": _max_pool,
     "Min": _fold(torch.minimum),
+    "Mish": _plain(F.mish),
     "Mod": _modulo,
     "Mul": _plain(torch.mul),
     "Neg": _plain(torch.neg),
@@ -175,6 +231,7 @@ OPERATORS = {
     "ReduceMin": _reduce(torch.amin),
     "ReduceSum": _reduce(torch.sum),
     "Relu": _plain(torch.relu),
+    "Resize": resize,
     "Sigmoid": _plain(torch.sigmoid),
     "Sin": _plain(torch.sin),
     "Softmax": _softmax,

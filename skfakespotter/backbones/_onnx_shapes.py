@@ -25,6 +25,7 @@ VALUES = {
     "ReduceMin": (1,),
     "ReduceSum": (1,),
     "Reshape": (1,),
+    "Resize": (3,),
     "Slice": (1, 2, 3, 4),
     "Split": (1,),
     "Squeeze": (1,),
@@ -91,18 +92,6 @@ def _unsqueeze(attributes, x, axes=None):
 
 def _transpose(attributes, x):
     return x.permute(tuple(attributes.get("perm", reversed(range(x.ndim)))))
-
-
-def _gather(attributes, x, index):
-    if index.is_floating_point():
-        raise UnsupportedError("an index that is not a whole number")
-    axis = attributes.get("axis", 0)
-    if not -x.ndim <= axis < x.ndim:
-        raise UnsupportedError(f"axis={axis}")
-    axis %= x.ndim
-    index = torch.where(index < 0, index + x.shape[axis], index)
-    found = x.index_select(axis, index.reshape(-1).to(x.device))
-    return found.reshape((*x.shape[:axis], *index.shape, *x.shape[axis + 1 :]))
 
 
 def _slice(attributes, x, starts=None, ends=None, axes=None, steps=None):
@@ -172,6 +161,10 @@ def _shape(attributes, x):
     return torch.tensor(sizes, dtype=torch.int64, device="cpu")
 
 
+def _size(attributes, x):
+    return torch.tensor(x.numel(), dtype=torch.int64, device="cpu")
+
+
 def _constant(attributes):
     if "value" in attributes:
         return attributes["value"]
@@ -211,12 +204,12 @@ SHAPES = {
     "ConstantOfShape": _constant_of_shape,
     "Expand": _expand,
     "Flatten": _flatten,
-    "Gather": _gather,
     "Identity": lambda attributes, x: x,
     "Pad": _pad,
     "Range": _range,
     "Reshape": _reshape,
     "Shape": _shape,
+    "Size": _size,
     "Slice": _slice,
     "Split": _split,
     "Squeeze": _squeeze,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -11,8 +10,11 @@ from numpy.typing import NDArray
 from torch import nn
 
 from skfakespotter._forking import ForkSafeLock
-from skfakespotter.backbones._backbone import Backbone, share_weights, weights_state
+from skfakespotter.backbones._backbone import Backbone
+from skfakespotter.backbones._copies import copy_network, share_weights
+from skfakespotter.backbones._digests import network_state
 from skfakespotter.backbones._folding import fold_batch_norms
+from skfakespotter.backbones._norms import split_norms
 from skfakespotter.backbones._pixels import along_row, scale_pixels
 from skfakespotter.backbones._steady import steady
 from skfakespotter.backbones._weights import flush_denormals
@@ -52,7 +54,8 @@ class PlacedNetwork:
     Raises
     ------
     TypeError
-        For a TorchScript module, which cannot be watched.
+        For a network, or a part of one, that TorchScript or torch.export made: it cannot be
+        watched.
     ValueError
         For weights in another precision than float32.
     """
@@ -64,11 +67,12 @@ class PlacedNetwork:
         self._copies = torch.cuda.Stream(device) if device.type == "cuda" else None
         self._rows_needed = False  # channels last is faster, where the network allows it
         self._scaling: tuple[torch.Tensor, torch.Tensor] | None = None
-        self.module = copy.deepcopy(backbone.module).to(device).eval().requires_grad_(False)
+        self.module = copy_network(backbone.module).to(device).eval().requires_grad_(False)
         self.sample = self._make_sample(shape)
         if len(shape) == 3:
             self._lay_out()
             self.sample = self._make_sample(shape)
+        split_norms(self.module, self.sample)
         folded = fold_batch_norms(self.module, self.sample)
         if folded is not None:
             self.module = folded.requires_grad_(False)
@@ -159,7 +163,7 @@ class PlacedNetwork:
 
 
 def place(backbone: Backbone, device: torch.device, shape: tuple[int, ...]) -> PlacedNetwork:
-    """Return a backbone's network on a device; made once, and again when its weights change.
+    """Return a backbone's network on a device; made once, and again when it changes.
 
     Parameters
     ----------
@@ -178,7 +182,7 @@ def place(backbone: Backbone, device: torch.device, shape: tuple[int, ...]) -> P
     format_ = (repr(backbone.mean), repr(backbone.scale), backbone.channel_order)
     key = (device, tuple(shape), format_)
     with _LOCK:
-        state = weights_state(backbone.module)
+        state = network_state(backbone.module)
         known = _PLACED.setdefault(backbone.module, {})
         if key not in known or known[key][0] != state:
             known[key] = state, PlacedNetwork(backbone, device, tuple(shape))
@@ -186,11 +190,15 @@ def place(backbone: Backbone, device: torch.device, shape: tuple[int, ...]) -> P
 
 
 def _check_network(backbone: Backbone) -> None:
-    if isinstance(backbone.module, torch.jit.ScriptModule):
-        raise TypeError(
-            f"backbone {backbone.name!r} is a TorchScript module, whose layers cannot be watched: "
-            "pass the torch.nn.Module that it was made from."
-        )
+    for name, part in backbone.module.named_modules():
+        exported = isinstance(part, torch.fx.GraphModule) and "eval" in vars(part)
+        if exported or isinstance(part, torch.jit.ScriptModule):
+            where = f"has a part {name!r} that" if name else "is a network that"
+            how = "torch.export" if exported else "TorchScript"
+            raise TypeError(
+                f"backbone {backbone.name!r} {where} {how} made, whose layers cannot be watched: "
+                "pass the torch.nn.Module that it was made from."
+            )
     for key, parameter in backbone.module.named_parameters():
         if parameter.is_floating_point() and parameter.dtype != torch.float32:
             raise ValueError(

@@ -2,8 +2,8 @@
 
 The package ``onnx`` reads and checks the file; nothing in it is executed. The published
 converters to torch need a torchvision that fits the installed torch exactly, and a runtime
-would copy every activation to the host, so the few operators of face-recognition networks
-are written out in ``_onnx_operators``.
+would copy every activation to the host, so the operators of face-recognition networks and
+vision transformers are written out in ``_onnx_operators``.
 """
 
 from __future__ import annotations
@@ -76,8 +76,9 @@ def onnx_backbone(
     """Build a backbone from an ONNX file.
 
     The defaults are those of InsightFace's recognition networks (``w600k_r50.onnx`` and its
-    kin). Every convolution, and every Gemm or MatMul with constant weights, is a layer
-    named after its node.
+    kin). Every convolution, every Gemm or MatMul with constant weights, and every
+    LayerNormalization over the last axis is a layer named after its node. The last kind is
+    watched only on request (``layers="LayerNorm"``); a file has no blocks to watch.
 
     Parameters
     ----------

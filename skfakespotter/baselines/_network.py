@@ -139,7 +139,7 @@ class FaceEmbedding(NetworkFeatures):
             Names.
         """
         self._validate_params()
-        network, monitor = self._example().lanes[0]
+        network, monitor = self._example().replicas[0]
         n_features = self._features(network, monitor, network.sample).shape[1]
         return np.array([f"embedding{i}" for i in range(n_features)], dtype=object)
 

@@ -10,16 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skfakespotter.cache._cache import CoverageCache
-from skfakespotter.cache._contents import lot_of
+from skfakespotter.cache._contents import stable_draw
 from skfakespotter.cache._group import RecordGroup
 from skfakespotter.cache._lookup import Lookup
-from skfakespotter.cache._records import (
+from skfakespotter.coverage import (
+    DirectStatistics,
+    ExactSums,
+    PartialResult,
     Window,
     hull,
     no_window,
     window_for,
 )
-from skfakespotter.coverage import DirectStatistics, ExactSums, Layout, Part
 from skfakespotter.images import ImageError
 
 PILOT = 0.06  # share of the training pictures that passes twice, to place the window
@@ -36,8 +38,6 @@ class CachedStatistics:
         What computes what is not in the cache.
     cache : CoverageCache
         Where to look first, and to keep what was computed.
-    seen : ExactSums, default=None
-        Of the training pictures: other training sets, such as folds, have thresholds nearby.
     window : (ndarray, ndarray), default=None
         What new records keep, a bound below and above each threshold. None: some of the
         pictures are computed first, and their sums place it.
@@ -45,68 +45,28 @@ class CachedStatistics:
 
     direct: DirectStatistics
     cache: CoverageCache
-    seen: ExactSums | None = None
     window: Window | None = None
 
-    @property
-    def layout(self) -> Layout:
-        """Names and sizes of the layers."""
-        return self.direct.layout
+    def sums(self, X: Any) -> Iterator[PartialResult]:
+        """Sum as :meth:`Statistics.sums` says: what was computed first, then what was found."""
+        return self._lookup(X, self.window).parts()
 
-    @property
-    def n_at_once(self) -> int:
-        """Pictures per forward pass."""
-        return self.direct.n_at_once
+    def counts(
+        self, X: Any, thresholds: NDArray, granularity: str, seen: ExactSums | None = None
+    ) -> Iterator[PartialResult]:
+        """Count as :meth:`Statistics.counts` says: what was computed first, then what was found."""
+        window = self.window or self._window_at(thresholds, seen)
+        return self._lookup(X, window, thresholds, granularity).parts()
 
-    def sums(self, X: Any) -> Iterator[Part]:
-        """Sum the outputs of the neurons; the inner sum of equation 1.
-
-        Parameters
-        ----------
-        X : list, ndarray or Tensor
-            Checked pictures, or numbers (n, n_features).
-
-        Yields
-        ------
-        Part
-            As of :meth:`DirectStatistics.sums`: first what was computed, then what was found.
-        """
-        return Lookup(self, _on_host(X), self.window).parts()
-
-    def counts(self, X: Any, thresholds: NDArray, granularity: str) -> Iterator[Part]:
-        """Count the neurons above the thresholds; equation 2.
-
-        Parameters
-        ----------
-        X, thresholds, granularity
-            As for :meth:`DirectStatistics.counts`.
-
-        Yields
-        ------
-        Part
-            As of :meth:`DirectStatistics.counts`: first what was computed, then what was found.
-        """
-        window = self.window or self._window_of(thresholds)
-        return Lookup(self, _on_host(X), window, thresholds, granularity).parts()
-
-    def for_tasks(self, X: Any, *args: Any) -> CachedStatistics:
-        """Return what tasks are to use, each of which will see only a part of ``X``.
-
-        Parameters
-        ----------
-        X : list, ndarray or Tensor
-            As for :meth:`sums`.
-        *args
-            What follows it in the call of the method.
-
-        Returns
-        -------
-        CachedStatistics
-            With a window.
-        """
+    def for_tasks(
+        self, X: Any, thresholds: NDArray | None = None, seen: ExactSums | None = None
+    ) -> CachedStatistics:
+        """Return these statistics with a window, which no task could place alone."""
         window = self.window
-        if window is None:
-            window = self._window_of(args[0]) if args else self.window_for(X, self.pilot(X))
+        if window is None and thresholds is not None:
+            window = self._window_at(thresholds, seen)
+        elif window is None:
+            window = window_for(self.pilot(X), self.direct.neurons_per_threshold, len(X))
         return replace(self, direct=self.direct.for_tasks(X), window=window)
 
     def pilot(self, X: Any) -> ExactSums:
@@ -127,54 +87,32 @@ class CachedStatistics:
         """
         X = _on_host(X)
         n_pilot = min(max(int(np.ceil(PILOT * len(X))), PILOT_RANGE[0]), PILOT_RANGE[1], len(X))
-        chosen = np.sort(np.argsort([lot_of(X[i], i) for i in range(len(X))])[:n_pilot])
+        chosen = np.sort(np.argsort([stable_draw(X[i], i) for i in range(len(X))])[:n_pilot])
         few = X[chosen] if isinstance(X, np.ndarray) else [X[i] for i in chosen]
-        found = ExactSums(self._n_thresholds)
+        width = len(self.direct.neurons_per_threshold)
+        found = ExactSums(width)
         try:
-            for part in Lookup(self, few, no_window(self._n_thresholds)).parts():
+            for part in self._lookup(few, no_window(width)).parts():
                 found.add(part.values)
         except ImageError as error:
             raise error.at(int(chosen[error.index or 0]), error.path) from error
         return found
 
-    def window_for(self, X: Any, seen: ExactSums) -> Window:
-        """Place the window for a training set."""
-        return window_for(seen, self._neurons_per_threshold(), len(X))
+    def _lookup(self, X: Any, window: Window | None, *asked: Any) -> Lookup:
+        return Lookup(
+            self.direct, self.cache, self.group(), _on_host(X), window, self.pilot, *asked
+        )
 
     def group(self) -> RecordGroup:
         """Return the records of this network and these options."""
-        direct = self.direct
-        return self.cache.group(
-            {
-                "backbone": direct.backbone.name,
-                "fingerprint": direct.backbone.fingerprint,
-                "layers": list(self.layout.names),
-                "neuron": direct.neurons.neuron,
-                "tokens": direct.neurons.tokens,
-                "rectify": bool(direct.neurons.rectify),
-                "thresholds_per": direct.per,
-                "input": [int(n) for n in direct.shape],
-                "device": direct.lanes[0].network.device.type,
-                "precision": direct.precision,
-            }
-        )
+        return self.cache.group(self.direct.facts())
 
-    def _window_of(self, thresholds: NDArray) -> Window:
+    def _window_at(self, thresholds: NDArray, seen: ExactSums | None) -> Window:
+        """Return a window that holds the thresholds, and those of other folds."""
         around = (thresholds.astype(np.float32),) * 2
-        if self.seen is None:
+        if seen is None:
             return around
-        others = window_for(self.seen, self._neurons_per_threshold(), self.seen.n_pictures)
-        return hull([around, others])
-
-    @property
-    def _n_thresholds(self) -> int:
-        return self.layout.width(self.direct.per)
-
-    def _neurons_per_threshold(self) -> NDArray:
-        layout = self.layout
-        if self.direct.per == "layer":
-            return layout.n_neurons
-        return np.repeat(layout.n_neurons // layout.n_channels, layout.n_channels)
+        return hull([around, window_for(seen, self.direct.neurons_per_threshold, seen.n_pictures)])
 
 
 def _on_host(X: Any) -> Any:

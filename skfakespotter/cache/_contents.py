@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from skfakespotter._files import stamp_of as file_stamp
 from skfakespotter.cache._records import KEY_BYTES
 from skfakespotter.faces import LazyFace
-from skfakespotter.images import MOST_BYTES
+from skfakespotter.images import MOST_BYTES, is_path
 
 
 def key_of(picture: NDArray) -> bytes:
@@ -57,15 +58,12 @@ def content_of(picture: Any, form: tuple) -> tuple[tuple, Any] | None:
 def stamp_of(picture: Any) -> tuple | None:
     """Return what changes when a file does; None for what is no picture's file."""
     source = picture.picture if isinstance(picture, LazyFace) else picture
-    if not isinstance(source, (str, os.PathLike)) or not Path(source).is_file():
-        return None
-    status = os.stat(source)
-    if status.st_size > MOST_BYTES:  # is no picture, and is not read
-        return None
-    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+    stamp = file_stamp(source) if is_path(source) else None
+    # a larger one is no picture, and is not read
+    return stamp if stamp is not None and stamp[2] <= MOST_BYTES else None
 
 
-def lot_of(picture: Any, index: int) -> int:
+def stable_draw(picture: Any, index: int) -> int:
     """Draw a number for a picture that depends on what it is, not on what it stands among.
 
     Parameters

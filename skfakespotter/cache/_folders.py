@@ -34,7 +34,7 @@ class GroupFolder:
     """
 
     def __init__(self, path: Path, spec: dict) -> None:
-        self.path, self.spec, self.locks = path, spec, path / "claims"
+        self.path, self.spec, self.locks = path, spec, path / "locks"
 
     def make(self, owner: str) -> None:
         """Make the folder, with its ``spec.json``, unless it is there.
@@ -223,7 +223,7 @@ def open_private(path: Path, *, new: bool = False) -> IO[bytes]:
 
 
 def rename_new(temporary: Path, path: Path) -> None:
-    """Give a whole file its name, unless the name is taken; then the file is removed.
+    """Rename a whole file; where the new name is taken, remove it instead.
 
     Parameters
     ----------

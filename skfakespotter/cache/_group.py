@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from skfakespotter._forking import ForkSafeLock
 from skfakespotter.cache._folders import GroupFolder, group_name
 from skfakespotter.cache._locks import KeyLocks
-from skfakespotter.cache._records import DamagedRecords, Records, Window, keys_of
+from skfakespotter.cache._records import DamagedRecords, Records, keys_of
+from skfakespotter.coverage import Window
 
 ANSWER_BYTES = 32 * 2**20
 
@@ -285,7 +286,7 @@ class RecordGroup:
                     locks.mutex.release()
 
     def _open(self) -> KeyLocks | None:
-        """Take the lock of the folder; None where there is none to be had."""
+        """Take the lock of the folder; None where it cannot be taken."""
         if not self._shared or self.folder is None:
             return None
         try:

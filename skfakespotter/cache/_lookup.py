@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from skfakespotter.cache._cache import CoverageCache
 from skfakespotter.cache._contents import content_of, key_of, stamp_of
-from skfakespotter.cache._group import File
-from skfakespotter.cache._records import (
-    KEY_BYTES,
-    Records,
+from skfakespotter.cache._group import File, RecordGroup
+from skfakespotter.cache._records import Records
+from skfakespotter.coverage import (
+    DirectStatistics,
+    ExactSums,
+    PartialResult,
     Window,
     covers,
+    holds_nothing,
     hull,
-    sums_only,
+    window_for,
 )
-from skfakespotter.coverage import ExactSums, Part
-
-if TYPE_CHECKING:
-    from skfakespotter.cache._cached import CachedStatistics
 
 POLL = 0.05  # seconds between looks at what other processes are computing
 PATIENCE = 300.0  # seconds without any progress after which their locks are ignored
@@ -34,27 +34,28 @@ class Lookup:
 
     def __init__(
         self,
-        cached: CachedStatistics,
+        direct: DirectStatistics,
+        cache: CoverageCache,
+        group: RecordGroup,
         X: Any,
         window: Window | None,
+        pilot: Callable[[Any], ExactSums],
         thresholds: NDArray | None = None,
         granularity: str = "layer",
     ) -> None:
-        self.cached, self.direct, self.X = cached, cached.direct, X
-        self.layout, self.group = cached.layout, cached.group()
-        self.window, self.thresholds, self.granularity = window, thresholds, granularity
-        self.sums_only = window is not None and bool((window[0] > window[1]).all())
+        self.direct, self.cache, self.group, self.X = direct, cache, group, X
+        self.window, self.pilot = window, pilot
+        self.thresholds, self.granularity = thresholds, granularity
         # answers are remembered under what was asked
         self._question = granularity, None if thresholds is None else thresholds.tobytes()
-        self.contents = [content_of(picture, self._form()) for picture in X]
-        self.keys = [
-            None if c is None else cached.cache.key_of_content(c[0]) for c in self.contents
-        ]
+        self.contents: list[tuple[tuple, Any] | None] = [None] * len(X)
+        self.keys: list[bytes | None] = [None] * len(X)
         self.locked: set[bytes] = set()
         self.sums: ExactSums | None = None  # of the pictures seen, while they place the window
 
-    def parts(self) -> Iterator[Part]:
+    def parts(self) -> Iterator[PartialResult]:
         """Yield every picture's statistic once."""
+        self._find_keys()
         pending, moved = np.arange(len(self.X)), time.monotonic()
         try:
             while len(pending):
@@ -70,7 +71,9 @@ class Lookup:
         finally:
             self.group.unlock(list(self.locked))
 
-    def _round(self, pending: NDArray, left: list[int], regardless: bool) -> Iterator[Part]:
+    def _round(
+        self, pending: NDArray, left: list[int], regardless: bool
+    ) -> Iterator[PartialResult]:
         """Compute what is free, read what is there; list in ``left`` what others compute."""
         self.group.refresh()
         found: dict[str, list[tuple[int, int]]] = defaultdict(list)  # file: positions and rows
@@ -93,8 +96,11 @@ class Lookup:
             yield self._compute(waiting, pixels)
         yield from self._read(found, left)
 
-    def _form(self) -> tuple:
-        return self.direct.shape, self.direct.backbone.crop
+    def _find_keys(self) -> None:
+        """Find the keys of files whose content this process has seen."""
+        for i, picture in enumerate(self.X):
+            content = self.contents[i] = content_of(picture, self.direct.form)
+            self.keys[i] = None if content is None else self.cache.key_of_content(content[0])
 
     def _learn_keys(self, positions: NDArray, batch: NDArray) -> None:
         for position, picture in zip(positions.tolist(), batch, strict=True):
@@ -102,7 +108,7 @@ class Lookup:
             content = self.contents[position]
             # of a file that changed meanwhile nobody knows which content the pixels are of
             if content is not None and content[1] == stamp_of(self.X[position]):
-                self.cached.cache.remember_content(content[0], key)
+                self.cache.remember_content(content[0], key)
 
     def _look_up(self, positions: list[int], found: dict) -> list[int]:
         """List in ``found`` where records are; return the positions without one."""
@@ -119,8 +125,8 @@ class Lookup:
         if not positions:
             return []
         if self.window is None:
-            self.sums = self.cached.pilot(self.X)
-            self.window = self.cached.window_for(self.X, self.sums)
+            self.sums = self.pilot(self.X)
+            self._place_window()
         keys = self._keys(positions)
         mine = self.group.lock(keys, self._enough, regardless=regardless)
         chosen = [i for i, is_mine in zip(positions, mine, strict=True) if is_mine]
@@ -143,59 +149,42 @@ class Lookup:
         mixed = self.window is None or self.sums is not None
         return np.random.default_rng(0).permutation(positions) if mixed else positions
 
-    def _compute(self, waiting: list[int], pixels: list[NDArray]) -> Part:
+    def _compute(self, waiting: list[int], pixels: list[NDArray]) -> PartialResult:
         """Compute the first batch of those waiting, and take it off."""
         now = slice(self._batch_size())
         part = self._compute_batch(waiting[now], pixels[now])
         del waiting[now], pixels[now]
         return part
 
-    def _compute_batch(self, positions: list[int], pixels: list[NDArray]) -> Part:
+    def _compute_batch(self, positions: list[int], pixels: list[NDArray]) -> PartialResult:
         keys = self._keys(positions)
-        array = np.frombuffer(b"".join(keys), np.uint8).reshape(-1, KEY_BYTES)
-        records = self._observe(np.stack(pixels), array, keys)
+        records = Records.keyed(keys, self.direct.observe(np.stack(pixels), self._window_of(keys)))
         if self.sums is not None:
             self.sums.add(records.sums)
-            self.window = self.cached.window_for(self.X, self.sums)
+            self._place_window()
         self.group.add(records)
         self.locked.difference_update(keys)
-        values = records.sums if self.thresholds is None else self._count(records)
-        return Part(np.array(positions), values)
+        return PartialResult(np.array(positions), self._asked(records))
 
-    def _observe(self, pixels: NDArray, array: NDArray, keys: list[bytes]) -> Records:
-        """Run the network and keep what the window asks for."""
-        x, sizes = self.direct.input(pixels), (self.layout.n_neurons, self.layout.n_channels)
-        if self.sums_only:
-            sums = self.direct.monitor.sums(x, self.direct.per).cpu().numpy()
-            self.direct.check_sums(sums)
-            return sums_only(array, sums, *sizes)
+    def _place_window(self) -> None:
+        assert self.sums is not None
+        self.window = window_for(self.sums, self.direct.neurons_per_threshold, len(self.X))
+
+    def _window_of(self, keys: list[bytes]) -> Window:
+        """Return the window to keep, wide enough for what was kept of these pictures before."""
         assert self.window is not None
-        window = hull([self.window, *self.group.windows(keys)])
-        sums, above, (picture, channel, value) = self.direct.monitor.window(x, *window)
-        self.direct.check_sums(sums)
-        order = np.argsort(picture, kind="stable")
-        counted = np.bincount(picture, minlength=len(array))
-        return Records(
-            keys=array,
-            sums=sums,
-            low=window[0],
-            high=window[1],
-            above=above.astype(np.min_scalar_type(int(above.max()))),
-            starts=np.concatenate([[0], np.cumsum(counted)]),
-            channels=channel[order].astype(np.min_scalar_type(above.shape[1] - 1)),
-            values=value[order],
-            n_neurons=sizes[0],
-            n_channels=sizes[1],
-        )
+        if holds_nothing(self.window):
+            return self.window
+        return hull([self.window, *self.group.windows(keys)])
 
-    def _read(self, found: dict, left: list[int]) -> Iterator[Part]:
+    def _read(self, found: dict, left: list[int]) -> Iterator[PartialResult]:
         for name, places in found.items():
             answer = self.group.answer(name, self._question, self._answer)
             if answer is None:  # removed to make room, or damaged
                 left.extend(position for position, _ in places)
             else:
                 positions, rows = np.array(places).T
-                yield Part(positions, answer[0][rows])
+                yield PartialResult(positions, answer[0][rows])
 
     def _answer(self, name: str) -> tuple[NDArray] | None:
         """Return sums or counts of all pictures of a file."""
@@ -203,12 +192,9 @@ class Lookup:
             head = self.group.load(name, head=True)
             return None if head is None else (head["sums"],)
         records = self.group.load(name)
-        return None if records is None else (self._count(records),)
+        return None if records is None else (self._asked(records),)
 
-    def _count(self, records: Records) -> NDArray[np.float32]:
-        assert self.thresholds is not None
-        counts = records.counts(self.thresholds)
-        if self.granularity == "layer":
-            first_channels = np.cumsum(records.n_channels) - records.n_channels
-            counts = np.add.reduceat(counts, first_channels, axis=1)
-        return counts.astype(np.float32)
+    def _asked(self, records: Records) -> NDArray:
+        if self.thresholds is None:
+            return records.sums
+        return records.counts(self.thresholds, self.granularity)

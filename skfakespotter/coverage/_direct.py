@@ -21,15 +21,19 @@ from numpy.typing import NDArray
 from skfakespotter._device import resolve_devices
 from skfakespotter._prefetch import iter_batches
 from skfakespotter.backbones import Backbone, PlacedNetwork, place
+from skfakespotter.coverage._equations import ExactSums
 from skfakespotter.coverage._layers import LayerChoice, Layout
 from skfakespotter.coverage._monitor import NeuronMonitor
+from skfakespotter.coverage._observations import Observations
 from skfakespotter.coverage._outputs import Neurons
-from skfakespotter.coverage._statistics import Part
+from skfakespotter.coverage._results import PartialResult
+from skfakespotter.coverage._windows import Window, holds_nothing
+from skfakespotter.images import name_positions
 
 DEPTH = 2  # batches under way per device
 
 
-class _Lane(NamedTuple):
+class _Replica(NamedTuple):
     """One device: the network there, and what watches it."""
 
     network: PlacedNetwork
@@ -56,7 +60,7 @@ class DirectStatistics:
         Pictures per forward pass; "auto" takes what the network does best with.
     compiled : bool, default=False
         Compile the network together with what is counted.
-    resident : bool, default=False
+    keep_on_device : bool, default=False
         Leave the results of :meth:`counts` on the devices, as tensors.
     """
 
@@ -70,68 +74,75 @@ class DirectStatistics:
     device: Any = "auto"
     precision: str = "float32"
     compiled: bool = False
-    resident: bool = False
+    keep_on_device: bool = False
     prefetch: int | None = None
 
-    def sums(self, X: Any) -> Iterator[Part]:
-        """Sum the outputs of the neurons; the inner sum of equation 1.
+    @property
+    def direct(self) -> DirectStatistics:
+        """The network, which is this object."""
+        return self
+
+    def sums(self, X: Any) -> Iterator[PartialResult]:
+        """Sum as :meth:`Statistics.sums` says, in order."""
+        for part in self._stream(X, lambda monitor, x: monitor.sums(x, self.per)):
+            self.check_sums(part.values)
+            yield part
+
+    def counts(
+        self,
+        X: Any,
+        thresholds: NDArray,
+        granularity: str,
+        seen: ExactSums | None = None,
+        *,
+        positions: NDArray[np.int64] | None = None,
+    ) -> Iterator[PartialResult]:
+        """Count as :meth:`Statistics.counts` says, in order; only these positions if given."""
+        kept = self.keep_on_device
+
+        def count(monitor: NeuronMonitor, x: torch.Tensor) -> torch.Tensor:
+            return monitor.counts(x, thresholds, granularity)
+
+        for part in self._stream(X, count, keep_on_device=kept, positions=positions):
+            if not kept and np.isnan(part.values).any():
+                bad = part.positions[np.isnan(part.values).any(1)].tolist()
+                raise ValueError(
+                    f"the network's output is not finite for {name_positions(bad)} "
+                    f"(precision={self.precision!r})."
+                )
+            yield part
+
+    def observe(self, batch: Any, window: Window) -> Observations:
+        """Run a batch on the first device and keep what counts at nearby thresholds need.
 
         Parameters
         ----------
-        X : list, ndarray or Tensor
-            Checked pictures, or numbers (n, n_features).
+        batch : ndarray
+            As :meth:`batches` yields them.
+        window : (ndarray, ndarray)
+            Where these thresholds lie, per layer or channel; :func:`no_window`: only sums.
 
-        Yields
-        ------
-        Part
-            With ``values`` of shape (k, n_layers) or (k, n_channels), float64, in order.
-            Pictures without a face that may be left out are not among them.
+        Returns
+        -------
+        Observations
+            Of each picture.
 
         Raises
         ------
         ValueError
             When an output is not finite; it names the layers.
         """
-        for part in self._stream(X, lambda monitor, x: monitor.sums(x, self.per), False):
-            self.check_sums(part.values)
-            yield part
-
-    def counts(self, X: Any, thresholds: NDArray, granularity: str) -> Iterator[Part]:
-        """Count the neurons above the thresholds; equation 2.
-
-        Parameters
-        ----------
-        X : list, ndarray or Tensor
-            As for :meth:`sums`.
-        thresholds : ndarray of shape (n_layers,) or (n_channels,)
-            One per layer, or per channel.
-        granularity : {"layer", "channel"}
-            One count per layer, or per channel.
-
-        Yields
-        ------
-        Part
-            With ``values`` of shape (k, n_layers) or (k, n_channels), float32, in order.
-
-        Raises
-        ------
-        ValueError
-            When the network's output is not finite; it names the pictures. Not where results
-            stay on a device: there the counts are NaN.
-        """
-        count = lambda monitor, x: monitor.counts(x, thresholds, granularity)  # noqa: E731
-        for part in self._stream(X, count, self.resident):
-            if not self.resident and np.isnan(part.values).any():
-                bad = part.positions[np.isnan(part.values).any(1)].tolist()
-                raise ValueError(
-                    f"the network's output is not finite for X[{bad[0]}] and {len(bad) - 1} more "
-                    f"(precision={self.precision!r})."
-                )
-            yield part
+        x = self.replicas[0].network.input(batch)
+        if holds_nothing(window):
+            found = Observations.of_sums(self.monitor.sums(x, self.per).cpu().numpy(), self.layout)
+        else:
+            found = self.monitor.observe(x, *window)
+        self.check_sums(found.sums)
+        return found
 
     def compute(
         self, X: Any, statistic: Callable[[PlacedNetwork, NeuronMonitor, torch.Tensor], Any]
-    ) -> Iterator[Part]:
+    ) -> Iterator[PartialResult]:
         """Compute any other statistic of the network.
 
         Parameters
@@ -143,54 +154,78 @@ class DirectStatistics:
 
         Yields
         ------
-        Part
+        PartialResult
             In order.
         """
-        lanes = {id(lane.monitor): lane.network for lane in self.lanes}
+        networks = {id(replica.monitor): replica.network for replica in self.replicas}
 
         def of_monitor(monitor: NeuronMonitor, x: torch.Tensor) -> torch.Tensor:
-            return statistic(lanes[id(monitor)], monitor, x)
+            return statistic(networks[id(monitor)], monitor, x)
 
-        return self._stream(X, of_monitor, False)
+        return self._stream(X, of_monitor)
 
-    def for_tasks(self, X: Any, *args: Any) -> DirectStatistics:
-        """Return what tasks are to use: results come back as arrays, without helpers of their own.
-
-        Parameters
-        ----------
-        X : list, ndarray or Tensor
-            As for :meth:`sums`.
-        *args
-            What follows it in the call of the method.
-
-        Returns
-        -------
-        DirectStatistics
-            With these options.
-        """
-        return replace(self, resident=False, prefetch=None)
+    def for_tasks(
+        self, X: Any, thresholds: NDArray | None = None, seen: ExactSums | None = None
+    ) -> DirectStatistics:
+        """Return these options, with results as arrays and no processes of each task's own."""
+        return replace(self, keep_on_device=False, prefetch=None)
 
     @cached_property
-    def lanes(self) -> list[_Lane]:
+    def replicas(self) -> list[_Replica]:
         """The devices, each with a network that is ready to be watched."""
-        return [self._lane(device) for device in resolve_devices(self.device)]
+        return [self._replica(device) for device in resolve_devices(self.device)]
 
     @property
     def monitor(self) -> NeuronMonitor:
         """The monitor on the first device."""
-        return self.lanes[0].monitor
+        return self.replicas[0].monitor
+
+    @property
+    def device_type(self) -> str:
+        """Kind of the devices: ``"cpu"``, ``"cuda"``, ..."""
+        return self.replicas[0].network.device.type
+
+    @property
+    def form(self) -> tuple:
+        """In which form, that is size, the network takes a picture."""
+        return self.shape, self.backbone.crop
+
+    def facts(self) -> dict[str, Any]:
+        """Return what the statistics of a picture depend on, apart from the picture, for JSON."""
+        return {
+            "backbone": self.backbone.name,
+            "fingerprint": self.backbone.fingerprint,
+            "layers": list(self.layout.names),
+            "neuron": self.neurons.neuron,
+            "tokens": self.neurons.tokens,
+            "rectify": bool(self.neurons.rectify),
+            "thresholds_per": self.per,
+            "input": [int(n) for n in self.shape],
+            "device": self.replicas[0].network.device.type,
+            "precision": self.precision,
+        }
+
+    @property
+    def results_device(self) -> torch.device | None:
+        """The device where counts are to lie; None for arrays."""
+        return self.replicas[0].network.device if self.keep_on_device else None
+
+    @property
+    def neurons_per_threshold(self) -> NDArray[np.int64]:
+        """Neurons of each layer, or of each channel, that share a threshold."""
+        return self.layout.neurons_per(self.per)
 
     @property
     def layout(self) -> Layout:
         """Names and sizes of the layers."""
-        network, monitor = self.lanes[0]
+        network, monitor = self.replicas[0]
         return monitor.layout(network.sample)
 
     @property
     def n_at_once(self) -> int:
         """Pictures per forward pass."""
         size = self.batch_size
-        return self.lanes[0].network.best_batch if isinstance(size, str) else int(size)
+        return self.replicas[0].network.best_batch if isinstance(size, str) else int(size)
 
     def batches(
         self, X: Any, positions: NDArray[np.int64] | None = None
@@ -209,7 +244,7 @@ class DirectStatistics:
         positions : ndarray of shape (k,), int
             Which pictures.
         batch : ndarray of shape (k, h, w, 3), uint8, or of numbers (k, n_features)
-            What :meth:`input` takes.
+            What :meth:`observe` takes.
         """
         whole, chosen = positions is None, np.arange(len(X)) if positions is None else positions
         numbers = len(self.shape) != 3 or isinstance(X, torch.Tensor)
@@ -227,27 +262,22 @@ class DirectStatistics:
             size,
             self.backbone.crop,
             prefetch=self.prefetch,
-            device=self.lanes[0].network.device,
+            device=self.replicas[0].network.device,
         )
-
-    def input(self, batch: Any) -> torch.Tensor:
-        """Put a batch on the first device, as the network takes it."""
-        return self.lanes[0].network.input(batch)
 
     def check_sums(self, sums: NDArray) -> None:
         """Raise ValueError, naming the layers, unless all sums are finite."""
         if np.isfinite(sums).all():
             return
-        layout, bad = self.layout, ~np.isfinite(sums).all(0)
-        owners = np.arange(len(layout.names))
+        layout, owners = self.layout, np.arange(len(self.layout.names))
         if self.per == "channel":
             owners = np.repeat(owners, layout.n_channels)
-        names = [layout.names[i] for i in np.unique(owners[bad])]
+        names = [layout.names[i] for i in np.unique(owners[~np.isfinite(sums).all(0)])]
         raise ValueError(
             f"the network's output is not finite in layers {names} (precision={self.precision!r})."
         )
 
-    def _lane(self, device: torch.device) -> _Lane:
+    def _replica(self, device: torch.device) -> _Replica:
         network = place(self.backbone, device, self.shape)
         monitor = NeuronMonitor(
             network.module,
@@ -260,58 +290,59 @@ class DirectStatistics:
             compiled=self.compiled,
             captured=True,  # a network that was placed keeps its weights
         )
-        return _Lane(network, monitor)
+        return _Replica(network, monitor)
 
     def _stream(
         self,
         X: Any,
         statistic: Callable[[NeuronMonitor, torch.Tensor], torch.Tensor],
-        resident: bool,
-    ) -> Iterator[Part]:
-        """Send all batches through the network, to the devices in turn."""
-        return run_lanes(self.lanes, self.batches(X), statistic, resident=resident)
+        *,
+        keep_on_device: bool = False,
+        positions: NDArray[np.int64] | None = None,
+    ) -> Iterator[PartialResult]:
+        """Send batches through the network, to the devices in turn."""
+        batches = self.batches(X, positions)
+        return run_on_replicas(self.replicas, batches, statistic, keep_on_device=keep_on_device)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "lanes"}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
+        return {name: value for name, value in self.__dict__.items() if name != "replicas"}
 
 
-def run_lanes(
-    lanes: Sequence[_Lane],
+def run_on_replicas(
+    replicas: Sequence[_Replica],
     batches: Iterable[tuple[NDArray[np.integer], Any]],
     statistic: Callable[[NeuronMonitor, torch.Tensor], torch.Tensor],
     *,
-    resident: bool = False,
-) -> Iterator[Part]:
+    keep_on_device: bool = False,
+) -> Iterator[PartialResult]:
     """Compute a statistic of every batch, on all devices side by side.
 
     Parameters
     ----------
-    lanes : sequence of (PlacedNetwork, NeuronMonitor)
+    replicas : sequence of (PlacedNetwork, NeuronMonitor)
         The devices; batches go to them in turn.
     batches : iterable of (ndarray, ndarray)
         Positions and pictures.
     statistic : callable
         ``statistic(monitor, x)`` returns a tensor (n, k) on the device.
-    resident : bool, default=False
+    keep_on_device : bool, default=False
         Leave the results on the devices.
 
     Yields
     ------
-    Part
+    PartialResult
         Positions and statistics, in order.
     """
     under_way: deque[tuple[NDArray[np.integer], Callable[[], Any]]] = deque()
-    for (positions, batch), lane in zip(batches, cycle(lanes), strict=False):
-        found = statistic(lane.monitor, lane.network.input(batch))
-        under_way.append((positions, partial(_identity, found) if resident else _fetch(found)))
-        if len(under_way) >= DEPTH * len(lanes):
+    for (positions, batch), replica in zip(batches, cycle(replicas), strict=False):
+        found = statistic(replica.monitor, replica.network.input(batch))
+        result = partial(_identity, found) if keep_on_device else _fetch(found)
+        under_way.append((positions, result))
+        if len(under_way) >= DEPTH * len(replicas):
             positions, result = under_way.popleft()
-            yield Part(positions, result())
+            yield PartialResult(positions, result())
     for positions, result in under_way:
-        yield Part(positions, result())
+        yield PartialResult(positions, result())
 
 
 def _identity(found: torch.Tensor) -> torch.Tensor:

@@ -59,7 +59,7 @@ def exceeds(values: Any, xi: Any, out: Any = None) -> Any:
         Outputs of neurons.
     xi : float, Tensor or ndarray
         The threshold, compared as float32.
-    out : Tensor, default=None
+    out : Tensor or ndarray, default=None
         Where to write the marks, in its own dtype.
 
     Returns
@@ -74,7 +74,41 @@ def exceeds(values: Any, xi: Any, out: Any = None) -> Any:
     >>> exceeds(np.float32([1, 2, 3]), np.float32(2)).sum()
     np.int64(1)
     """
-    return torch.gt(values, xi, out=out) if isinstance(values, torch.Tensor) else values > xi
+    return (torch.gt if isinstance(values, torch.Tensor) else np.greater)(values, xi, out=out)
+
+
+def softly_exceeds(values: torch.Tensor, xi: Any, slope: float) -> torch.Tensor:
+    r"""Relax the condition of equation 2, so that a count has a gradient.
+
+    .. math:: \sigma\left(a \, \frac{\delta(n, t) - \xi_l}{s_l}\right)
+
+    with the standard deviation :math:`s_l` of the layer's distances to the threshold, through
+    which no gradient flows. As the slope :math:`a` grows this becomes :func:`exceeds`.
+
+    Parameters
+    ----------
+    values : Tensor
+        Outputs of a layer's neurons, for all pictures of a batch.
+    xi : float or Tensor
+        The threshold.
+    slope : float
+        Per standard deviation.
+
+    Returns
+    -------
+    Tensor
+        From 0 to 1, in the shape of ``values``.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skfakespotter.coverage import softly_exceeds
+    >>> softly_exceeds(torch.tensor([1.0, 2.0, 3.0]), 2.0, 1.0)
+    tensor([0.2689, 0.5000, 0.7311])
+    """
+    apart = values - xi
+    spread = apart.detach().std().clamp_min(1e-12)
+    return torch.sigmoid(slope * apart / spread)
 
 
 class ExactSums:

@@ -44,7 +44,7 @@ class GraphStatistics(ABC):
     def __init__(self, module: nn.Module, layout: Layout, neurons: Neurons) -> None:
         self.network = _WatchedNetwork(module, layout, neurons, type(self).count).eval()
         self.layout = layout
-        self._limits: tuple[Any, Any] = None, None
+        self._thresholds: tuple[Any, Any] = None, None
 
     @classmethod
     def of(
@@ -71,7 +71,7 @@ class GraphStatistics(ABC):
         return of_network[options]
 
     def __call__(
-        self, x: torch.Tensor, limits: dict[str, float | torch.Tensor] | None = None
+        self, x: torch.Tensor, thresholds: dict[str, float | torch.Tensor] | None = None
     ) -> torch.Tensor | None:
         """Run the network.
 
@@ -79,7 +79,7 @@ class GraphStatistics(ABC):
         ----------
         x : Tensor of shape (n, ...)
             Network input.
-        limits : dict of str to float or Tensor of shape (n_channels, 1), default=None
+        thresholds : dict of str to float or Tensor of shape (n_channels, 1), default=None
             Count above these; None returns sums.
 
         Returns
@@ -87,17 +87,17 @@ class GraphStatistics(ABC):
         Tensor of shape (n, n_channels in all), float32, or None
             On the device of ``x``. None where a graph does not pay.
         """
-        n, size = len(x), self.size_for(len(x), limits is None)
+        n, size = len(x), self.size_for(len(x), thresholds is None)
         if size is None:
             return None
         if n < size:
             x = torch.cat([x, x.new_zeros(size - n, *x.shape[1:])])
-        columns = None if limits is None else self._as_tensor(limits, x.device)
+        of_channels = None if thresholds is None else self._as_tensor(thresholds, x.device)
         with torch.inference_mode():
-            return self.run(x, columns)[:n]
+            return self.run(x, of_channels)[:n]
 
     @abstractmethod
-    def run(self, x: torch.Tensor, columns: torch.Tensor | None) -> torch.Tensor:
+    def run(self, x: torch.Tensor, thresholds: torch.Tensor | None) -> torch.Tensor:
         """Run the graph for inputs of these shapes."""
 
     @abstractmethod
@@ -117,23 +117,23 @@ class GraphStatistics(ABC):
             At least ``n``.
         """
 
-    def _as_tensor(self, limits: dict, device: torch.device) -> torch.Tensor:
-        """Return the limit of every channel, copied to the device only when they change."""
-        if self._limits[0] is not limits:
+    def _as_tensor(self, thresholds: dict, device: torch.device) -> torch.Tensor:
+        """Return the threshold of every channel, copied to the device only when they change."""
+        if self._thresholds[0] is not thresholds:
             widths = self.layout.n_channels.tolist()
-            rows = [limits[name] for name in self.layout.names]
+            rows = [thresholds[name] for name in self.layout.names]
             if all(isinstance(row, float) for row in rows):  # one copy, not one a layer
                 column = np.repeat(np.array(rows, np.float32), widths)[:, None]
-                columns = torch.from_numpy(column).to(device)
+                tensor = torch.from_numpy(column).to(device)
             else:
-                columns = torch.cat(
+                tensor = torch.cat(
                     [
                         torch.as_tensor(row, dtype=torch.float32, device=device).expand(width, 1)
                         for row, width in zip(rows, widths, strict=True)
                     ]
                 )
-            self._limits = limits, columns
-        return self._limits[1]
+            self._thresholds = thresholds, tensor
+        return self._thresholds[1]
 
 
 class CompiledStatistics(GraphStatistics):
@@ -149,9 +149,9 @@ class CompiledStatistics(GraphStatistics):
         mode = "reduce-overhead" if on_gpu else "default"
         self._compiled = torch.compile(self.network, mode=mode, dynamic=False)
 
-    def run(self, x: torch.Tensor, columns: torch.Tensor | None) -> torch.Tensor:
+    def run(self, x: torch.Tensor, thresholds: torch.Tensor | None) -> torch.Tensor:
         """Run the compiled network."""
-        return self._compiled(x, columns).clone()  # the next replay overwrites it
+        return self._compiled(x, thresholds).clone()  # the next replay overwrites it
 
     def size_for(self, n: int, sums: bool) -> int:
         """Return the largest batch size so far: for a larger one the graph is compiled anew."""
@@ -170,10 +170,10 @@ class CapturedStatistics(GraphStatistics):
         self._seen: Counter[tuple[int, bool]] = Counter()
         self._possible = True
 
-    def run(self, x: torch.Tensor, columns: torch.Tensor | None) -> torch.Tensor:
+    def run(self, x: torch.Tensor, thresholds: torch.Tensor | None) -> torch.Tensor:
         """Replay the captured network; where that fails once, never again."""
         try:
-            return self._captured(x, columns)
+            return self._captured(x, thresholds)
         except RuntimeError:
             self._possible = False
             raise
@@ -199,12 +199,12 @@ class _WatchedNetwork(nn.Module):
         super().__init__()
         self.network, self.neurons, self.count = share_weights(module), neurons, count
         widths = layout.n_channels.tolist()
-        self.columns = {
+        self.channels = {
             name: slice(end - width, end)
             for name, width, end in zip(layout.names, widths, accumulate(widths), strict=True)
         }
         self.n_samples = 0
-        self.limits: torch.Tensor | None = None
+        self.thresholds: torch.Tensor | None = None
         self.found: dict[str, torch.Tensor] = {}
         modules = dict(self.network.named_modules())
         for name, place in zip(layout.names, layout.watched, strict=True):
@@ -213,24 +213,24 @@ class _WatchedNetwork(nn.Module):
             )
 
     def _watch(self, name: str, layer: nn.Module, tokens_first: bool) -> Callable:
-        columns = self.columns[name]
+        channels = self.channels[name]
 
         def hook(module: nn.Module, inputs: tuple, output: Any) -> None:
             rows = output_rows(name, output, self.n_samples, tokens_first=tokens_first)
-            values, limits = self.neurons.of(layer, rows), self.limits
+            values, xi = self.neurons.of(layer, rows), self.thresholds
             # at once: an activation that works in place overwrites what the layer gave
-            found = total(values) if limits is None else self.count(values, limits[columns])
+            found = total(values) if xi is None else self.count(values, xi[channels])
             self.found[name] = self.found[name] + found if name in self.found else found
 
         return hook
 
-    def forward(self, x: torch.Tensor, limits: torch.Tensor | None) -> torch.Tensor:
-        """Map network input to sums, or counts above limits (n_channels, 1), of each channel."""
+    def forward(self, x: torch.Tensor, thresholds: torch.Tensor | None) -> torch.Tensor:
+        """Map input to sums, or counts above thresholds (n_channels, 1), of each channel."""
         self.found.clear()
-        self.n_samples, self.limits = len(x), limits
+        self.n_samples, self.thresholds = len(x), thresholds
         output = self.network(x)
-        joined = torch.cat([self.found[name] for name in self.columns], 1)
+        joined = torch.cat([self.found[name] for name in self.channels], 1)
         self.found.clear()
-        if limits is None:
+        if thresholds is None:
             return joined
         return torch.where(is_finite(output, len(x))[:, None], joined, torch.nan)

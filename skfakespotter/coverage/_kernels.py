@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
+from skfakespotter._workers import in_threads
 from skfakespotter.coverage._equations import exceeds
 
 BLOCK = 2**21  # outputs compared at a time on a CPU: their marks stay in its cache
@@ -176,23 +180,71 @@ def _triton_kernel(device: torch.device) -> Callable | None:
     return _triton.count_above
 
 
-def between(
+def observe(
     values: torch.Tensor, low: float | torch.Tensor, high: float | torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """List the outputs in (low, high], in memory order.
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Count the outputs above ``high`` and list those in (low, high].
+
+    On a CPU by NumPy, which compares into booleans six times as fast as torch.
 
     Parameters
     ----------
-    values : Tensor of shape (n, channels, units per channel)
+    values : Tensor of shape (n, channels, units per channel), float32
         Outputs.
     low, high : float or Tensor of shape (channels, 1)
         Bounds.
 
     Returns
     -------
-    tuple of three Tensor of one length
-        Picture, channel and value of each.
+    above : Tensor of shape (n, channels), float32
+        Whole numbers.
+    picture, channel, value : Tensor of one length
+        Of each output inside, in memory order.
     """
+    if values.device.type != "cpu":
+        above = count_above(values, high) if values.is_cuda else Counter().above(values, high)
+        return above, *_between(values, low, high)
+    n, n_channels, n_units = values.shape
+    starts = range(0, n, max(1, BLOCK // max(1, n_channels * n_units)))
+    parts = in_threads(
+        lambda start: _observe_block(values[start : start + starts.step], start, low, high),
+        starts,
+        n_threads=torch.get_num_threads(),
+    )
+    above, *inside = (torch.from_numpy(np.concatenate(of)) for of in zip(*parts, strict=True))
+    return above.float(), *inside
+
+
+def _observe_block(
+    values: torch.Tensor, start: int, low: float | torch.Tensor, high: float | torch.Tensor
+) -> tuple[NDArray, NDArray, NDArray, NDArray]:
+    """Do the work of :func:`observe` for pictures from ``start`` on."""
+    n_channels, n_units = values.shape[1:]
+    channels_last = values.mT.is_contiguous()
+    memory = (values.mT if channels_last else values.contiguous()).numpy()
+    low, high = (_along(bound, channels_last) for bound in (low, high))
+    over, inside = exceeds(memory, high), exceeds(memory, low)
+    place = np.flatnonzero(np.not_equal(inside, over, out=inside))
+    if channels_last:
+        above = over.view(np.uint8).sum(1, dtype=np.int32)
+    else:
+        above = np.count_nonzero(over, axis=2).astype(np.int32)
+    picture, rest = np.divmod(place, n_channels * n_units)
+    channel = rest % n_channels if channels_last else rest // n_units
+    return above, picture + start, channel, memory.reshape(-1)[place]
+
+
+def _along(bound: float | torch.Tensor, channels_last: bool) -> Any:
+    """Lay the bounds of the channels along the channels' axis."""
+    if not isinstance(bound, torch.Tensor):
+        return bound
+    return bound.numpy().T if channels_last else bound.numpy()
+
+
+def _between(
+    values: torch.Tensor, low: float | torch.Tensor, high: float | torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """List picture, channel and value of the outputs in (low, high], in memory order."""
     n_pictures, n_channels, n_units = values.shape
     inside = exceeds(values, low) & ~exceeds(values, high)
     channels_last = values.mT.is_contiguous()

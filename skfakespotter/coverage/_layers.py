@@ -65,7 +65,7 @@ class Layout:
         channels = zip(self.names, self.n_channels.tolist(), strict=True)
         return np.array([f"{name}[{c}]" for name, n in channels for c in range(n)], dtype=object)
 
-    def limits(
+    def split_thresholds(
         self, thresholds: NDArray[np.float32], device: torch.device
     ) -> dict[str, float | torch.Tensor]:
         """Sort thresholds by layer.
@@ -84,8 +84,25 @@ class Layout:
         """
         if len(thresholds) == len(self.names):
             return dict(zip(self.names, thresholds.tolist(), strict=True))
-        columns = torch.from_numpy(thresholds).to(device)[:, None]
-        return dict(zip(self.names, columns.split(self.n_channels.tolist()), strict=True))
+        of_channels = torch.from_numpy(thresholds).to(device)[:, None]
+        return dict(zip(self.names, of_channels.split(self.n_channels.tolist()), strict=True))
+
+    def neurons_per(self, granularity: str) -> NDArray[np.int64]:
+        """Return the number of neurons of each layer, or of each channel.
+
+        Parameters
+        ----------
+        granularity : {"layer", "channel"}
+            Of what.
+
+        Returns
+        -------
+        ndarray of int
+            As many as :meth:`width` says.
+        """
+        if granularity == "layer":
+            return self.n_neurons
+        return np.repeat(self.n_neurons // self.n_channels, self.n_channels)
 
     def by_layer(self, values: torch.Tensor) -> torch.Tensor:
         """Sum over the channels of each layer.

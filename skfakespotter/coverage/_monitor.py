@@ -1,7 +1,7 @@
 """NeuronMonitor: one forward pass gives statistics of every layer's neurons, on the device.
 
 Nothing but the statistics leaves a layer: no activation is kept, nothing is copied to the
-host, nothing waits for the device (except in :meth:`NeuronMonitor.window`, which lists
+host, nothing waits for the device (except in :meth:`NeuronMonitor.observe`, which lists
 outputs), and the monitored network is left as it was found.
 """
 
@@ -18,10 +18,11 @@ from numpy.typing import ArrayLike, NDArray
 from torch import nn
 
 from skfakespotter.coverage._graphs import CapturedStatistics, CompiledStatistics
-from skfakespotter.coverage._kernels import Counter, between
+from skfakespotter.coverage._kernels import Counter, observe
 from skfakespotter.coverage._layers import LayerChoice, Layout, named_layers, select_layers
+from skfakespotter.coverage._observations import Observations
 from skfakespotter.coverage._outputs import Neurons, is_finite
-from skfakespotter.coverage._passes import Statistic, WatchedNetwork, computing_alone
+from skfakespotter.coverage._watched import Statistic, WatchedNetwork, computing_alone
 
 _LAYOUTS: WeakKeyDictionary[nn.Module, dict] = WeakKeyDictionary()
 
@@ -113,7 +114,7 @@ class NeuronMonitor:
         self._must_run = frozenset(named_layers(layers, module))
         self._layouts: dict[tuple[int, ...], Layout] = {}
         self._layout: Layout | None = None
-        self._last_limits: tuple[Any, dict] = (None, {})
+        self._last_thresholds: tuple[Any, dict] = (None, {})
         self._counter = Counter()
 
     @property
@@ -192,9 +193,9 @@ class NeuronMonitor:
         units = np.repeat(layout.n_neurons / layout.n_channels, layout.n_channels)
         return (totals / torch.from_numpy(units).to(totals.dtype).to(x.device)).float()
 
-    def window(
+    def observe(
         self, x: torch.Tensor, low: NDArray[np.float32], high: NDArray[np.float32]
-    ) -> tuple[NDArray, NDArray, tuple[NDArray, NDArray, NDArray]]:
+    ) -> Observations:
         """Sum, count and list outputs so that counts at other thresholds follow exactly.
 
         Parameters
@@ -206,12 +207,9 @@ class NeuronMonitor:
 
         Returns
         -------
-        sums : ndarray of shape (n, n_layers) or (n, n_channels in all), float64
-            As :meth:`sums` returns them, per layer or per channel as the window is.
-        above : ndarray of shape (n, n_channels in all), int64
-            Outputs above ``high``.
-        inside : tuple of three ndarrays of one length
-            Picture, channel (of all) and value of the outputs in ``(low, high]``.
+        Observations
+            On the host: sums per layer or per channel, as the window is, counts above it, and
+            the outputs inside it.
 
         Raises
         ------
@@ -219,33 +217,31 @@ class NeuronMonitor:
             When a layer's output is float64.
         """
         layout = self.layout(x)
-        lows, highs = self._limits(low, x.device), self._limits(high, x.device)
+        lows, highs = self._by_layer(low, x.device), self._by_layer(high, x.device)
         listed: list[tuple] = []
 
-        def observe(name: str, values: torch.Tensor) -> torch.Tensor:
+        def see(name: str, values: torch.Tensor) -> torch.Tensor:
             if values.dtype == torch.float64:
                 raise ValueError(
-                    f"layer {name!r} gives {values.dtype}: a cache (cache=...) needs float32."
+                    f"layer {name!r} gives {values.dtype}: a cache (cache=...) or a single pass "
+                    "(single_pass=...) needs float32."
                 )
-            listed.append((name, *between(self._counter.widened(values), lows[name], highs[name])))
-            above = self._counter.above(values, highs[name])
+            wide = self._counter.widened(values)
+            above, *inside = observe(wide, lows[name], highs[name])
+            listed.append((name, *inside))
             return torch.cat([self._counter.total(values), above], 1)
 
-        found, _ = self._collect(x, observe)
+        found, _ = self._collect(x, see)
         parts = found.split(np.repeat(layout.n_channels, 2).tolist(), 1)  # sums, counts in turn
         sums, above = torch.cat(parts[::2], 1), torch.cat(parts[1::2], 1)
-        first = np.cumsum(layout.n_channels) - layout.n_channels
-        offset = dict(zip(layout.names, first.tolist(), strict=True))
-        moved = [(p.cpu(), c.cpu() + offset[name], v.cpu()) for name, p, c, v in listed]
-        picture, channel, value = (torch.cat(of).numpy() for of in zip(*moved, strict=True))
         sums = sums.double() if len(low) > len(layout.names) else layout.by_layer(sums)
-        return (
-            sums.cpu().numpy(),
-            above.cpu().numpy().astype(np.int64),
-            (picture, channel, value),
+        return Observations.of_window(
+            (low, high), sums.cpu().numpy(), above.cpu().numpy(), _joined(listed, layout), layout
         )
 
-    def collect(self, x: torch.Tensor, statistic: Statistic) -> torch.Tensor:
+    def collect(
+        self, x: torch.Tensor, statistic: Statistic, *, gradients: bool = False
+    ) -> torch.Tensor:
         """Run one forward pass and join a statistic of every layer.
 
         Parameters
@@ -255,11 +251,13 @@ class NeuronMonitor:
         statistic : callable
             ``statistic(name, values)`` with ``values`` of shape (n, channels, units per
             channel) returns a tensor (n, k) on the same device.
+        gradients : bool, default=False
+            Let gradients flow from the statistic to ``x``.
 
         Returns
         -------
         Tensor of shape (n, sum of k)
-            In the order of ``layer_names``.
+            In the order of ``layer_names``. NaN for pictures whose network output is not finite.
 
         Raises
         ------
@@ -268,7 +266,8 @@ class NeuronMonitor:
             input.
         """
         self.layout(x)
-        return self._collect(x, statistic)[0]
+        found, output = self._collect(x, statistic, gradients=gradients)
+        return torch.where(is_finite(output, len(x))[:, None], found, torch.nan)
 
     def layout(self, x: torch.Tensor) -> Layout:
         """Learn what the layers are like for inputs of this size.
@@ -294,35 +293,37 @@ class NeuronMonitor:
         self.layer_names = list(self._layout.names)
         return self._layout
 
-    def _collect(self, x: torch.Tensor, statistic: Statistic) -> tuple[torch.Tensor, Any]:
-        return self._network.collect(x, statistic, self._layouts[(*x.shape[1:],)])
+    def _collect(
+        self, x: torch.Tensor, statistic: Statistic, **options: bool
+    ) -> tuple[torch.Tensor, Any]:
+        return self._network.collect(x, statistic, self._layouts[(*x.shape[1:],)], **options)
 
     def _per_channel(
         self, x: torch.Tensor, thresholds: Mapping[str, float] | ArrayLike | None = None
     ) -> torch.Tensor:
         """Compute sums, or counts above thresholds, of every channel: (n, n_channels in all)."""
         self.layout(x)
-        limits = None if thresholds is None else self._limits(thresholds, x.device)
+        xi = None if thresholds is None else self._by_layer(thresholds, x.device)
         if self.compiled or (self.captured and x.is_cuda):
-            found = self._run_graph(x, limits)
+            found = self._run_graph(x, xi)
             if found is not None:
                 return found
-        if limits is None:
+        if xi is None:
             return self._collect(x, lambda _, values: self._counter.total(values))[0]
         counts, output = self._collect(
-            x, lambda name, values: self._counter.above(values, limits[name])
+            x, lambda name, values: self._counter.above(values, xi[name])
         )
         # a comparison hides what is not finite
         return torch.where(is_finite(output, len(x))[:, None], counts, torch.nan)
 
-    def _run_graph(self, x: torch.Tensor, limits: dict | None) -> torch.Tensor | None:
+    def _run_graph(self, x: torch.Tensor, thresholds: dict | None) -> torch.Tensor | None:
         """Return what the graph finds; None where there is none, or it does not pay."""
         assert self._layout is not None
         options = self._layout, self.neurons, self.precision
         kind = CompiledStatistics if self.compiled else CapturedStatistics
         try:
             with computing_alone(self.precision, x.device):
-                return kind.of(self.module, *options)(x, limits)
+                return kind.of(self.module, *options)(x, thresholds)
         except RuntimeError as error:  # torch's compiler raises many kinds of it
             if not self.compiled:  # some networks wait for the device: they go on as they are
                 self.captured = False
@@ -335,7 +336,7 @@ class NeuronMonitor:
             )
             return None
 
-    def _limits(
+    def _by_layer(
         self, thresholds: Mapping[str, float] | ArrayLike, device: torch.device
     ) -> dict[str, float | torch.Tensor]:
         """Sort thresholds by layer: a float each, or a column with one per channel."""
@@ -348,12 +349,21 @@ class NeuronMonitor:
         # the network's float32 outputs are compared with thresholds rounded to float32
         array = np.asarray(thresholds, dtype=np.float32)
         key = array.tobytes(), device, self._layout.names
-        last = self._last_limits  # threads may share the monitor
+        last = self._last_thresholds  # threads may share the monitor
         if last[0] != key:  # every batch has equal thresholds, and a copy takes time
-            last = self._last_limits = key, self._layout.limits(array, device)
+            last = self._last_thresholds = key, self._layout.split_thresholds(array, device)
         return last[1]
 
     def _per_layer(self, name: str) -> dict[str, int]:
         if self._layout is None:
             return {}
         return dict(zip(self._layout.names, getattr(self._layout, name).tolist(), strict=True))
+
+
+def _joined(listed: list[tuple], layout: Layout) -> tuple[NDArray, NDArray, NDArray]:
+    """Join what :func:`observe` lists of each layer; channels count over all layers."""
+    first = np.cumsum(layout.n_channels) - layout.n_channels
+    offset = dict(zip(layout.names, first.tolist(), strict=True))
+    moved = [(p.cpu(), c.cpu() + offset[name], v.cpu()) for name, p, c, v in listed]
+    picture, channel, value = (torch.cat(of).numpy() for of in zip(*moved, strict=True))
+    return picture, channel, value

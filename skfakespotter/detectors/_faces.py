@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from skfakespotter._typing import Picture
 from skfakespotter.detectors._quality import face_width, sharpness
-from skfakespotter.faces import Cropping, Face, crop_face, find_faces
+from skfakespotter.faces import Cropping, Face, find_faces
 from skfakespotter.images import load_image
 from skfakespotter.perturbations import JPEGCompression, Resize
 
@@ -39,7 +39,7 @@ class CroppedFace:
     @cached_property
     def crop(self) -> NDArray[np.uint8]:
         """The aligned face, (h, w, 3), RGB."""
-        return self._cropped(self.image)
+        return self.cropping.crop_found(self.image, self.found)
 
     @property
     def box(self) -> tuple[float, float, float, float]:
@@ -64,13 +64,8 @@ class CroppedFace:
         list of ndarray of shape (h, w, 3), uint8
             One crop for each of ``LIGHT``.
         """
-        return [self._cropped(change.transform([self.image])[0]) for change in LIGHT]
-
-    def _cropped(self, image):
-        how = self.cropping
-        return crop_face(
-            image, self.found, template=how.template, size=how.size, padding=how.padding
-        )
+        copies = [change.transform([self.image])[0] for change in LIGHT]
+        return [self.cropping.crop_found(copy, self.found) for copy in copies]
 
 
 def read_faces(picture: Picture, cropping: Cropping) -> list[CroppedFace]:

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from skfakespotter._device import resolve_devices
 from skfakespotter._progress import track
-from skfakespotter._typing import Device
-from skfakespotter.detectors._faces import CroppedFace, read_faces
-from skfakespotter.faces import Cropping
-from skfakespotter.images import ImageError
+from skfakespotter._typing import Devices
+from skfakespotter.detectors._faces import CroppedFace
+from skfakespotter.faces import Cropping, FaceNote, find_noted
+from skfakespotter.images import ImageError, load_image
 from skfakespotter.transformer import NeuronCoverageTransformer
 
 BATCH = 64  # pictures held at a time
+GROUP = 16  # of them that are searched together
 SAMPLE = 2000  # faces that the thresholds of equation 1 are taken over
 
 
@@ -45,8 +48,9 @@ def sample_coverage(
     cropping: Cropping,
     *,
     backbone: Any = "dlib",
-    device: Device = "auto",
+    device: Devices = "auto",
     n: int = SAMPLE,
+    notes: Sequence[FaceNote] | None = None,
 ) -> NeuronCoverageTransformer:
     """Compute the thresholds over an even sample of pictures.
 
@@ -59,9 +63,11 @@ def sample_coverage(
     backbone : str, default="dlib"
         The network.
     device : str, default="auto"
-        Where it computes.
+        Where it computes, and faces are found.
     n : int, default=2000
         Pictures of the sample at most.
+    notes : sequence of FaceNote, default=None
+        See :func:`main_faces`.
 
     Returns
     -------
@@ -74,7 +80,13 @@ def sample_coverage(
         When no picture shows a face.
     """
     chosen = np.unique(np.linspace(0, len(pictures) - 1, min(n, len(pictures))).astype(int))
-    crops = [face.crop for _, face in main_faces([pictures[i] for i in chosen], cropping)]
+    faces = main_faces(
+        [pictures[i] for i in chosen],
+        cropping,
+        device=device,
+        notes=None if notes is None else [notes[i] for i in chosen],
+    )
+    crops = [face.crop for _, face in faces]
     if not crops:
         raise ValueError("pictures show no face: expected pictures of faces.")
     coverage = NeuronCoverageTransformer(backbone, granularity="channel", device=device)
@@ -87,6 +99,7 @@ def measure_faces(
     cropping: Cropping,
     *,
     change: Any = None,
+    notes: Sequence[FaceNote] | None = None,
     verbose: int = 0,
 ) -> MeasuredFaces:
     """Find and count the main face of every picture.
@@ -96,11 +109,13 @@ def measure_faces(
     pictures : sequence of pictures
         Those that cannot be read, or show no face, have no row.
     coverage : NeuronCoverageTransformer
-        Fitted.
+        Fitted; faces are found on its device.
     cropping : Cropping
         How faces are found and cropped.
     change : callable, default=None
         ``change(index, picture)`` returns what to look at instead, such as a perturbed copy.
+    notes : sequence of FaceNote, default=None
+        See :func:`main_faces`.
     verbose : int, default=0
         Above 0, show a progress bar.
 
@@ -116,7 +131,8 @@ def measure_faces(
     )
     for batch in track(starts, len(pictures), "faces", verbose):
         changed = [pictures[i] if change is None else change(i, pictures[i]) for i in batch]
-        found = list(main_faces(changed, cropping))
+        known = None if notes is None else [notes[i] for i in batch]
+        found = list(main_faces(changed, cropping, device=coverage.device, notes=known))
         index += [batch[place] for place, _ in found]
         width += [face.width for _, face in found]
         sharpness += [face.sharpness for _, face in found]
@@ -151,7 +167,13 @@ def count_faces(
     return np.mean([coverage.transform(view) for view in views], axis=0, dtype=np.float32)
 
 
-def main_faces(pictures: Sequence[Any], cropping: Cropping) -> Iterator[tuple[int, CroppedFace]]:
+def main_faces(
+    pictures: Sequence[Any],
+    cropping: Cropping,
+    *,
+    device: Devices = "cpu",
+    notes: Sequence[FaceNote] | None = None,
+) -> Iterator[tuple[int, CroppedFace]]:
     """Find the main face of every picture that shows one.
 
     Parameters
@@ -160,16 +182,25 @@ def main_faces(pictures: Sequence[Any], cropping: Cropping) -> Iterator[tuple[in
         The pictures.
     cropping : Cropping
         How faces are found and cropped.
+    device : str, default="cpu"
+        Where CenterFace runs; of several devices, the first.
+    notes : sequence of FaceNote, default=None
+        One per picture, of what an earlier call has found, or this one will. None: every face
+        is looked for, and forgotten.
 
     Yields
     ------
     (int, CroppedFace)
         Position and face.
     """
-    for place, picture in enumerate(pictures):
-        try:
-            found = read_faces(picture, cropping)
-        except ImageError:
-            continue
-        if found:
-            yield place, found[0]
+    place = resolve_devices(device)[0]
+    for start in range(0, len(pictures), GROUP):
+        images = {}
+        for index in range(start, min(start + GROUP, len(pictures))):
+            with suppress(ImageError):
+                images[index] = load_image(pictures[index])
+        known = [None if notes is None else notes[index] for index in images]
+        found = find_noted(list(images.values()), known, cropping.detector, device=place)
+        for (index, image), faces in zip(images.items(), found, strict=True):
+            if faces:
+                yield index, CroppedFace(image, faces[0], cropping)

@@ -125,11 +125,7 @@ class FittedPipeline:
             )
         self.names, self.cropping, self._rest = [name], Cropping(), pipeline
         if isinstance(pipeline, Pipeline) and isinstance(pipeline.steps[0][1], FaceAligner):
-            aligner = pipeline.steps[0][1]
-            self.cropping = Cropping(
-                **{key: getattr(aligner, key) for key in Cropping.__dataclass_fields__}
-            )
-            self._rest = pipeline[1:]
+            self.cropping, self._rest = pipeline.steps[0][1].cropping, pipeline[1:]
         self._fake = list(pipeline.classes_).index(positive_label(pipeline.classes_))
         self._knows = _knowledge(pipeline, self._fake)
         self._limits = getattr(pipeline, "face_limits_", {})

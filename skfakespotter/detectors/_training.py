@@ -15,7 +15,7 @@ from skfakespotter.detectors._fitting import fit_detector, held_out_scores
 from skfakespotter.detectors._measuring import measure_faces, sample_coverage
 from skfakespotter.detectors._table import FaceTable
 from skfakespotter.evaluation import detection_report, positive_label
-from skfakespotter.faces import Cropping
+from skfakespotter.faces import Cropping, FaceNote
 from skfakespotter.images import ImageError, check_images
 from skfakespotter.perturbations import check_attacks
 
@@ -67,7 +67,7 @@ def train_detector(
         How faces are found and cropped; None as :class:`~skfakespotter.FaceAligner` does for
         the network.
     device : str, default="auto"
-        Where the network computes.
+        Where the network computes, and faces are found.
     random_state : int, default=0
         Draws the perturbations and the folds.
     verbose : int, default=0
@@ -97,7 +97,8 @@ def train_detector(
     check_consistent_length(pictures, y, sources, groups)
     fake = y == positive_label(y)
     cropping = cropping or Cropping(template=load_backbone(backbone).alignment)
-    coverage = sample_coverage(pictures, cropping, backbone=backbone, device=device)
+    notes = [FaceNote() for _ in pictures]  # the faces of the sample are wanted twice
+    coverage = sample_coverage(pictures, cropping, backbone=backbone, device=device, notes=notes)
     rng = np.random.default_rng(random_state)
     pool = [t for levels in check_attacks(attacks, random_state).values() for _, t in levels]
     drawn = rng.integers(len(pool), size=len(pictures))
@@ -109,8 +110,8 @@ def train_detector(
             return picture
 
     parts = [
-        measure_faces(pictures, coverage, cropping, change=change, verbose=verbose)
-        for change in (None, perturb)
+        measure_faces(pictures, coverage, cropping, change=change, notes=known, verbose=verbose)
+        for change, known in ((None, notes), (perturb, None))
     ]
     index = np.concatenate([part.index for part in parts])
     table = FaceTable(

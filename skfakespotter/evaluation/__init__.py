@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from skfakespotter._labels import positive_label
 from skfakespotter._names import public_names
 from skfakespotter.evaluation._attributes import picture_attributes
 from skfakespotter.evaluation._bootstrap import number_groups, resample
@@ -11,7 +12,6 @@ from skfakespotter.evaluation._bound import PerceptualBound, structural_similari
 from skfakespotter.evaluation._comparison import ComparisonResult, compare
 from skfakespotter.evaluation._differences import Difference
 from skfakespotter.evaluation._figures import FIGURES, weighted_figures
-from skfakespotter.evaluation._labels import positive_label
 from skfakespotter.evaluation._metrics import detection_report
 from skfakespotter.evaluation._plot import (
     DetectionCurveDisplay,

@@ -37,8 +37,8 @@ class AdversarialAttack(Attacker):
     Parameters
     ----------
     detector : fitted Pipeline
-        :class:`NeuronCoverageTransformer`, ``StandardScaler`` or none, and a linear classifier
-        or :class:`FakeSpotterClassifier`. It is left as it is, by ``clone`` too.
+        :class:`NeuronCoverageTransformer`, ``StandardScaler`` or none, and a linear classifier,
+        an SVC or :class:`FakeSpotterClassifier`. It is left as it is, by ``clone`` too.
     epsilon : float, default=4
         Largest change of a pixel, in levels of 255.
     n_steps : int, default=10

@@ -15,11 +15,11 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import check_scoring
 from sklearn.utils.parallel import Parallel, delayed
 
+from skfakespotter._labels import positive_label
 from skfakespotter._typing import Items
 from skfakespotter.evaluation._attacked import SOFT, Attacked, Responses
 from skfakespotter.evaluation._bootstrap import number_groups, resample
 from skfakespotter.evaluation._figures import FIGURES, weighted_figures
-from skfakespotter.evaluation._labels import positive_label
 from skfakespotter.evaluation._together import Detectors
 from skfakespotter.perturbations import BATCH_SIZE, check_attacks
 

@@ -1,4 +1,4 @@
-"""Labels and scores: which label means fake, and what can be measured."""
+"""Labels and scores: what can be measured."""
 
 from __future__ import annotations
 
@@ -7,50 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_consistent_length, column_or_1d
-from sklearn.utils.multiclass import unique_labels
 
+from skfakespotter._labels import positive_label
 from skfakespotter._typing import Labels
-
-
-def positive_label(y: ArrayLike, pos_label: Any = None) -> Any:
-    """Return which of two labels means fake.
-
-    Parameters
-    ----------
-    y : array-like of shape (n_samples,)
-        Labels.
-    pos_label : label, default=None
-        The label of fakes. None: 1 where the labels are {0, 1}, else ``"fake"``.
-
-    Returns
-    -------
-    label
-        ``pos_label``, 1 or ``"fake"``.
-
-    Raises
-    ------
-    ValueError
-        When ``y`` does not hold two labels, or which one means fake is not clear.
-
-    Examples
-    --------
-    >>> from skfakespotter.evaluation import positive_label
-    >>> positive_label(["real", "fake", "fake"])
-    'fake'
-    """
-    labels = unique_labels(y).tolist()
-    if len(labels) != 2:
-        shown = f"{labels[:5]}"[:-1] + (", ...]" if len(labels) > 5 else "]")
-        raise ValueError(f"labels are {shown}: expected two classes, real and fake.")
-    if pos_label is None and set(labels) == {0, 1}:
-        return 1
-    wanted = "fake" if pos_label is None else pos_label
-    if wanted not in labels:
-        raise ValueError(
-            f"pos_label={pos_label!r} and labels {labels}: pass the label of fakes as pos_label "
-            "(None stands for 1 where the labels are {0, 1}, else for 'fake')."
-        )
-    return wanted
 
 
 def check_scores(y_true: Labels, y_score: ArrayLike, pos_label: Any) -> tuple[NDArray, NDArray]:

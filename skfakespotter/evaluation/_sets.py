@@ -10,8 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 from sklearn.utils import check_consistent_length, column_or_1d
 
+from skfakespotter._labels import positive_label
 from skfakespotter.evaluation._folds import check_both_classes, make_folds
-from skfakespotter.evaluation._labels import positive_label
 
 
 class Pool(NamedTuple):

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils._param_validation import Interval
 
+from skfakespotter._labels import positive_label
 from skfakespotter._params import checked
 from skfakespotter._typing import Picture
-from skfakespotter.evaluation._labels import positive_label
 from skfakespotter.evaluation._plot import RobustnessDisplay
 from skfakespotter.evaluation._results import Result
 from skfakespotter.evaluation._scoring import fake_response, soft_method

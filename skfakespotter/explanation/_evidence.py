@@ -9,62 +9,96 @@ photographs have there on average; the sums of the zero lines go to the constant
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from skfakespotter._device import resolve_devices
-from skfakespotter.backbones import load_backbone, place
+from skfakespotter.backbones import PlacedNetwork
 from skfakespotter.coverage import NeuronMonitor, exceeds
-from skfakespotter.images import fit_to
 from skfakespotter.transformer import NeuronCoverageTransformer
 
 SMOOTH = 4.0  # places of a map of 75 x 75: about a twentieth of its side
 
 
+class LayerEvidence(NamedTuple):
+    """Evidence of one layer in n faces, for one detector or k.
+
+    Attributes
+    ----------
+    map : ndarray of shape (n, [k,] rows, columns), float64, or None
+        Of every place; None for a layer without a map.
+    rest : ndarray of shape (n, [k]), float64
+        What has no place: a class token, or all of a layer without a map.
+    """
+
+    map: NDArray[np.float64] | None
+    rest: NDArray[np.float64]
+
+
 def layer_evidence(
     coverage: NeuronCoverageTransformer, weights: NDArray[np.float64], crops: NDArray[np.uint8]
-) -> dict[str, NDArray[np.float64]]:
+) -> dict[str, LayerEvidence]:
     """Compute the evidence of every place of every layer.
+
+    A map is what has the proportions of the faces: the units of a convolution, or patches with
+    or without a class token before them. A layer that runs more than once has none.
 
     Parameters
     ----------
     coverage : NeuronCoverageTransformer
         Fitted; it says what counts.
-    weights : ndarray of shape (n_features,) or (k, n_features)
-        Of the features of ``coverage``, for one detector or several.
+    weights : ndarray of shape (n_channels in all,) or (k, n_channels in all)
+        Of an active neuron of each channel, for one detector or several.
     crops : ndarray of shape (n, h, w, 3), uint8
         Aligned faces.
 
     Returns
     -------
-    dict of str to ndarray of shape (n, [k,] rows, columns), or (n, [k,]) for no map, float64
-        By layer.
+    dict of str to LayerEvidence
+        By layer, in the network's order.
+
+    Raises
+    ------
+    ImageError
+        For photographs where ``coverage`` expects crops.
+    ValueError
+        When the network's output is not finite.
     """
-    several = np.ndim(weights) == 2
-    of_units = np.atleast_2d(_per_unit(coverage, np.asarray(weights, np.float64)))
-    parts = np.split(of_units, np.cumsum(coverage.n_channels_)[:-1], axis=1)
-    of_layer = dict(zip(coverage.layer_names_, parts, strict=True))
-    limits = dict(zip(coverage.layer_names_, coverage.thresholds_.tolist(), strict=True))
+    X, direct = coverage.direct_statistics(crops)
+    layout, thresholds = direct.layout, coverage.thresholds_.astype(np.float32)
+    several = np.atleast_2d(np.asarray(weights, np.float64))
+    parts = np.split(several, np.cumsum(layout.n_channels)[:-1], axis=1)
+    of_layer = dict(zip(layout.names, parts, strict=True))
+    in_all = dict(zip(layout.names, layout.n_neurons // layout.n_channels, strict=True))
     units: dict[str, int] = {}
 
-    def evidence(name: str, values: torch.Tensor) -> torch.Tensor:
-        units[name] = values.shape[2]
-        active = exceeds(values, limits[name]).double()
-        w = torch.from_numpy(of_layer[name]).to(active.device)
-        return torch.einsum("kc,ncu->nku", w, active).flatten(1)
+    def evidence(network: PlacedNetwork, monitor: NeuronMonitor, x: torch.Tensor) -> torch.Tensor:
+        xi = layout.split_thresholds(thresholds, x.device)
 
-    size = load_backbone(coverage.backbone).input_size or crops.shape[1:3]
-    crops = np.stack([fit_to(crop, size) for crop in crops])
-    placed, monitor = _watch(coverage, size)
-    found = monitor.collect(placed.input(crops), evidence).cpu().numpy()
-    k, ends = len(of_units), np.cumsum([len(of_units) * units[n] for n in monitor.layer_names])
-    by_layer = {}
-    for name, flat in zip(monitor.layer_names, np.split(found, ends[:-1], axis=1), strict=True):
-        values = flat.reshape(len(crops), k, *_map_shape(units[name], crops.shape[1:3]))
-        by_layer[name] = values if several else values[:, 0]
-    return by_layer
+        def of_places(name: str, values: torch.Tensor) -> torch.Tensor:
+            # else the threshold would be rounded to half precision too
+            wide = values.to(torch.promote_types(values.dtype, torch.float32))
+            w = torch.from_numpy(of_layer[name]).to(x.device)
+            found = torch.einsum("kc,ncu->nku", w, exceeds(wide, xi[name]).double())
+            if values.shape[2] != in_all[name]:  # one run of several
+                found = found.sum(2, keepdim=True)
+            units[name] = found.shape[2]
+            return found.flatten(1)
+
+        return monitor.collect(x, of_places)
+
+    found = np.concatenate([part.values for part in direct.compute(X, evidence)])
+    if np.isnan(found).any():
+        raise ValueError(f"the network's output is not finite (precision={direct.precision!r}).")
+    ends = np.cumsum([len(several) * units[name] for name in layout.names])
+    shape = (len(found), *np.shape(weights)[:-1])
+    return {
+        name: _placed(flat.reshape(*shape, units[name]), direct.shape[1:])
+        for name, flat in zip(layout.names, np.split(found, ends[:-1], axis=1), strict=True)
+    }
 
 
 def spread(layer_map: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.float64]:
@@ -132,33 +166,19 @@ def _spreader(n: int, m: int) -> NDArray[np.float64]:
     return hats / hats.sum(0)
 
 
-def _per_unit(coverage, weights):
-    """Expand weights of features to weights of channels, in neurons."""
-    if coverage.granularity == "layer":
-        weights = np.repeat(weights, coverage.n_channels_, axis=-1)
-    if coverage.output == "fraction":
-        per = coverage.n_neurons_ / (
-            coverage.n_channels_ if coverage.granularity == "channel" else 1
-        )
-        weights = weights / np.repeat(per, coverage.n_channels_)
-    return weights
+def _placed(of_units: NDArray[np.float64], crop: tuple[int, ...]) -> LayerEvidence:
+    """Arrange the units of a layer as a map, if they are one; a class token comes first."""
+    for first in (0, 1):
+        shape = _map_shape(of_units.shape[-1] - first, crop)
+        if shape:
+            places = of_units[..., first:].reshape(*of_units.shape[:-1], *shape)
+            return LayerEvidence(places, of_units[..., :first].sum(-1))
+    return LayerEvidence(None, of_units.sum(-1))
 
 
-def _watch(coverage, size):
-    """Return network and monitor as the transformer uses them."""
-    backbone = load_backbone(coverage.backbone)
-    placed = place(backbone, resolve_devices(coverage.device)[0], (3, *size))
-    monitor = NeuronMonitor(
-        placed.module,
-        list(coverage.layer_names_),
-        neuron=coverage.neuron,
-        rectify=coverage.rectify,
-        precision=coverage.precision,
-    )
-    return placed, monitor
-
-
-def _map_shape(units: int, crop: tuple[int, int]) -> tuple[int, ...]:
-    """Say which shape a layer's map has, if its units are one: in proportion to the crop."""
+def _map_shape(units: int, crop: tuple[int, ...]) -> tuple[int, int] | None:
+    """Say which rows and columns so many units have in proportion to the crop, if any."""
     rows = round(np.sqrt(units * crop[0] / crop[1]))
-    return (rows, units // rows) if units > 1 and rows * (units // rows) == units else ()
+    columns, left = divmod(units, max(rows, 1))
+    fits = units > 1 and not left and abs(rows * crop[1] / crop[0] - columns) < 1
+    return (rows, columns) if fits else None

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from skfakespotter._detector_parts import DetectorParts, linear, take_apart
 from skfakespotter._typing import Picture
 from skfakespotter.detectors import Detector, load_detector, read_faces
 from skfakespotter.explanation._evidence import layer_evidence, smooth, spread
-from skfakespotter.explanation._linear import linear_form
-from skfakespotter.images import ImageError, is_path, load_image
+from skfakespotter.images import ImageError, MissingFaceError, is_path, load_image, path_of
+from skfakespotter.transformer import NeuronCoverageTransformer
 
 GRID = 75  # rows and columns of the map: a place is two pixels of dlib's crop
 
@@ -21,7 +23,7 @@ GRID = 75  # rows and columns of the map: a place is two pixels of dlib's crop
 class Explanation:
     """The parts of a score; what :func:`explain` returns.
 
-    ``map.sum() + remainder == score``, to rounding, for every detector with a linear score.
+    ``map.sum() + remainder == score``, to rounding, for every detector.
 
     Attributes
     ----------
@@ -31,7 +33,7 @@ class Explanation:
         Evidence of each place of the aligned face, over all layers that have maps, blurred
         so that it keeps its sum: above 0 where it looks fake, in units of the score.
     remainder : float
-        What has no place: the constant, and layers without a map.
+        What has no place: the constant, class tokens, and layers without a map.
     layers : dict of str to float
         Sum of each layer's evidence, in the network's order. With ``constant`` they add up
         to the score.
@@ -40,8 +42,9 @@ class Explanation:
     layer_maps : dict of str to ndarray of shape (rows, columns)
         Evidence of the places of each layer at its own resolution.
     exact : bool
-        False for an RBF SVC: then all parts are those of its first-order expansion about
-        this face. They still add up to the score, but only describe small changes of the counts.
+        False for an RBF SVC or a FakeSpotterClassifier: then all parts are those of its
+        first-order expansion about this face. They still add up to the score, but only describe
+        small changes of the counts.
     crop : ndarray of shape (h, w, 3), uint8
         The aligned face that was looked at.
     box : (float, float, float, float) or None
@@ -87,8 +90,8 @@ def explain(detector: Any, picture: Picture, *, face: int = 0, flip: bool = Fals
     detector : str, Detector or fitted Pipeline
         A detector, or the name or file of one; or a pipeline of ``FaceAligner``,
         :class:`NeuronCoverageTransformer`, scaler and a linear classifier, such as
-        ``make_fakespotter(preset="recommended")``. With an RBF SVC the parts are those of a
-        first-order expansion.
+        ``make_fakespotter(preset="recommended")``. With an RBF SVC or a
+        :class:`FakeSpotterClassifier` the parts are those of a first-order expansion.
     picture : path, PIL image or ndarray
         The picture.
     face : int, default=0
@@ -124,43 +127,56 @@ def explain(detector: Any, picture: Picture, *, face: int = 0, flip: bool = Fals
     """
     if is_path(detector):
         detector = load_detector(detector)
-    form_at, (coverage, cropping) = linear_form(detector)
+    parts, baselines = _parts(detector)
     flip = flip or isinstance(detector, Detector)
-    crop, box = _crop(picture, cropping, face)
+    crop, box = _crop(picture, parts.cropping, face)
     crops = np.stack([crop, crop[:, ::-1]] if flip else [crop])
-    form = form_at(coverage.transform(crops[:1]))
-    evidence = layer_evidence(coverage, form.weights, crops)
-    if flip:
-        evidence = {name: _mirrored_mean(values) for name, values in evidence.items()}
-    constant, layers, maps = form.intercept, {}, {}
-    for name, (values, *_) in evidence.items():
-        zero = np.asarray(form.baselines.get(name, 0.0))
-        if flip and zero.ndim == 2:  # borders are padded on one side: the zero line turns too
-            zero = (zero + zero[:, ::-1]) / 2
-        constant += float(np.sum(zero))
-        layers[name] = float(np.sum(values - zero))
-        if np.ndim(values) == 2:
-            maps[name] = values - zero
+    exact = parts.decision.is_linear
+    weights, constant = parts.expand(None if exact else _counts(parts.coverage, crops[:1]))
+    layers, maps = {}, {}
+    for name, of in layer_evidence(parts.coverage, weights, crops).items():
+        zero = np.asarray(baselines.get(name, 0.0), np.float64)
+        constant += float(zero.sum())
+        layers[name] = float(of.rest.mean() - zero.sum())
+        if of.map is not None:
+            layers[name] += float(of.map.sum() / len(crops))
+            # borders are padded on one side: the zero line turns too
+            maps[name] = _mean_map(of.map - zero, flip)
     total = smooth(sum((spread(of, (GRID, GRID)) for of in maps.values()), np.zeros((GRID, GRID))))
     score = constant + sum(layers.values())
     return Explanation(
-        score, total, score - float(total.sum()), layers, constant, maps, form.exact, crop, box
+        score, total, score - float(total.sum()), layers, constant, maps, exact, crop, box
     )
+
+
+def _parts(detector: Any) -> tuple[DetectorParts, Mapping[str, NDArray[np.float32]]]:
+    """Return the parts of a detector, and its zero lines."""
+    if not isinstance(detector, Detector):
+        return take_apart(detector), {}
+    decision = linear(detector.weights, detector.intercept)
+    return DetectorParts(detector.cropping, detector.coverage, decision), detector.baselines
+
+
+def _counts(coverage: NeuronCoverageTransformer, crops: NDArray[np.uint8]) -> Any:
+    """Count the active neurons of each channel of one face."""
+    X, direct = coverage.direct_statistics(crops)
+    (part,) = direct.counts(X, coverage.thresholds_, "channel")
+    return part.values[0]
 
 
 def _crop(picture, cropping, face):
     """Return the aligned face and its box."""
     if cropping is None:
         return load_image(picture), None
-    faces = read_faces(picture, cropping)
-    if faces:
-        if not 0 <= face < len(faces):
-            raise ImageError(f"has {len(faces)} faces, counted from 0: there is no face {face}")
-        return faces[face].crop, faces[face].box
-    raise ImageError("has no face that the face detector finds")
+    faces, path = read_faces(picture, cropping), path_of(picture)
+    if not faces:
+        raise MissingFaceError(path=path)
+    if not 0 <= face < len(faces):
+        reason = f"has {len(faces)} faces, counted from 0: there is no face {face}"
+        raise ImageError(reason, path=path)
+    return faces[face].crop, faces[face].box
 
 
-def _mirrored_mean(values):
-    """Average the evidence of a face with that of its mirror image, mirrored back."""
-    straight, mirrored = values
-    return ((straight + (mirrored[..., ::-1] if np.ndim(mirrored) == 2 else mirrored)) / 2)[None]
+def _mean_map(maps, flip):
+    """Average the map of a face with that of its mirror image, mirrored back."""
+    return (maps[0] + maps[1, :, ::-1]) / 2 if flip else maps[0]

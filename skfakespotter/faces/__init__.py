@@ -8,6 +8,7 @@ from skfakespotter.faces._face import Face
 from skfakespotter.faces._geometry import similarity, warp
 from skfakespotter.faces._identity import check_crops, crops_of
 from skfakespotter.faces._lazy import Cropping, LazyFace
+from skfakespotter.faces._notes import FaceNote, find_noted
 from skfakespotter.faces._templates import (
     TEMPLATES,
     crop_face,
@@ -21,6 +22,7 @@ __all__ = [
     "Cropping",
     "Face",
     "FaceAligner",
+    "FaceNote",
     "FaceRecord",
     "LazyFace",
     "check_crops",
@@ -30,6 +32,7 @@ __all__ = [
     "dlib_centers",
     "find_all",
     "find_faces",
+    "find_noted",
     "five_points",
     "landmarks",
     "load_dlib",

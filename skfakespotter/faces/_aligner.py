@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain, islice
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -20,8 +22,23 @@ from skfakespotter._typing import Device, Pictures
 from skfakespotter.faces._detectors import DETECTORS, check_detector, find_all
 from skfakespotter.faces._face import DEFAULT_DETECTOR, Face
 from skfakespotter.faces._lazy import Cropping, LazyFace
+from skfakespotter.faces._notes import (
+    FaceNote,
+    even_sample,
+    find_noted,
+    recall_file,
+    remember_file,
+)
 from skfakespotter.faces._templates import TEMPLATES
-from skfakespotter.images import MIN_SIDE, ImageError, check_images, load_image, path_of
+from skfakespotter.images import (
+    MIN_SIDE,
+    ImageError,
+    check_images,
+    load_image,
+    path_of,
+    take_notes,
+    with_notes,
+)
 
 CHUNK, GPU_CHUNK, BATCH = 16, 32, 256  # pictures at a time; of the last, decoded as needed
 
@@ -206,7 +223,27 @@ class FaceAligner(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None): 
             Unchanged.
         """
         self._check()
+        self.__dict__.pop("_notes", None)
         return self
+
+    def fit_transform(self, X: Pictures, y: Any = None) -> NDArray[np.uint8] | list[LazyFace]:
+        """Align the faces that a model is to be fitted on: each is looked for once.
+
+        Lazy faces note where they are found: a fit may want their pixels twice.
+
+        Parameters
+        ----------
+        X : sequence of pictures
+            Paths, PIL images or uint8 arrays.
+        y : Ignored
+            For the sake of Pipeline.
+
+        Returns
+        -------
+        ndarray, list of LazyFace, Series or Tensor
+            As of ``transform``.
+        """
+        return self.fit(X)._align(X, noting=True)
 
     def transform(self, X: Pictures) -> NDArray[np.uint8] | list[LazyFace]:
         """Align the faces.
@@ -226,20 +263,37 @@ class FaceAligner(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None): 
             a Tensor (n, 3, height, width).
         """
         self._check()
-        cropping = self.cropping
-        if self._stays_on_device(X):
-            return _crop_tensor(X, cropping)
-        index = getattr(X, "index", None) if hasattr(X, "iloc") else None
-        X = check_images(X)
-        if self.lazy:
-            faces = [LazyFace(picture, cropping) for picture in X]
-            return faces if index is None else _as_series(faces, index)
-        aligned = np.empty((len(X), *cropping.crop_size, 3), np.uint8)
-        filled = 0
-        for chips in self._chips(X, cropping):
-            aligned[filled : filled + len(chips)] = chips
-            filled += len(chips)
-        return aligned
+        return self._align(X, noting=False)
+
+    def sample_faces(self, X: Pictures) -> list[Face]:
+        """Measure the main faces of an even sample of the pictures that a model was fitted on.
+
+        Those that a later step of the Pipeline has cropped meanwhile, here or in processes that
+        prefetch, are not looked for again. The others are, together.
+
+        Parameters
+        ----------
+        X : sequence of pictures
+            What ``fit_transform`` was given.
+
+        Returns
+        -------
+        list of Face
+            With ``sharpness``, of 64 pictures at most; pictures without a face have none.
+        """
+        detector, pictures = os.fspath(self.detector), check_images(X)
+        sample = [pictures[i] for i in even_sample(len(pictures))]
+        notes = self.__dict__.pop("_notes", None) or [FaceNote(measured=True) for _ in sample]
+        for picture, note in zip(sample, notes, strict=True):
+            if not note.is_known:  # as where the crops come from a cache
+                note.take(recall_file(picture, detector) or note)
+        left = [place for place, note in enumerate(notes) if not note.is_known]
+        chunks = self._map(_note_chunk, [sample[place] for place in left], detector) if left else []
+        for place, note in zip(left, chain.from_iterable(chunks), strict=True):
+            notes[place].take(note)
+        for picture, note in zip(sample, notes, strict=True):
+            remember_file(picture, detector, note)
+        return [note.face for note in notes if note.face is not None]
 
     def locate(self, X: Pictures) -> list[FaceRecord]:
         """Find the faces without cropping them; one bad picture does not raise an error.
@@ -288,6 +342,10 @@ class FaceAligner(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None): 
         """
         return self
 
+    def __getstate__(self):
+        """Leave out what was noted: it is of use while a Pipeline is fitted."""
+        return {name: value for name, value in super().__getstate__().items() if name != "_notes"}
+
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.requires_fit = False
@@ -328,13 +386,40 @@ class FaceAligner(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None): 
 
         return "cpu" if self.detector == "dlib" else str(resolve_device(self.device))
 
-    def _chips(self, X, cropping):
+    def _align(self, X, noting):
+        cropping, on_device = self.cropping, self._stays_on_device(X)
+        index = getattr(X, "index", None) if hasattr(X, "iloc") else None
+        X = X if on_device else check_images(X)
+        lazy = self.lazy and not on_device
+        notes = self._new_notes(len(X), lazy) if noting else [None] * len(X)
+        if on_device:
+            return _crop_tensor(X, cropping, notes)
+        faces = [LazyFace(one, cropping, note=note) for one, note in zip(X, notes, strict=True)]
+        if lazy:
+            return faces if index is None else _as_series(faces, index)
+        aligned = np.empty((len(X), *cropping.crop_size, 3), np.uint8)
+        filled = 0
+        for chips in self._chips(faces, cropping.crop_size):
+            aligned[filled : filled + len(chips)] = chips
+            filled += len(chips)
+        return aligned
+
+    def _new_notes(self, n, lazy):
+        """Make a note for each face that may be cropped again, and keep those of the sample."""
+        sample = set(even_sample(n).tolist())
+        notes = [FaceNote(i in sample) if lazy or i in sample else None for i in range(n)]
+        self._notes = [notes[i] for i in sorted(sample)]
+        return notes
+
+    def _chips(self, faces, size):
         """Crop faces chunk by chunk; CenterFace finds those of one while others are decoded."""
         if self.detector == "dlib" or joblib.effective_n_jobs(self.n_jobs) > 1:
-            return self._map(_align_chunk, X, cropping)
-        faces, size = [LazyFace(picture, cropping) for picture in X], cropping.crop_size
-        batches = iter_batches(faces, np.arange(len(X)), BATCH, size, device=self._place)
-        return track((chips for _, chips in batches), len(X), "faces", self.verbose)
+            left = iter(faces)
+            for pairs in self._map(_align_chunk, faces):
+                yield take_notes(list(islice(left, len(pairs))), pairs)
+            return
+        batches = iter_batches(faces, np.arange(len(faces)), BATCH, size, device=self._place)
+        yield from track((chips for _, chips in batches), len(faces), "faces", self.verbose)
 
     def _map(self, function, X, *options):
         """Apply a function to chunks of the pictures, in order, in parallel."""
@@ -346,14 +431,15 @@ class FaceAligner(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None): 
         return track(done, len(X), "faces", self.verbose)
 
 
-def _crop_tensor(X, cropping):
+def _crop_tensor(X, cropping, notes):
     """Find and crop the faces of a tensor (n, 3, h, w) on its device."""
     import torch
 
     made, size = [], CHUNK if X.device.type == "cpu" else BATCH
     for start in range(0, len(X), size):
-        images = [image.permute(1, 2, 0) for image in X[start : start + size]]
-        for index, one in enumerate(cropping.crop(images, X.device), start):
+        here = slice(start, start + size)
+        images = [image.permute(1, 2, 0) for image in X[here]]
+        for index, one in enumerate(cropping.crop(images, X.device, notes[here]), start):
             if isinstance(one, ImageError):
                 raise one.at(index, None)
             made.append(one)
@@ -369,13 +455,23 @@ def _as_series(faces, index):
     return pd.Series(column, index=index, name="face")
 
 
-def _align_chunk(pictures, start, device, cropping):
-    images = [load_image(picture, index=i) for i, picture in enumerate(pictures, start)]
-    made = cropping.crop(images, device)
-    for index, (picture, one) in enumerate(zip(pictures, made, strict=True), start):
+def _align_chunk(faces, start, device):
+    images = [load_image(face.picture, index=i) for i, face in enumerate(faces, start)]
+    made = LazyFace.make_together(faces, images, device)
+    for index, (face, one) in enumerate(zip(faces, made, strict=True), start):
         if isinstance(one, ImageError):
-            raise one.at(index, path_of(picture))
-    return made
+            raise one.at(index, path_of(face.picture))
+    return with_notes(faces, made)
+
+
+def _note_chunk(pictures, start, device, detector):
+    """Note the main faces of pictures; those that cannot be read stay unknown."""
+    images, notes = {}, [FaceNote(measured=True) for _ in pictures]
+    for place, picture in enumerate(pictures):
+        with suppress(ImageError):
+            images[place] = load_image(picture)
+    find_noted(list(images.values()), [notes[i] for i in images], detector, device=device)
+    return notes
 
 
 def _locate_chunk(pictures, start, device, detector):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
 
@@ -11,10 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skfakespotter._workers import in_threads
-from skfakespotter.faces._detectors import find_all
-from skfakespotter.faces._face import DEFAULT_DETECTOR
+from skfakespotter.faces._face import DEFAULT_DETECTOR, Face
+from skfakespotter.faces._notes import FaceNote, find_noted
 from skfakespotter.faces._templates import crop_face, crop_size
-from skfakespotter.images import ImageError, MissingFaceError, fit_to, load_image, path_of
+from skfakespotter.images import (
+    ImageError,
+    LazyPicture,
+    MissingFaceError,
+    fit_to,
+    load_image,
+    path_of,
+)
 
 
 @dataclass(frozen=True)
@@ -45,7 +52,10 @@ class Cropping:
         return crop_size(self.template, self.size)
 
     def crop(
-        self, images: Sequence[NDArray[np.uint8]], device: Any = "cpu"
+        self,
+        images: Sequence[NDArray[np.uint8]],
+        device: Any = "cpu",
+        notes: Sequence[FaceNote | None] | None = None,
     ) -> list[NDArray[np.uint8] | ImageError]:
         """Find the main face of each picture and crop it.
 
@@ -55,13 +65,16 @@ class Cropping:
             RGB; sizes may differ.
         device : str or torch.device, default="cpu"
             Where a face detector that can use it runs.
+        notes : sequence of (FaceNote or None), default=None
+            One per picture: where its face is, or is to be noted.
 
         Returns
         -------
         list of (ndarray of shape (h', w', 3), uint8, or ImageError)
             RGB; an error for a picture that shows no face, unless ``on_missing="center"``.
         """
-        found = find_all(images, self.detector, device=device)
+        notes = [None] * len(images) if notes is None else notes
+        found = find_noted(images, notes, self.detector, device=device)
         if self.detector == "dlib" or not all(isinstance(image, np.ndarray) for image in images):
             return list(map(self._crop, images, found))
         from skfakespotter._device import on_cores  # which imports torch
@@ -69,23 +82,39 @@ class Cropping:
         # a GPU waits for the crops; on a CPU a worker may have been given one core
         return (on_cores if str(device) == "cpu" else in_threads)(self._crop, images, found)
 
+    def crop_found(self, image: NDArray[np.uint8], face: Face) -> NDArray[np.uint8]:
+        """Crop a face that was found before, in this picture or in one that it was made of.
+
+        Parameters
+        ----------
+        image : ndarray of shape (h, w, 3), uint8
+            RGB.
+        face : Face
+            Where the face is.
+
+        Returns
+        -------
+        ndarray of shape (h', w', 3), uint8
+            RGB.
+        """
+        return crop_face(image, face, template=self.template, size=self.size, padding=self.padding)
+
     def _crop(self, image, faces):
         if faces:
-            options = {"template": self.template, "size": self.size, "padding": self.padding}
-            return crop_face(image, faces[0], **options)
+            return self.crop_found(image, faces[0])
         if self.on_missing == "center":
             try:
                 return fit_to(image, self.crop_size)
             except ImageError as error:
                 return error
         return MissingFaceError(
-            "has no face that the face detector finds; drop it (FaceAligner.locate tells which), "
+            f"{MissingFaceError.REASON}; drop it (FaceAligner.locate tells which), "
             "or pass on_missing='center'"
         )
 
 
 @dataclass(frozen=True, eq=False)
-class LazyFace:
+class LazyFace(LazyPicture):
     """A picture whose face is found and cropped when its pixels are needed.
 
     Attributes
@@ -94,6 +123,8 @@ class LazyFace:
         See :mod:`skfakespotter.images`.
     cropping : Cropping
         How.
+    note : FaceNote or None, default=None
+        Where the face is, once somebody has looked; None notes nothing.
 
     Examples
     --------
@@ -105,8 +136,8 @@ class LazyFace:
     (150, 150, 3)
     """
 
-    picture: Any
     cropping: Cropping
+    note: FaceNote | None = field(default=None, kw_only=True, repr=False)
 
     @property
     def may_be_missing(self) -> bool:
@@ -141,12 +172,13 @@ class LazyFace:
         made: list[NDArray[np.uint8] | ImageError] = []
         pairs = zip(faces, images, strict=True)
         for cropping, members in groupby(pairs, key=lambda pair: pair[0].cropping):
-            made += cropping.crop([image for _, image in members], device or "cpu")
+            alike, decoded = zip(*members, strict=True)
+            made += cropping.crop(decoded, device or "cpu", [face.note for face in alike])
         return made
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         """Find and crop the face: (h, w, 3), uint8, RGB."""
-        (made,) = self.cropping.crop([load_image(self.picture)])
+        (made,) = self.cropping.crop([load_image(self.picture)], notes=[self.note])
         if isinstance(made, ImageError):
             raise made.at(None, path_of(self.picture))
         return np.asarray(made, dtype)

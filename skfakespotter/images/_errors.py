@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class ImageError(ValueError):
     """A picture that cannot be used, with its place in the input.
@@ -59,8 +61,8 @@ class MissingFaceError(ImageError):
 
     Parameters
     ----------
-    reason : str
-        What is wrong.
+    reason : str, default="has no face that the face detector finds"
+        What is wrong with the picture and what was expected.
     index : int, default=None
         Position in the input.
     path : str, default=None
@@ -69,6 +71,33 @@ class MissingFaceError(ImageError):
     Examples
     --------
     >>> from skfakespotter.images import MissingFaceError
-    >>> str(MissingFaceError("has no face", index=2))
-    'X[2]: has no face'
+    >>> str(MissingFaceError(index=2))
+    'X[2]: has no face that the face detector finds'
     """
+
+    REASON = "has no face that the face detector finds"
+
+    def __init__(self, reason: str = REASON, index: int | None = None, path: str | None = None):
+        super().__init__(reason, index, path)
+
+
+def name_positions(positions: Sequence[int]) -> str:
+    """Name pictures by their places in the input, five at most.
+
+    Parameters
+    ----------
+    positions : sequence of int
+        Places.
+
+    Returns
+    -------
+    str
+        For messages.
+
+    Examples
+    --------
+    >>> from skfakespotter.images import name_positions
+    >>> name_positions([1, 3])
+    'X[1], X[3]'
+    """
+    return ", ".join(f"X[{i}]" for i in positions[:5]) + (", ..." if len(positions) > 5 else "")

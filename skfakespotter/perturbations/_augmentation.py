@@ -27,7 +27,7 @@ from sklearn.utils.validation import has_fit_parameter
 from skfakespotter import _typing
 from skfakespotter._params import checked
 from skfakespotter._typing import Labels, Pictures, RandomState
-from skfakespotter.faces import LazyFace
+from skfakespotter.faces import FaceNote, LazyFace
 from skfakespotter.images import check_images
 from skfakespotter.perturbations._delegate import Delegate
 from skfakespotter.perturbations._levels import BATCH_SIZE, check_attacks, naming
@@ -312,7 +312,7 @@ def refound(face: LazyFace, copy: Any) -> LazyFace:
     LazyFace
         The face of the copy.
     """
-    return replace(face, picture=copy, cropping=replace(face.cropping, on_missing="center"))
+    return LazyFace(copy, replace(face.cropping, on_missing="center"), note=FaceNote())
 
 
 def save_copy(image: NDArray, path: Path) -> Path:

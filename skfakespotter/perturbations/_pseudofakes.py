@@ -19,6 +19,7 @@ from sklearn.utils import (
 )
 from sklearn.utils._param_validation import HasMethods, Interval
 
+from skfakespotter._labels import fake_label
 from skfakespotter._typing import Labels, Pictures, RandomState
 from skfakespotter.faces import LazyFace
 from skfakespotter.images import check_images
@@ -201,10 +202,9 @@ def _label(n: int, y: Labels | None, pos_label: Any) -> tuple[NDArray, Any]:
         return np.zeros(n, dtype=int), 1 if pos_label is None else pos_label
     labels = column_or_1d(np.asarray(y))
     known = np.unique(labels).tolist()
-    numbers = set(known) <= {0, 1}
-    fake = (1 if numbers else "fake") if pos_label is None else pos_label
+    fake = fake_label(known, pos_label)
     others = [label for label in known if label != fake]
-    clear = pos_label is not None or numbers or set(known) <= {"real", "fake"}
+    clear = pos_label is not None or fake == 1 or set(known) <= {"real", "fake"}
     if len(others) != 1 or not clear:
         raise ValueError(
             f"y holds the labels {known}: expected photographs (0 or 'real') and, if any, fakes "

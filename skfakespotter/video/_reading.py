@@ -32,7 +32,7 @@ from skfakespotter.video._compression import compress_frames
 from skfakespotter.video._errors import VideoError
 from skfakespotter.video._frames import Frame, read_frames, sample
 from skfakespotter.video._steadying import guide_points, smooth_points, steady_crop
-from skfakespotter.video._tracks import Track, crop, follow
+from skfakespotter.video._tracks import Track, follow
 
 FORMAT = 4  # changes when other faces, or other crops, are made of the same clip
 BLOCK = 2**20  # bytes read at a time
@@ -316,7 +316,7 @@ def _follow(path, reading, problems, sink):
             yield frame
 
     def keep_crop(frame, face):
-        return sink(crop(frame.image, face, cropping))
+        return sink(cropping.crop_found(frame.image, face))
 
     def keep_points(frame, face):
         points.append(guide_points(frame.image, face, cropping.template))

@@ -13,7 +13,7 @@ from PIL import Image
 from scipy.optimize import linear_sum_assignment
 from sklearn.metrics import pairwise_distances
 
-from skfakespotter.faces import Cropping, Face, FaceAligner, FaceRecord, crop_face, find_all
+from skfakespotter.faces import Face, FaceAligner, FaceRecord, find_all
 from skfakespotter.video._frames import Frame
 
 FRAME_SIDE = 320  # pixels; a face of 40 pixels in a frame of 1,280 is still found
@@ -143,31 +143,9 @@ def follow_faces(
     [0.0, 0.04]
     """
     aligner = (FaceAligner() if aligner is None else aligner).fit()  # which checks its options
-    keep = lambda frame, face: crop(frame.image, face, aligner.cropping)  # noqa: E731
+    keep = lambda frame, face: aligner.cropping.crop_found(frame.image, face)  # noqa: E731
     options: dict[str, Any] = {"max_gap": max_gap, "min_overlap": min_overlap, "cut": cut}
     return follow(frames, keep, detector=aligner.cropping.detector, **options)
-
-
-def crop(image: NDArray[np.uint8], face: Face, cropping: Cropping) -> NDArray[np.uint8]:
-    """Cut a face that was found out of a frame, as :class:`FaceAligner` cuts it out of a picture.
-
-    Parameters
-    ----------
-    image : ndarray of shape (h, w, 3), uint8
-        RGB.
-    face : Face
-        The face.
-    cropping : Cropping
-        Template, size and padding.
-
-    Returns
-    -------
-    ndarray of shape (h', w', 3), uint8
-        RGB.
-    """
-    return crop_face(
-        image, face, template=cropping.template, size=cropping.size, padding=cropping.padding
-    )
 
 
 def follow(

@@ -608,7 +608,17 @@ def test_a_backbone_never_changes():
         (lambda: nn.Conv2d(3, 4, 3).half(), ValueError, "weights of torch.float16 in 'weight'"),
         (lambda: nn.Conv2d(3, 4, 3).double(), ValueError, "weights of torch.float64 in 'weight'"),
         (lambda: nn.LazyConv2d(4, 3), ValueError, "'b' has lazy layers without weights"),
-        (lambda: torch.jit.script(nn.Conv2d(3, 4, 3)), TypeError, "is a TorchScript module"),
+        (lambda: torch.jit.script(nn.Conv2d(3, 4, 3)), TypeError, "a network that TorchScript"),
+        (
+            lambda: nn.Sequential(torch.jit.script(nn.Conv2d(3, 4, 3)), nn.ReLU()),
+            TypeError,
+            "has a part '0' that TorchScript made",
+        ),
+        (
+            lambda: torch.export.export(nn.Conv2d(3, 4, 3), (torch.ones(1, 3, 8, 8),)).module(),
+            TypeError,
+            "is a network that torch.export made",
+        ),
     ],
 )
 @pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")

@@ -117,6 +117,87 @@ def test_what_would_take_gigabytes_is_refused(tmp_path, nodes, constants, shape)
         onnx_backbone(path)
 
 
+LARGE = {
+    "scores": helper.make_node("Attention", ["t", "t", "t"], ["y"], name="it"),
+    "heads side by side": helper.make_node(
+        "Attention", ["u", "u", "u"], ["y"], name="it", q_num_heads=3, kv_num_heads=3
+    ),
+    "outer product": helper.make_node(
+        "Einsum", ["u", "u"], ["y"], name="it", equation="nab,ncd->nabcd"
+    ),
+    "contraction": helper.make_node(
+        "Einsum", ["u", "v"], ["y"], name="it", equation="nab,cb->nac"
+    ),
+    "scales": helper.make_node("Resize", ["x", "", "scales"], ["y"], name="it", mode="linear"),
+    "sizes": helper.make_node(
+        "Resize", ["x", "", "", "sizes"], ["y"], name="it", mode="linear", axes=[2, 3]
+    ),
+    "smoothed": helper.make_node(
+        "Resize", ["t", "", "", "flat"], ["y"],
+        name="it", mode="linear", antialias=1, exclude_outside=1, axes=[2, 3],
+    ),
+    "places": helper.make_node("GatherND", ["x", "many"], ["y"], name="it", batch_dims=0),
+}  # fmt: skip
+WIDE = {
+    "tall": np.array([0, 1, 49152, 1]),
+    "side": np.array([0, 16384, 3]),
+    "scales": np.float32([1, 1, 1e3, 1e3]),
+    "sizes": np.array([10**5, 10**5]),
+    "flat": np.array([1, 2**15]),
+    "many": np.zeros((2**14, 1), np.int64),
+    "v": np.ones((2**14, 3), np.float32),
+}
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_an_operator_that_would_take_gigabytes_is_refused(tmp_path, name):
+    nodes = [
+        helper.make_node("Reshape", ["x", "tall"], ["t"]),
+        helper.make_node("Reshape", ["x", "side"], ["u"]),
+        LARGE[name],
+    ]
+    tensors = [(value, key) for key, value in WIDE.items()]
+    path = write(tmp_path / "m.onnx", nodes, tensors, ("n", 3, 128, 128), opset=23)
+    with pytest.raises(WeightsError, match=r"m\.onnx.*node 'it'.*needs too much memory or time"):
+        onnx_backbone(path)
+
+
+def test_attention_among_constants_is_bounded_too(tmp_path):
+    """Its weights are 10**10, though it is given and gives 10**5 values."""
+    nodes = [
+        helper.make_node("Attention", ["q", "q", "q"], ["a"], name="it"),
+        helper.make_node("Add", ["x", "a"], ["y"]),
+    ]
+    q = np.ones((1, 1, 10**5, 1), np.float32)
+    path = write(tmp_path / "m.onnx", nodes, [(q, "q")], opset=23)
+    with pytest.raises(WeightsError, match=r"m\.onnx.*node 'it'.*values computed from constants"):
+        onnx_backbone(path)
+
+
+def test_numbers_made_of_a_shape_are_bounded(tmp_path):
+    """They stay on the host, and are computed while the rest is bounded: 8 GB of them here."""
+    nodes = [
+        helper.make_node("Shape", ["x"], ["s"]),
+        helper.make_node("Tile", ["s", "times"], ["t"], name="it"),
+        helper.make_node("ReduceMax", ["t"], ["m"], keepdims=0),
+        helper.make_node("Cast", ["m"], ["f"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", ["x", "f"], ["y"]),
+    ]
+    path = write(tmp_path / "m.onnx", nodes, [(np.array([2**28]), "times")])
+    with pytest.raises(WeightsError, match=r"m\.onnx.*node 'it' \(Tile\): 1073741824 values"):
+        onnx_backbone(path)
+
+
+def test_an_operator_of_another_domain_is_not_taken_for_onnxs(tmp_path):
+    node = helper.make_node("Gelu", ["z"], ["y"], name="it", domain="com.example")
+    graph = onnx.load(write(tmp_path / "m.onnx", [conv(), node], [(WEIGHTS, "w")], opset=20))
+    graph.opset_import.append(helper.make_opsetid("com.example", 1))
+    onnx.save(graph, tmp_path / "m.onnx")
+    message = r"'it' \(Gelu\): this operator of 'com.example' is not supported. Export .* again"
+    with pytest.raises(WeightsError, match=message):
+        onnx_backbone(tmp_path / "m.onnx")
+
+
 @pytest.mark.parametrize(
     "node",
     [

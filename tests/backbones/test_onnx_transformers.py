@@ -1,5 +1,6 @@
 """ONNX files of vision transformers, written by torch's current exporter, and their operators."""
 
+import re
 import warnings
 
 import numpy as np
@@ -54,8 +55,8 @@ class VisionTransformer(nn.Module):
         return self.norm(self.blocks(x))[:, 0]
 
 
-@pytest.mark.parametrize("fused", [False, True])
-def test_a_vision_transformer_gives_the_originals_outputs_and_counts(tmp_path, fused):
+@pytest.mark.parametrize(("fused", "opset"), [(False, None), (True, None), (True, 23)])
+def test_a_vision_transformer_gives_the_originals_outputs_and_counts(tmp_path, fused, opset):
     pytest.importorskip("onnxscript")
     torch.manual_seed(0)
     network = VisionTransformer(fused).eval()
@@ -68,6 +69,7 @@ def test_a_vision_transformer_gives_the_originals_outputs_and_counts(tmp_path, f
             path,
             dynamo=True,
             verbose=False,
+            opset_version=opset,
             dynamic_shapes={"x": {0: torch.export.Dim("n")}},
         )
     backbone = onnx_backbone(path)
@@ -80,6 +82,12 @@ def test_a_vision_transformer_gives_the_originals_outputs_and_counts(tmp_path, f
     found = NeuronCoverageTransformer(backbone).fit_transform(pictures)
     expected = NeuronCoverageTransformer(twin).fit_transform(pictures)
     assert np.abs(found - expected).max() <= 2
+    norms = NeuronCoverageTransformer(backbone, layers="LayerNorm", tokens="class")
+    expected = NeuronCoverageTransformer(twin, layers="LayerNorm", tokens="class")
+    found, expected = norms.fit_transform(pictures), expected.fit_transform(pictures)
+    assert found.shape == (6, 5)  # two in each block, and the last
+    assert np.abs(found - expected).max() <= 2
+    assert all("norm" in name for name in norms.layer_names_)
 
 
 SHAPES = {
@@ -96,6 +104,20 @@ VALUES = {
     "mask": np.arange(8) % 3 == 0,
     "zero": np.float32(0),
     "gaps": np.array([[0, np.nan, np.inf, -np.inf, 1, 2, np.inf, 3]], np.float32),
+    "three": np.array([1, 2, 0.5], np.float32),
+    "minus3": np.array([-1, 0.5, 0], np.float32),
+    "square": np.linspace(-1, 1, 64, dtype=np.float32).reshape(8, 8),
+    "places2": np.array([[0, 2], [1, 0], [-1, -1]]),
+    "places4": np.array([[0, 2, 8, 7], [1, 0, 0, 0], [-1, -1, -9, 3]]),
+    "rows": np.arange(12).reshape(2, 3, 2, 1) % 9,
+    "wide_rows": np.array([[[0, 5]], [[2, -1]]]),
+    "parts": np.linspace(-1, 1, 216, dtype=np.float32).reshape(3, 9, 8),
+    "seen": np.arange(81).reshape(9, 9) % 4 > 0,
+    "bias": np.linspace(-1, 1, 243, dtype=np.float32).reshape(3, 9, 9),
+    "new_size": np.array([2, 3, 13, 5]),
+    "small_size": np.array([2, 3, 4, 3]),
+    "two_sizes": np.array([4, 15]),
+    "twice_as_high": np.array([1, 1, 2, 1.25], np.float32),
     **SHAPES,
 }
 OPERATORS = {
@@ -123,6 +145,55 @@ OPERATORS = {
     "not a number": ("IsNaN", ["gaps"], {}),
     "infinite": ("IsInf", ["gaps"], {}),
     "minus infinity": ("IsInf", ["gaps"], {"detect_positive": 0}),
+    "mish": ("Mish", ["x"], {}),
+    "instance norm": ("InstanceNormalization", ["x", "three", "minus3"], {"epsilon": 1e-3}),
+    "group norm": ("GroupNormalization", ["x", "three", "minus3"], {"num_groups": 3}),
+    "one group": ("GroupNormalization", ["x", "three", "minus3"], {"num_groups": 1}),
+    "einsum": ("Einsum", ["x", "x"], {"equation": "B G I D, B G J D -> B G I J"}),
+    "einsum of one": ("Einsum", ["x"], {"equation": "bchw->bwc"}),
+    "einsum with weights": ("Einsum", ["x", "square"], {"equation": "bchw,wv->bvhc"}),
+    "gather parts": ("GatherND", ["x", "places2"], {}),
+    "gather values": ("GatherND", ["x", "places4"], {}),
+    "gather in each row": ("GatherND", ["x", "rows"], {"batch_dims": 2}),
+    "gather in each picture": ("GatherND", ["x", "wide_rows"], {"batch_dims": 1}),
+    "scatter parts": ("ScatterND", ["x", "places2", "parts"], {}),
+    "scatter values": ("ScatterND", ["x", "places4", "three"], {}),
+    "attention": ("Attention", ["x", "x", "x"], {}),
+    "attention by scale": ("Attention", ["x", "x", "x"], {"scale": 0.3}),
+    "causal attention": ("Attention", ["x", "x", "x"], {"is_causal": 1}),
+    "masked attention": ("Attention", ["x", "x", "x", "seen"], {}),
+    "biased attention": ("Attention", ["x", "x", "x", "bias"], {}),
+    **{
+        f"resize {mode} {coordinates} {sizes}": (
+            "Resize",
+            ["x", "", "", sizes] if "size" in sizes else ["x", "", sizes],
+            {"mode": mode, "coordinate_transformation_mode": coordinates, **more},
+        )
+        for mode, coordinates, more in (
+            ("nearest", "asymmetric", {"nearest_mode": "floor"}),
+            ("nearest", "half_pixel", {"nearest_mode": "round_prefer_ceil"}),
+            ("linear", "half_pixel", {}),
+            ("linear", "align_corners", {}),
+            ("cubic", "pytorch_half_pixel", {}),
+            ("cubic", "align_corners", {}),
+        )
+        for sizes in ("new_size", "twice_as_high")
+    },
+    "resize linear smoothed": (
+        "Resize",
+        ["x", "", "", "small_size"],
+        {"mode": "linear", "antialias": 1, "exclude_outside": 1},
+    ),
+    "resize cubic smoothed": (
+        "Resize",
+        ["x", "", "", "small_size"],
+        {"mode": "cubic", "antialias": 1, "exclude_outside": 1, "cubic_coeff_a": -0.5},
+    ),
+    "resize two axes": (
+        "Resize",
+        ["x", "", "", "two_sizes"],
+        {"mode": "linear", "axes": [2, 3]},
+    ),
 }
 
 
@@ -134,25 +205,92 @@ def test_operator_agrees_with_onnx(tmp_path, name):
     if operator in ("Cast", "IsNaN", "IsInf"):
         nodes[0].output[0] = "whole"
         nodes.append(helper.make_node("Cast", ["whole"], ["y"], to=TensorProto.FLOAT))
-    check(tmp_path, nodes, inputs, constants)
+    check(tmp_path, nodes, inputs, constants, opset=23)
 
 
 def check(folder, nodes, names, constants, opset=20):
-    tensors = [numpy_helper.from_array(np.asarray(constants[k]), k) for k in names if k != "x"]
-    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, [2, 3, 9, 8])
-    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, None)
+    """Compare with the reference what the nodes make of a picture ``x``."""
+    tensors = {name: constants[name] for name in names if name not in ("x", "")}
     if "x" not in names:  # what is computed of constants alone is added to the picture
         nodes = [*nodes, helper.make_node("Add", ["y", "x"], ["z"])]
-        y = helper.make_tensor_value_info("z", TensorProto.FLOAT, None)
+    path = save(folder, nodes, tensors, opset, output=nodes[-1].output[0])
+    given = np.random.default_rng(0).normal(size=(2, 3, 9, 8)).astype(np.float32) * 3
+    expected = ReferenceEvaluator(str(path)).run(None, {"x": given})[0]
+    found = OnnxNetwork(path)(torch.from_numpy(given)).numpy()
+    assert found.dtype == expected.dtype
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def save(folder, nodes, tensors, opset=20, batch="n", output="y"):
+    """Write a graph from pictures ``x`` of 9 by 8 pixels."""
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, [batch, 3, 9, 8])
+    y = helper.make_tensor_value_info(output, TensorProto.FLOAT, ["any"])  # nobody heeds it
+    tensors = [numpy_helper.from_array(np.asarray(v), k) for k, v in tensors.items()]
     graph = helper.make_graph(nodes, "graph", [x], [y], tensors)
     opsets = [helper.make_opsetid("", opset)]
     model = helper.make_model(graph, opset_imports=opsets, ir_version=8)
-    onnx.save(onnx.shape_inference.infer_shapes(model), folder / "node.onnx")
-    given = np.random.default_rng(0).normal(size=(2, 3, 9, 8)).astype(np.float32) * 3
-    expected = ReferenceEvaluator(str(folder / "node.onnx")).run(None, {"x": given})[0]
-    found = OnnxNetwork(folder / "node.onnx")(torch.from_numpy(given)).numpy()
-    assert found.dtype == expected.dtype
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    onnx.save(model, folder / "node.onnx")
+    return folder / "node.onnx"
+
+
+def test_attention_of_heads_side_by_side(tmp_path):
+    nodes = [
+        helper.make_node("Reshape", ["x", "rows3"], ["t"]),
+        helper.make_node("Attention", ["t", "t", "t"], ["y"], q_num_heads=4, kv_num_heads=4),
+    ]
+    check(tmp_path, nodes, ["x", "rows3"], {**VALUES, "rows3": np.array([0, 27, 8])}, opset=23)
+
+
+def test_size(tmp_path):
+    nodes = [
+        helper.make_node("Size", ["x"], ["n"]),
+        helper.make_node("Cast", ["n"], ["f"], to=TensorProto.FLOAT),
+        helper.make_node("Div", ["x", "f"], ["y"]),
+    ]
+    check(tmp_path, nodes, ["x"], VALUES)
+
+
+def test_resize_of_old_and_for_one_picture(tmp_path):
+    """At opset 10 the scales come second; a file for one picture has sizes for one."""
+    x = np.random.default_rng(0).normal(size=(2, 3, 9, 8)).astype(np.float32)
+    expected = x.repeat(2, 2).repeat(3, 3)
+    old = helper.make_node("Resize", ["x", "scales"], ["y"], mode="nearest")
+    scales = {"scales": np.float32([1, 1, 2, 3])}
+    path = save(tmp_path, [old], scales, opset=10)
+    np.testing.assert_array_equal(OnnxNetwork(path)(torch.from_numpy(x)), expected)
+    asymmetric = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+    one = helper.make_node("Resize", ["x", "", "", "sizes"], ["y"], **asymmetric)
+    path = save(tmp_path, [one], {"sizes": np.array([1, 3, 18, 24])}, batch=1)
+    np.testing.assert_array_equal(OnnxNetwork(path)(torch.from_numpy(x)), expected)
+
+
+REFUSED = {
+    "Resize": [
+        ({}, "mode=nearest with coordinates half_pixel round_prefer_floor"),
+        ({"mode": "linear", "coordinate_transformation_mode": "asymmetric"}, "asymmetric"),
+        ({"mode": "cubic", "cubic_coeff_a": -0.5}, "cubic_coeff_a=-0.5"),
+        ({"mode": "linear", "exclude_outside": 1}, "exclude_outside=1"),
+    ],
+    "Attention": [({"softcap": 2.0}, "softcap=2.0")],
+    "Einsum": [
+        ({"equation": "...h,...w->...hw"}, "the equation '...h,...w->...hw'"),
+        ({"equation": "nchw,nchh->nchw"}, "an axis 'h' of 9 and 8"),
+    ],
+    "ScatterND": [({"reduction": "add"}, "reduction=add")],
+}
+REFUSED = [(operator, *case) for operator, cases in REFUSED.items() for case in cases]
+
+
+@pytest.mark.parametrize(("operator", "attributes", "message"), REFUSED)
+def test_variants_that_would_be_computed_otherwise_are_refused(
+    tmp_path, operator, attributes, message
+):
+    given = {"Resize": ["", "", "new_size"], "Attention": ["x", "x"], "Einsum": ["x"]}
+    inputs = ["x", *given.get(operator, ["places2", "parts"])]
+    node = helper.make_node(operator, inputs, ["y"], name="it", **attributes)
+    path = save(tmp_path, [node], {k: VALUES[k] for k in inputs if k in VALUES}, opset=23)
+    with pytest.raises(WeightsError, match=rf"'it' \({operator}\): .*{re.escape(message)}"):
+        onnx_backbone(path)
 
 
 def test_split_has_several_outputs(tmp_path):
@@ -175,13 +313,6 @@ def test_squeeze(tmp_path, inputs):
 
 def test_squeeze_of_a_longer_axis_is_refused(tmp_path):
     node = helper.make_node("Squeeze", ["x", "one"], ["y"], name="it")
-    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 3, 8, 8])
-    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, None)
-    graph = helper.make_graph(
-        [node], "g", [x], [y], [numpy_helper.from_array(SHAPES["one"], "one")]
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    model.graph.output[0].type.tensor_type.shape.dim.add()
-    onnx.save(model, tmp_path / "net.onnx")
-    with pytest.raises(WeightsError, match=r"net\.onnx.*at node 'it' \(Squeeze\): axes=\[1\]"):
-        onnx_backbone(tmp_path / "net.onnx")
+    path = save(tmp_path, [node], {"one": SHAPES["one"]})
+    with pytest.raises(WeightsError, match=r"node\.onnx.*at node 'it' \(Squeeze\): axes=\[1\]"):
+        onnx_backbone(path)

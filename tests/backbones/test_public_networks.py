@@ -138,6 +138,22 @@ def test_torchvision_by_name(monkeypatch, tmp_path):
         load_backbone("recipes.torchvision_models:resnet9")
 
 
+@pytest.mark.parametrize("name", ["inception_v3", "googlenet"])
+def test_googles_networks_scale_their_input_as_their_weights_expect(monkeypatch, name):
+    from torchvision import models
+
+    asked = {}
+
+    def get_model(name, **options):
+        asked.update(options)
+        return torch.nn.Conv2d(3, 2, 3)
+
+    monkeypatch.setattr(models, "get_model", get_model)
+    spec = f"recipes.torchvision_models:{name}"
+    load_backbone(spec, weights="random")
+    assert asked["transform_input"] is True
+
+
 def test_timm_by_name_and_its_own_transform(tmp_path):
     import timm
     from safetensors.torch import save_file

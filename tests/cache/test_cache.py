@@ -32,9 +32,10 @@ from skfakespotter import (
 )
 from skfakespotter.cache import _lookup, open_cache, user_cache_folder
 from skfakespotter.cache._locks import KeyLocks
-from skfakespotter.cache._records import DamagedRecords, Records, covers, hull, window_around
-from skfakespotter.coverage import ExactSums, threshold
+from skfakespotter.cache._records import DamagedRecords, Records
+from skfakespotter.coverage import ExactSums, covers, hull, threshold
 from skfakespotter.coverage._monitor import NeuronMonitor
+from skfakespotter.coverage._windows import window_around
 
 Coverage = partial(NeuronCoverageTransformer, "toy_image", device="cpu")
 
@@ -76,15 +77,14 @@ def test_window_by_hand():
     layer.weight.data = torch.tensor([1.0, -1.0]).view(2, 1, 1, 1)
     monitor = NeuronMonitor(torch.nn.Sequential(layer))
     x = torch.tensor([[[[1.0, 2], [3, 4]]], [[[0.0, 2], [2, 5]]]])  # and their negatives
-    sums, above, inside = monitor.window(x, np.float32([1.0]), np.float32([3.0]))
-    assert sums.tolist() == [[0], [0]]
-    assert above.tolist() == [[1, 0], [1, 0]]  # 4; 5
-    assert sorted(zip(*(part.tolist() for part in inside), strict=True)) == [
-        (0, 0, 2.0),
-        (0, 0, 3.0),  # the upper end belongs to the window, the lower does not
-        (1, 0, 2.0),
-        (1, 0, 2.0),
-    ]
+    found = monitor.observe(x, np.float32([1.0]), np.float32([3.0]))
+    assert found.sums.tolist() == [[0], [0]]
+    assert found.above.tolist() == [[1, 0], [1, 0]]  # 4; 5
+    assert found.starts.tolist() == [0, 2, 4]
+    assert found.channels.tolist() == [0] * 4
+    # the upper end belongs to the window, the lower does not
+    assert sorted(found.values[:2]) == [2, 3]
+    assert found.values[2:].tolist() == [2, 2]
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
@@ -99,32 +99,20 @@ def test_counts_from_a_window_equal_direct_counts(layout):
     monitor = NeuronMonitor(network)
     x = torch.randn(6, 3, 8, 8).contiguous(memory_format=layout)
     low, high = np.float32([-0.3, -0.1, -0.2]), np.float32([0.2, 0.3, 0.4])
-    sums, above, (picture, channel, value) = monitor.window(x, low, high)
-    assert np.array_equal(sums, monitor.sums(x).numpy())
-    order = np.argsort(picture, kind="stable")
-    records = Records(
-        keys=np.zeros((6, 16), np.uint8),
-        sums=sums,
-        low=low,
-        high=high,
-        above=above.astype(np.uint8),
-        starts=np.r_[0, np.cumsum(np.bincount(picture, minlength=6))],
-        channels=channel[order].astype(np.uint8),
-        values=value[order],
-        n_neurons=np.array(list(monitor.n_neurons.values())),
-        n_channels=np.array(list(monitor.n_channels.values())),
-    )
-    at_values = value[channel < 5]
+    found = monitor.observe(x, low, high)
+    assert np.array_equal(found.sums, monitor.sums(x).numpy())
+    at_values = found.values[found.channels < 5]
     for thresholds in (low, high, (low + high) / 2, np.float32([at_values[3], 0, 0.1])):
         by_name = dict(zip(monitor.layer_names, thresholds.tolist(), strict=True))
-        direct = monitor.counts(x, by_name, "channel").numpy()
-        assert np.array_equal(records.counts(thresholds.astype(np.float64)), direct)
+        for granularity in ("layer", "channel"):
+            direct = monitor.counts(x, by_name, granularity).numpy()
+            assert np.array_equal(found.counts(thresholds.astype(np.float64), granularity), direct)
 
 
 def test_a_window_needs_float32():
     monitor = NeuronMonitor(torch.nn.Sequential(torch.nn.Linear(2, 1).double()))
     with pytest.raises(ValueError, match=r"layer '0' gives torch.float64: a cache .* float32"):
-        monitor.window(torch.ones(1, 2, dtype=torch.float64), np.float32([0]), np.float32([1]))
+        monitor.observe(torch.ones(1, 2, dtype=torch.float64), np.float32([0]), np.float32([1]))
 
 
 def test_windows():
@@ -208,7 +196,7 @@ def test_results_equal_those_without_a_store(pictures, tmp_path, cache, options)
         np.testing.assert_allclose(stored.thresholds_, plain.thresholds_, rtol=1e-6)
         stored.thresholds_ = plain.thresholds_  # sums differ in the last bits with the batch
         difference = np.abs(stored.transform(X) - plain.transform(X))
-        per_feature = 1 if plain.output == "count" else plain._neurons_per(plain.granularity)
+        per_feature = 1 if plain.output == "count" else plain._layout.neurons_per(plain.granularity)
         assert (difference * per_feature).max() <= 1
         assert (difference > 0).mean() < 0.001
     assert len(store) == 100
@@ -420,19 +408,19 @@ def test_what_a_crashed_process_left_is_removed(pictures, tmp_path, forward):
     command = [sys.executable, "-c", code, str(tmp_path / "X.npy"), str(tmp_path / "store")]
     assert subprocess.run(command, check=False).returncode == 9
     assert len(list(tmp_path.glob("store/*/*.tmp"))) == 1
-    assert len(list(tmp_path.glob("store/*/claims/*.keys"))) == 1  # it died with locked keys
+    assert len(list(tmp_path.glob("store/*/locks/*.keys"))) == 1  # it died with locked keys
     found = Coverage(cache=tmp_path / "store").fit(X).transform(X)
     np.testing.assert_allclose(found, Coverage().fit(X).transform(X), atol=1)
     assert not list(tmp_path.glob("store/*/*.tmp"))
-    assert not list(tmp_path.glob("store/*/claims/*.keys"))
+    assert not list(tmp_path.glob("store/*/locks/*.keys"))
     assert len(CoverageCache(tmp_path / "store")) == 100
 
 
 def test_keys_that_others_work_on(tmp_path):
     one, two = KeyLocks(tmp_path), KeyLocks(tmp_path)
-    for claims in (one, two):
-        with claims.mutex:
-            claims.announce()
+    for locks in (one, two):
+        with locks.mutex:
+            locks.announce()
     with one.mutex:
         one.publish({b"a" * 16, b"b" * 16})
     with two.mutex:

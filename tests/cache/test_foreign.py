@@ -73,12 +73,12 @@ def test_a_spec_under_another_name_is_foreign(X, tmp_path):
     assert len(list(theirs.glob("*.npz"))) > 0
 
 
-@pytest.mark.parametrize("what", ["group", "spec.json", "claims", "claims/mutex.lock"])
+@pytest.mark.parametrize("what", ["group", "spec.json", "locks", "locks/mutex.lock"])
 def test_a_symbolic_link_is_never_followed(X, expected, tmp_path, what):
     coverage(tmp_path / "cache").fit(X)
     group = group_folder(tmp_path / "cache")
     victim = tmp_path / "victim"
-    if what in ("group", "claims"):
+    if what in ("group", "locks"):
         victim.mkdir()
         (victim / "spec.json").write_text("mine")
         np.savez(victim / "results.npz", a=np.arange(5))
@@ -102,7 +102,7 @@ def test_a_symbolic_link_is_never_followed(X, expected, tmp_path, what):
         assert victim.read_text() == "export A=1"
 
 
-@pytest.mark.parametrize("name", ["claims/mutex.lock", "claims", "spec.json", "claims/1-0.alive"])
+@pytest.mark.parametrize("name", ["locks/mutex.lock", "locks", "spec.json", "locks/1-0.alive"])
 def test_a_folder_or_file_in_the_wrong_place(X, tmp_path, name):
     coverage(tmp_path).fit(X)
     path = group_folder(tmp_path) / name
@@ -121,7 +121,7 @@ def test_a_folder_or_file_in_the_wrong_place(X, tmp_path, name):
 def test_other_processes_unfinished_files_stay(X, tmp_path):
     coverage(tmp_path).fit(X)
     group = group_folder(tmp_path)
-    (group / "claims" / "*.alive").write_text("")
+    (group / "locks" / "*.alive").write_text("")
     unfinished = group / "1-0123456789ab-01234567.tmp"
     unfinished.write_text("being written by another")
     coverage(CoverageCache(tmp_path)).fit(make_pictures(8, random_state=1)[0])
@@ -217,17 +217,17 @@ def test_pipes_in_the_folder_are_not_waited_for(X, expected, tmp_path):
     coverage(tmp_path).fit(X)
     group = group_folder(tmp_path)
     os.mkfifo(group / "00000000000000000001-00000000.npz")
-    os.mkfifo(group / "claims" / "1-000000000000.keys")
-    with open(group / "claims" / "2-000000000000.keys", "wb") as file:
+    os.mkfifo(group / "locks" / "1-000000000000.keys")
+    with open(group / "locks" / "2-000000000000.keys", "wb") as file:
         file.truncate(40 * 2**30)
     other = tmp_path / ("0" * 32)
     other.mkdir()
     os.mkfifo(other / "spec.json")
     (tmp_path / ("1" * 32)).mkdir()
     (tmp_path / ("1" * 32) / "spec.json").write_text("[" * 100_000)
-    claims = group / "claims"
-    assert _read_keys(claims / "1-000000000000.keys") == set()
-    assert _read_keys(claims / "2-000000000000.keys") == {bytes(16)}  # and not 40 GB of them
+    locks = group / "locks"
+    assert _read_keys(locks / "1-000000000000.keys") == set()
+    assert _read_keys(locks / "2-000000000000.keys") == {bytes(16)}  # and not 40 GB of them
     cache = CoverageCache(tmp_path)
     assert len(cache) == len(X)
     np.testing.assert_array_equal(coverage(cache).fit_transform(X), expected)
@@ -315,7 +315,7 @@ def test_a_forked_child_scores_pictures(tmp_path):
         import os, sys, threading
         import numpy as np
         from skfakespotter import NeuronCoverageTransformer, make_pictures
-        from skfakespotter.coverage import _passes
+        from skfakespotter.coverage import _watched
 
         X, _ = make_pictures(24, random_state=0)
         for cache in (None, sys.argv[1]):
@@ -324,7 +324,7 @@ def test_a_forked_child_scores_pictures(tmp_path):
             entered, leave = threading.Event(), threading.Event()
 
             def busy():
-                with _passes._LOCK:  # as in the middle of a forward pass
+                with _watched._LOCK:  # as in the middle of a forward pass
                     entered.set()
                     leave.wait()
 

@@ -14,7 +14,7 @@ from torch import nn
 
 from skfakespotter import NeuronCoverageTransformer, load_backbone, make_pictures
 from skfakespotter._device import PRECISIONS, _switches, computing_in
-from skfakespotter.coverage._direct import DirectStatistics, run_lanes
+from skfakespotter.coverage._direct import DirectStatistics, run_on_replicas
 from skfakespotter.coverage._graphs import CompiledStatistics
 from skfakespotter.coverage._monitor import NeuronMonitor
 
@@ -245,8 +245,8 @@ def test_batches_go_to_the_devices_in_turn_and_come_back_in_order():
         seen.append((monitor, x.item()))
         return x * 10
 
-    lanes = [Recording("a"), Recording("b")]
-    found = list(run_lanes(lanes, iter(batches), statistic))
+    replicas = [Recording("a"), Recording("b")]
+    found = list(run_on_replicas(replicas, iter(batches), statistic))
     assert [part.positions.item() for part in found] == list(range(7))
     assert [part.values.item() for part in found] == [10.0 * i for i in range(7)]
     assert seen == [("ab"[i % 2], float(i)) for i in range(7)]
@@ -266,7 +266,7 @@ def test_results_are_awaited_late_and_never_hoarded():
         def input(self, batch):
             return batch
 
-    results = run_lanes([Here()], batches, lambda _, x: launched.append(0) or x)
+    results = run_on_replicas([Here()], batches, lambda _, x: launched.append(0) or x)
     for taken, _ in enumerate(results, 1):
         assert len(launched) - taken <= 2
     assert taken == len(launched) == 20
@@ -298,6 +298,6 @@ def test_statistics_are_small_in_a_pickle():
     statistics = DirectStatistics(
         load_backbone("dlib", weights="random"), (3, 150, 150), device=["cpu", "cpu"]
     )
-    assert len(statistics.lanes) == 2
+    assert len(statistics.replicas) == 2
     assert len(pickle.dumps(statistics)) < 2_000
     assert pickle.loads(pickle.dumps(statistics)).layout.names == statistics.layout.names

@@ -1,6 +1,7 @@
 """score_pictures: all faces, all pictures, nothing made up; and verdicts that are earned."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,9 +17,11 @@ from skfakespotter import (
     JPEGCompression,
     evaluate_detector,
     make_fakespotter,
+    make_pictures,
     score_pictures,
 )
 from skfakespotter.detectors import Calibration, kind_of, score_each, summarize
+from skfakespotter.detectors._panel import make_panel
 from skfakespotter.faces import find_faces
 
 
@@ -172,6 +175,15 @@ def test_a_pipeline_by_hand_does_not_say(fitted_pipeline, face_picture):
     plain = Pipeline(fitted_pipeline.steps)
     (row,) = score_pictures([face_picture], plain)
     assert row.reason.startswith("trained on pictures that it does not name;")
+
+
+def test_a_pipeline_crops_as_its_aligner():
+    aligned = make_fakespotter(
+        "toy_image", align=False, classifier=LogisticRegression(), device="cpu"
+    ).fit(*make_pictures(8, random_state=0))
+    aligner = FaceAligner(detector=Path("faces.onnx"), padding=0.5)
+    (group,) = make_panel(Pipeline([("align", aligner), *aligned.steps[1:]]))
+    assert group.cropping == aligner.cropping  # which names its file by a str
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl"])

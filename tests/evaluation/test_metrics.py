@@ -9,9 +9,9 @@ from scipy.stats import binom
 from sklearn import metrics as skm
 from sklearn.calibration import calibration_curve
 
+from skfakespotter._labels import positive_label
 from skfakespotter.evaluation import Figure
 from skfakespotter.evaluation._figures import FIGURES, weighted_figures
-from skfakespotter.evaluation._labels import positive_label
 from skfakespotter.evaluation._metrics import detection_report
 from skfakespotter.evaluation._thresholds import choose_threshold, upper_rate
 

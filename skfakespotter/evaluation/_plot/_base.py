@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Self
 
+from skfakespotter._labels import positive_label
 from skfakespotter._typing import Items, Labels
-from skfakespotter.evaluation._labels import positive_label
 from skfakespotter.evaluation._scoring import fake_response, soft_method
 
 

@@ -1,4 +1,4 @@
-"""Passes: forward passes of a network, one at a time, whose parts are watched by hooks."""
+"""WatchedNetwork: forward passes of a network, one at a time, whose layers hooks watch."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ class WatchedNetwork:
         )
 
     def collect(
-        self, x: torch.Tensor, statistic: Statistic, layout: Layout
+        self, x: torch.Tensor, statistic: Statistic, layout: Layout, *, gradients: bool = False
     ) -> tuple[torch.Tensor, Any]:
         """Run one forward pass and join a statistic of every layer.
 
@@ -126,6 +126,8 @@ class WatchedNetwork:
             channel) returns a tensor (n, k) on the same device.
         layout : Layout
             Of the layers to watch.
+        gradients : bool, default=False
+            Let gradients flow from the statistic to ``x``.
 
         Returns
         -------
@@ -147,20 +149,24 @@ class WatchedNetwork:
             # a layer that runs twice has the neurons of both runs
             found[name] = found[name] + result if name in found else result
 
-        output = self._pass(x, dict(zip(layout.names, layout.watched, strict=True)), see)
+        watched = dict(zip(layout.names, layout.watched, strict=True))
+        output = self._pass(x, watched, see, gradients)
         if missing := [name for name in layout.names if name not in found]:
             raise ValueError(f"layers {missing} did not run in the forward pass: leave them out.")
         # they are found in the order of execution, which may be another
         return torch.cat([found[name] for name in layout.names], 1), output
 
-    def _pass(self, x: torch.Tensor, watched: dict[str, str], see: Callable) -> Any:
+    def _pass(
+        self, x: torch.Tensor, watched: dict[str, str], see: Callable, gradients: bool = False
+    ) -> Any:
         """Run the network; ``see(name, layer, output)`` is called where a layer is watched."""
         modules = dict(self.module.named_modules())
 
         def hook_of(name: str) -> Callable:
             return lambda module, inputs, output: see(name, modules[name], output)
 
-        with _LOCK, torch.inference_mode(), evaluating(self.module), ExitStack() as stack:
+        mode = torch.enable_grad() if gradients else torch.inference_mode()
+        with _LOCK, mode, evaluating(self.module), ExitStack() as stack:
             for name, place in watched.items():
                 stack.callback(modules[place].register_forward_hook(hook_of(name)).remove)
             with computing_in(self.precision, x.device):

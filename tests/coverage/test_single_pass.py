@@ -1,0 +1,152 @@
+"""Training pictures cross the network once, are read once, and have the same counts."""
+
+import sys
+from collections import Counter
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from skfakespotter import FaceAligner, NeuronCoverageTransformer, load_backbone, make_pictures
+from skfakespotter.coverage import DirectStatistics, ExactSums, SinglePassStatistics, threshold
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    return make_pictures(60, random_state=0)[0]
+
+
+@pytest.fixture
+def direct():
+    backbone = load_backbone("toy_image")
+    return DirectStatistics(backbone, (3, *(backbone.input_size or (64, 64))), batch_size=8)
+
+
+@pytest.fixture
+def passed(direct, monkeypatch):
+    """Positions of the pictures that crossed the network, in turn."""
+    seen = []
+    observe, batches = DirectStatistics.observe, DirectStatistics.batches
+
+    def observing(self, batch, window):
+        seen.append(len(batch))
+        return observe(self, batch, window)
+
+    def batching(self, X, positions=None):
+        for here, batch in batches(self, X, positions):
+            seen_again.extend(here.tolist())
+            yield here, batch
+
+    seen_again = []
+    monkeypatch.setattr(DirectStatistics, "observe", observing)
+    monkeypatch.setattr(DirectStatistics, "batches", batching)
+    return seen, seen_again
+
+
+def as_table(parts, n):
+    parts = list(parts)
+    table = np.full((n, parts[0].values.shape[1]), np.nan)
+    for part in parts:
+        table[part.positions] = part.values
+    return table
+
+
+def learn(statistics, X):
+    sums = as_table(statistics.sums(X), len(X))
+    n_neurons = statistics.direct.neurons_per_threshold
+    return sums, threshold(ExactSums(len(n_neurons)).add(sums), n_neurons)
+
+
+@pytest.mark.parametrize("granularity", ["layer", "channel"])
+def test_sums_and_counts_are_the_networks_own(direct, pictures, granularity):
+    once = SinglePassStatistics(direct)
+    sums, xi = learn(once, pictures)
+    np.testing.assert_array_equal(sums, as_table(direct.sums(pictures), 60))
+    counts = as_table(once.counts(pictures, xi, granularity), 60)
+    np.testing.assert_array_equal(counts, as_table(direct.counts(pictures, xi, granularity), 60))
+
+
+def test_only_the_pilot_passes_twice(direct, pictures, passed):
+    observed, fetched = passed
+    once = SinglePassStatistics(direct)
+    _, xi = learn(once, pictures)
+    as_table(once.counts(pictures, xi, "layer"), 60)
+    assert sorted(fetched) == list(range(60))  # none was decoded again, the pilot neither
+    assert observed == [4, 4, 8, 8, 8, 8, 8, 8, 8]  # 6 % and at least 4, then as many as allowed
+
+
+@pytest.mark.parametrize(("n_batches", "n_kept"), [(0, 4), (2, 20)])
+def test_what_finds_no_room_passes_again(direct, pictures, passed, n_batches, n_kept):
+    sizes = SinglePassStatistics(direct)
+    list(sizes.sums(pictures))
+    room = sum(found.nbytes for positions, found in sizes._kept[:n_batches])
+    _, fetched = passed
+    fetched.clear()
+    once = SinglePassStatistics(direct, room)  # the batch that exceeds it is the last one kept
+    _, xi = learn(once, pictures)
+    counts = as_table(once.counts(pictures, xi, "channel"), 60)
+    assert sorted(Counter(fetched).values()) == [1] * n_kept + [2] * (60 - n_kept)
+    np.testing.assert_array_equal(counts, as_table(direct.counts(pictures, xi, "channel"), 60))
+
+
+def test_far_thresholds_and_other_pictures_pass_again(direct, pictures):
+    once = SinglePassStatistics(direct)
+    _, xi = learn(once, pictures)
+    for X, thresholds in ((pictures, xi + 10), (pictures, xi / 2), (pictures[:9], xi)):
+        counts = as_table(once.counts(X, thresholds, "layer"), len(X))
+        expected = as_table(direct.counts(X, thresholds, "layer"), len(X))
+        np.testing.assert_array_equal(counts, expected)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 5])
+def test_few_pictures(pictures, n):
+    two = NeuronCoverageTransformer("toy_image", single_pass=False)
+    one = NeuronCoverageTransformer("toy_image", single_pass=True)
+    np.testing.assert_array_equal(one.fit_transform(pictures[:n]), two.fit_transform(pictures[:n]))
+    np.testing.assert_array_equal(one.thresholds_, two.thresholds_)
+
+
+OPENED: Counter = Counter()
+_HOOKED: list[str] = []  # an audit hook stays until the process ends
+
+
+def _audit(event, arguments):
+    if event == "open" and _HOOKED and str(arguments[0]).startswith(_HOOKED[0]):
+        OPENED[str(arguments[0])] += 1
+
+
+sys.addaudithook(_audit)
+
+
+@pytest.mark.parametrize("aligned", [False, True])
+def test_files_are_read_once(pictures, tmp_path, aligned):
+    paths = [str(tmp_path / f"{i}.png") for i in range(12)]
+    for path, picture in zip(paths, pictures, strict=False):
+        Image.fromarray(picture).save(path)
+    X = paths
+    if aligned:  # these show no face
+        X = FaceAligner(on_missing="nan", lazy=True).transform(paths)
+    coverage = NeuronCoverageTransformer("dlib" if aligned else "toy_image", single_pass=True)
+    OPENED.clear()
+    _HOOKED.append(str(tmp_path))
+    try:
+        if aligned:
+            with pytest.raises(ValueError, match="none of the 12 pictures shows a face"):
+                coverage.fit_transform(X)
+        else:
+            coverage.fit_transform(X)
+    finally:
+        _HOOKED.clear()
+    assert dict(OPENED) == dict.fromkeys(paths, 1)
+
+
+def test_a_row_of_nan_for_a_picture_without_a_face(pictures):
+    from skimage.data import astronaut
+
+    X = [astronaut(), pictures[0], astronaut()[:, ::-1].copy(), astronaut()[:300], astronaut()]
+    X = FaceAligner(on_missing="nan", lazy=True).transform(X)
+    one = NeuronCoverageTransformer(single_pass=True)
+    with pytest.warns(UserWarning, match=r"1 pictures show no face, .*: X\[1\]\."):
+        rows = one.fit_transform(X)
+    assert np.isnan(rows).all(1).tolist() == [False, True, False, False, False]
+    assert one.n_samples_seen_ == 4
