@@ -18,6 +18,7 @@ lint: $(VENV)/test  ## check style, types, and who imports whom
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/python tools/annotations.py skfakespotter
+	$(BIN)/python tools/docstrings.py
 	$(BIN)/mypy
 
 format: $(VENV)/test  ## put the style right

@@ -9,15 +9,12 @@ matplotlib.use("Agg")
 import numpy as np
 from matplotlib import pyplot as plt
 from sklearn.metrics import roc_auc_score
-from table import format_table, spell, write_csv
+from table import format_table, spell, write_csv, write_page
 
 from skfakespotter import DetectionCurveDisplay
 from skfakespotter.evaluation import detection_report
 
-TEXT = """# DeepFake clips
-
-`{command}`
-
+TEXT = """\
 FaceForensics++ (c23): {n_real} real and {n_fake} fake clips of {n_groups} groups of connected
 identities; Celeb-DF(v2): {n_test} clips, for testing only. Of each clip the first {frames} frames
 are looked at; faces are found by {detector}, and dlib's landmarks averaged over nine frames. The
@@ -169,7 +166,6 @@ def write(known, clips, test, work, options):
     first = known[0][0]
     within = {t: c for name, protocol, t, c in known if (name, protocol) == (first, "within")}
     text = TEXT.format(
-        command=command(options),
         n_real=int(np.sum(clips.target == 0)),
         n_fake=int(np.sum(clips.target == 1)),
         n_groups=len(set(clips.groups.tolist())),
@@ -191,8 +187,7 @@ def write(known, clips, test, work, options):
         ),
     )
     draw_roc(within, options.out)
-    (options.out / "README.md").write_text(text, encoding="utf-8")
-    print(text)
+    write_page(options.out / "README.md", "DeepFake clips", command(options), text.rstrip())
 
 
 def write_notes(names):

@@ -29,15 +29,10 @@ from pairs import PAIRS
 from table import save_table, spell
 
 from skfakespotter import load_folders
-from skfakespotter.detectors import (
-    Moments,
-    discriminate,
-    fit_detector,
-    fold_of,
-    load_detector,
-    main_faces,
-    save_detector,
-)
+from skfakespotter.detectors import load_detector, save_detector
+from skfakespotter.detectors._fitting import fit_detector, fold_of
+from skfakespotter.detectors._measuring import main_faces
+from skfakespotter.detectors._moments import Moments, discriminate
 from skfakespotter.explanation import layer_evidence
 from skfakespotter.faces import Cropping
 

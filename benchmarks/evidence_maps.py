@@ -8,22 +8,20 @@ and faces are averaged with their mirror images. The result, ``evidence_maps.npz
 of 75 x 75 places per kind of edit and no picture; ``docs/front.py`` draws it.
 """
 
-import argparse
 from pathlib import Path
 
 import numpy as np
 from detectors import Everything, fit_coverage
 from localization import EDITS, crop_pairs, evidence_of, fit_without, photographs, total
+from options import make_parser
 
 from skfakespotter.faces import Cropping
 
 
 def main() -> None:
     """Average and save."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True)
+    parser = make_parser(__doc__, data="one folder of pictures for each pair")
     parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
     parser.add_argument("--pictures", type=int, default=40, help="edited pictures of each kind")
     parser.add_argument("--face-detector", default=Cropping().detector)
     options = parser.parse_args()

@@ -6,10 +6,8 @@ Scores are normal, with means that give an AUC of 0.9; every group is one item, 
 hold for larger groups whose items are copies of each other. It needs no data.
 """
 
-import argparse
-from pathlib import Path
-
 import numpy as np
+from options import make_parser
 from scipy.stats import norm
 from table import save_table
 
@@ -21,9 +19,8 @@ GROUPS = (3, 5, 10, 20, 50)  # of each class
 
 def main() -> None:
     """Simulate and save."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = make_parser(__doc__)
     parser.add_argument("--sets", type=int, default=400)
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
     options = parser.parse_args()
     rows = []
     for n in GROUPS:

@@ -34,7 +34,8 @@ from sklearn.metrics import roc_auc_score
 from table import save_table
 
 from skfakespotter import load_backbone, load_detector, save_detector
-from skfakespotter.detectors import count_faces, fit_linear
+from skfakespotter.detectors._fitting import fit_linear
+from skfakespotter.detectors._measuring import count_faces
 from skfakespotter.explanation import layer_evidence, smooth, spread
 from skfakespotter.faces import Cropping, find_faces
 from skfakespotter.images import load_image

@@ -16,7 +16,8 @@ from skfakespotter import (
     load_folders,
     picture_attributes,
 )
-from skfakespotter.detectors import FaceTable, measure_faces, sample_coverage
+from skfakespotter.detectors._measuring import measure_faces, sample_coverage
+from skfakespotter.detectors._table import FaceTable
 from skfakespotter.images import load_image
 from skfakespotter.perturbations import paper_attacks
 

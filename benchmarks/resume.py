@@ -1,4 +1,4 @@
-"""Ten thousand pictures scored in bounded memory, killed in the middle, and gone on with.
+"""Ten thousand pictures scored in bounded memory, killed in the middle, and resumed.
 
     python benchmarks/resume.py [--pictures 10000] [--out benchmarks/results]
 
@@ -52,7 +52,7 @@ def main(arguments=None):
         # the last picture's rows may be cut off, and are written again
         kept = out.read_bytes().splitlines(keepends=True)[: -n_detectors - 1]
         rows.append([f"{options.pictures:,}, killed", *killed])
-        rows.append(["gone on with", *score(many, out)])
+        rows.append(["resumed", *score(many, out)])
         check(out, many, n_detectors, b"".join(kept))
     notes = [
         f"{n_detectors} detectors, {os.cpu_count()} cores, shared with other work; a row of a "

@@ -7,7 +7,6 @@ is decoded and its faces followed; each detector scores the faces. Written are f
 no picture: ``clips.csv``, one row per clip, and ``README.md``.
 """
 
-import csv
 import time
 
 import numpy as np
@@ -19,6 +18,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
+from table import format_table, write_csv, write_page
 
 from skfakespotter import FaceAligner, load_folders, make_fakespotter
 from skfakespotter.video import VideoScorer, clip_report, follow_faces, iter_frames
@@ -52,7 +52,7 @@ def main(arguments=None):
             row["status"] = clip.status
             row[f"P(fake), {name}"] = "" if clip.score is None else f"{clip.score:.3f}"
         lines.append(summarize(name, clips, y, paths, seconds))
-        print(lines[-1], flush=True)
+        print(*lines[-1], flush=True)
     write(options, rows, lines, n_faces)
 
 
@@ -94,42 +94,34 @@ def describe(path, folder, every):
 
 
 def summarize(name, clips, y, paths, seconds):
-    """Frame- and clip-level AUC; the recording's number stands first in a clip's name."""
+    """Return a row of figures; the number of its recording stands first in a clip's name."""
     recordings = [path.stem.split("_")[0] for path in paths]
     report = clip_report(clips, y, groups=recordings, n_bootstraps=0)
-    return (
-        f"| {name} | {report.clip['AUC'].value:.3f} | {report.frame['AUC'].value:.3f} "
-        f"| {report.clip['accuracy'].value:.3f} | {report.frame['accuracy'].value:.3f} "
-        f"| {report.clip.n_samples} | {report.frame.n_samples} | {seconds:.0f} |"
-    )
+    values = [part[of].value for of in ("AUC", "accuracy") for part in (report.clip, report.frame)]
+    counts = [report.clip.n_samples, report.frame.n_samples]
+    return [name, *(f"{value:.3f}" for value in values), *counts, f"{seconds:.0f}"]
 
 
 def write(options, rows, lines, n_faces):
     """Save the table of clips as CSV, and both tables as Markdown."""
-    options.out.mkdir(parents=True, exist_ok=True)
-    with open(options.out / "clips.csv", "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, rows[0], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    table = [f"| {' | '.join(rows[0])} |", "|" + " --- |" * len(rows[0])]
-    table += [f"| {' | '.join(str(value) for value in row.values())} |" for row in rows]
-    text = f"""# Clips scored by detectors trained on photographs
-
-Made by `benchmarks/videos.py`. Detectors: the network `dlib`, coverage per channel, trained on
-{n_faces[0]} real and {n_faces[1]} swapped faces of `faceswap`, none of them from a clip. Every
-{options.every}th frame is searched; a clip's score is the mean of its most fake track.
-
-| detector | AUC, clips | AUC, frames | accuracy, clips | accuracy, frames | clips | frames | s |
-| --- | --- | --- | --- | --- | --- | --- | --- |
-"""
-    few = (
+    header = ["detector", "AUC, clips", "AUC, frames", "accuracy, clips", "accuracy, frames"]
+    header += ["clips", "frames", "s"]
+    of_clips = list(rows[0]), [list(row.values()) for row in rows]
+    write_page(
+        options.out / "README.md",
+        "Clips scored by detectors trained on photographs",
+        "python benchmarks/videos.py",
+        "Detectors: the network `dlib`, coverage per channel, trained on "
+        f"{n_faces[0]} real and {n_faces[1]} swapped faces of `faceswap`, none of them from a "
+        f"clip. Every {options.every}th frame is searched; a clip's score is the mean of its most "
+        "fake track.",
+        format_table(header, lines),
         f"{len(rows)} clips are a trial that everything runs, not an estimate: frames of one clip "
         "say much the same, and no interval is given because there are too few recordings to "
-        "draw from.\n"
+        "draw from.",
+        format_table(*of_clips),
     )
-    text += "\n".join([*lines, "", few, *table]) + "\n"
-    (options.out / "README.md").write_text(text, encoding="utf-8")
-    print(f"written: {options.out / 'README.md'}")
+    write_csv(options.out / "clips.csv", *of_clips)
 
 
 if __name__ == "__main__":

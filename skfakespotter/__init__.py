@@ -7,8 +7,7 @@ completion read the names in ``__init__.pyi`` (a test compares both lists).
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import Any
+from skfakespotter._names import public_names
 
 __version__ = "0.1.0"
 
@@ -106,14 +105,4 @@ _HOMES = {
 
 __all__ = ["__version__", *_HOMES]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f".{_HOMES[name]}", __name__), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = public_names(__name__, _HOMES)

@@ -8,6 +8,7 @@ import stat
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from io import BufferedReader
 from typing import BinaryIO
 
 import numpy as np
@@ -18,7 +19,7 @@ class DamagedFile(ValueError):
     """A file whose content is not what it should be."""
 
 
-def open_regular(path: str | os.PathLike) -> BinaryIO:
+def open_regular(path: str | os.PathLike) -> BufferedReader:
     """Open a regular file for reading: a pipe would wait for ever, a device never end.
 
     Parameters

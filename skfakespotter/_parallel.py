@@ -40,7 +40,7 @@ def parallel_map(
     Raises
     ------
     RuntimeError
-        When workers die again and again, for instance for want of memory.
+        When workers die again and again, for instance because memory runs out.
 
     Warns
     -----
@@ -69,7 +69,7 @@ def parallel_map(
             if failures == ROUNDS:
                 raise RuntimeError(
                     f"worker processes died {ROUNDS} times in a row, at task {done} of "
-                    f"{len(rest)}, for instance for want of memory: use fewer n_jobs"
+                    f"{len(rest)}, perhaps out of memory: lower n_jobs"
                 ) from error
             warnings.warn(
                 "A worker process died (killed, or out of memory); its work is done again.",

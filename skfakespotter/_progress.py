@@ -9,15 +9,17 @@ from typing import TypeVar
 _Batch = TypeVar("_Batch", bound=Sized)
 
 
-def track(batches: Iterable[_Batch], total: int, task: str, verbose: int) -> Iterator[_Batch]:
+def track(
+    batches: Iterable[_Batch], total: int | None, task: str, verbose: int
+) -> Iterator[_Batch]:
     """Pass batches on, showing how many of ``total`` items have passed and the time left.
 
     Parameters
     ----------
     batches : iterable of sized
         What to pass on.
-    total : int
-        Items in all batches together.
+    total : int or None
+        Items in all batches together, if that is known.
     task : str
         What to call the work.
     verbose : int

@@ -23,6 +23,7 @@ __all__ = [
     "Cache",
     "Device",
     "Devices",
+    "Items",
     "Labels",
     "Path",
     "Picture",
@@ -46,6 +47,9 @@ Picture: TypeAlias = "Path | bytes | BinaryIO | Image | NDArray[Any] | torch.Ten
 
 # Many pictures: a sequence, an array (n, h, w, 3) or a tensor (n, 3, h, w).
 Pictures: TypeAlias = "Sequence[Picture] | NDArray[Any] | torch.Tensor"
+
+# What a detector judges: pictures, paths of clips, or rows of numbers.
+Items: TypeAlias = "Pictures | Sequence[Any] | ArrayLike"
 
 # One label per picture: 0 is real, 1 is fake.
 Labels: TypeAlias = "ArrayLike"

@@ -119,7 +119,7 @@ def in_processes(
 
 
 class _Job:
-    """A future that is made good here where its worker died."""
+    """A future whose task is repeated in this process when its worker died."""
 
     def __init__(self, function, task, n_processes):
         self.function, self.task = function, task

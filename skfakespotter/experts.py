@@ -19,6 +19,8 @@ from sklearn.utils.metaestimators import _BaseComposition
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, has_fit_parameter
 
+from skfakespotter._typing import Items
+
 
 class ExpertStack(ClassifierMixin, MetaEstimatorMixin, _BaseComposition):
     r"""Experts that look at different things, with weights learned from held-out decisions.
@@ -113,7 +115,7 @@ class ExpertStack(ClassifierMixin, MetaEstimatorMixin, _BaseComposition):
 
     def fit(
         self,
-        X: Any,
+        X: Items,
         y: ArrayLike,
         groups: ArrayLike | None = None,
         *,
@@ -173,7 +175,7 @@ class ExpertStack(ClassifierMixin, MetaEstimatorMixin, _BaseComposition):
         self._join(*_per_unit(np.column_stack(decisions), target, weight, units))
         return self
 
-    def decision_function(self, X: Any) -> NDArray[np.float64]:
+    def decision_function(self, X: Items) -> NDArray[np.float64]:
         """Compute the log odds of ``classes_[1]``.
 
         Parameters
@@ -189,7 +191,7 @@ class ExpertStack(ClassifierMixin, MetaEstimatorMixin, _BaseComposition):
         check_is_fitted(self, "coef_")
         return self.expert_decisions(X) @ self.coef_ + self.intercept_
 
-    def expert_decisions(self, X: Any) -> NDArray[np.float64]:
+    def expert_decisions(self, X: Items) -> NDArray[np.float64]:
         """Compute the decisions of each expert.
 
         Parameters
@@ -205,7 +207,7 @@ class ExpertStack(ClassifierMixin, MetaEstimatorMixin, _BaseComposition):
         check_is_fitted(self, "coef_")
         return np.column_stack([_decide(expert, X) for _, expert in self.experts_])
 
-    def predict_proba(self, X: Any) -> NDArray[np.float64]:
+    def predict_proba(self, X: Items) -> NDArray[np.float64]:
         """Compute the calibrated probability of each class.
 
         Parameters
@@ -221,7 +223,7 @@ class ExpertStack(ClassifierMixin, MetaEstimatorMixin, _BaseComposition):
         fake = 1 / (1 + np.exp(-self.decision_function(X)))
         return np.column_stack([1 - fake, fake])
 
-    def predict(self, X: Any) -> NDArray[Any]:
+    def predict(self, X: Items) -> NDArray[Any]:
         """Predict labels.
 
         Parameters

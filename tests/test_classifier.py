@@ -12,7 +12,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from skfakespotter import FakeSpotterClassifier, load_coverage_sample
-from skfakespotter.classifier import MultilayerPerceptron, TensorBatches
+from skfakespotter.classifier._training import MultilayerPerceptron, TensorBatches
 
 
 @pytest.fixture(scope="module")

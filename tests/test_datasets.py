@@ -69,14 +69,20 @@ def test_pictures_leave_the_global_generator_alone():
 def test_generated_grid_shows_in_the_spectrum_and_the_cameras_does_not():
     """The uneven kernel alternates by pixel: it must peak at the highest frequency."""
     X, y = make_pictures(40, size=64, random_state=0)
-    grey = X.mean(3) - X.mean((1, 2, 3))[:, None, None]
-    corner = np.abs(np.fft.fft2(grey))[:, 32, 32]
+    gray = X.mean(3) - X.mean((1, 2, 3))[:, None, None]
+    corner = np.abs(np.fft.fft2(gray))[:, 32, 32]
     assert corner[y == 1].min() > 2 * np.median(corner[y == 0])
 
 
 @pytest.mark.parametrize(
     ("params", "message"),
-    [({"size": 31}, "size is 31: expected an even"), ({"n_samples": 1}, "n_samples is 1")],
+    [
+        ({"size": 31}, "size is 31: expected an even"),
+        ({"size": 14}, r"'size' parameter of make_pictures must be an int in .* Got 14"),
+        ({"n_samples": 1}, "'n_samples' parameter of make_pictures must be an int in"),
+        ({"n_samples": 4.0}, "'n_samples' parameter of make_pictures must be an int in"),
+        ({"strength": -1}, "'strength' parameter of make_pictures must be a float in"),
+    ],
 )
 def test_bad_parameters_of_make_pictures(params, message):
     with pytest.raises(ValueError, match=message):
@@ -123,9 +129,12 @@ def test_rows_can_be_chosen():
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        ({"granularity": "unit"}, "granularity is 'unit'"),
+        (
+            {"granularity": "unit"},
+            "The 'granularity' parameter of load_coverage_sample must be a str among",
+        ),
         ({"pair": "biggan"}, r"pair is \['biggan'\]: expected from \['faceswap'"),
-        ({"split": "valid"}, r"split is \['valid'\]"),
+        ({"split": "valid"}, "The 'split' parameter of load_coverage_sample must be a str among"),
     ],
 )
 def test_unknown_choices(params, message):
@@ -209,8 +218,9 @@ def test_frames_in_one_folder_are_grouped_by_what_stands_before_their_number(tmp
 
 def test_identities_of_celeb_df_are_read(tmp_path):
     clips = ["real/id0_0000", "real/id1_0003", "real/id2_0001", "fake/id0_id1_0000"]
-    with pytest.warns(UserWarning, match="8 pictures in 2 groups"):
+    with pytest.warns(UserWarning, match="8 pictures in 2 groups") as warned:
         data = load_folders(touch(tmp_path, [f"{clip}/{k}.jpg" for clip in clips for k in (5, 9)]))
+    assert warned[0].filename == __file__
     assert data.groups.tolist() == ["id0"] * 4 + ["id2"] * 2 + ["id0"] * 2
 
 
@@ -246,5 +256,7 @@ def test_groups_can_be_chosen(tmp_path):
     touch(tmp_path, ["fake/alone.png"])
     with pytest.raises(ValueError, match=r"'parent': expected pictures in subfolders; 'alone.png'"):
         load_folders(tmp_path, groups="parent")
-    with pytest.raises(ValueError, match="groups is 'folder': expected 'auto', 'stem', 'parent'"):
+    with pytest.raises(
+        ValueError, match="The 'groups' parameter of load_folders must be a str among"
+    ):
         load_folders(tmp_path, groups="folder")

@@ -2,8 +2,10 @@
 
 import ast
 import json
+import pkgutil
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -34,6 +36,22 @@ def test_every_name_loads_and_says_where_it_lives():
 
 def test_dir_shows_public_names_only():
     assert dir(skfakespotter) == sorted(["__version__", *skfakespotter._HOMES])
+
+
+PACKAGES = [
+    f"skfakespotter.{module.name}"
+    for module in pkgutil.iter_modules(skfakespotter.__path__)
+    # whose own __init__.py does not call public_names yet
+    if module.ispkg and module.name not in ("cache", "coverage", "explanation")
+]
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_dir_shows_public_names_only_in_packages(package):
+    module = import_module(package)
+    assert dir(module) == sorted(module.__all__)
+    for name in module.__all__:
+        assert hasattr(module, name)
 
 
 @pytest.mark.parametrize("package", ["skfakespotter", "skfakespotter.faces"])

@@ -1,5 +1,6 @@
 """Backbones: face-recognition networks by name."""
 
+from skfakespotter._names import public_names
 from skfakespotter.backbones._backbone import (
     Backbone,
     WeightsError,
@@ -46,3 +47,5 @@ __all__ = [
     "steady",
     "takes_arrays",
 ]
+
+__getattr__, __dir__ = public_names(__name__)

@@ -101,7 +101,7 @@ def _broken(path, error):
 
 
 def _check_version(onnx, path, model):
-    """Name a file that is newer than the installed package for what it is."""
+    """Raise a WeightsError that says so when a file is newer than the package onnx."""
     newest = onnx.defs.onnx_opset_version()
     opset = max([o.version for o in model.opset_import if o.domain in ("", "ai.onnx")], default=0)
     if model.ir_version > onnx.IR_VERSION or opset > newest:
@@ -130,7 +130,7 @@ def _read_tensor(onnx, path, tensor):
         raise WeightsError(path, reason, name)
     offset = given.get("offset", "0")
     if any(size < 0 for size in tensor.dims) or not (offset.isascii() and offset.isdigit()):
-        raise WeightsError(path, "has a size or place that is no number", name)
+        raise WeightsError(path, "has a size or place that is not a number", name)
     size = math.prod(tensor.dims) * (FLOATS | WHOLES)[tensor.data_type]
     if given.get("length", str(size)) != str(size):
         raise WeightsError(path, f"has another length than its {size} bytes", name)

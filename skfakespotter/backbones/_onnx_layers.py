@@ -15,7 +15,7 @@ class UnsupportedError(ValueError):
 
 def make_layer(
     operator: str, inputs: list[str], attributes: dict, constants: dict[str, torch.Tensor]
-) -> tuple[nn.Module | None, list[str] | None]:
+) -> tuple[nn.Module | None, list[str]]:
     """Make a torch layer of a convolution, normalization or product with constant weights.
 
     Parameters
@@ -31,19 +31,19 @@ def make_layer(
 
     Returns
     -------
-    (torch.nn.Module, list of str) or (None, None)
+    (torch.nn.Module, list of str) or (None, empty list)
         The layer and the inputs it is still to be given; None for any other node.
     """
     if operator not in LAYERS or inputs[0] in constants:
-        return None, None
+        return None, []
     if operator in NORMALIZATIONS:
         tensors = [constants.get(name) for name in inputs[1:5]]
         layer = NORMALIZATIONS[operator](attributes, tensors)
-        return (layer, inputs[:1]) if layer is not None else (None, None)
+        return (layer, inputs[:1]) if layer is not None else (None, [])
     if inputs[1] not in constants or (len(inputs) > 2 and inputs[2] and inputs[2] not in constants):
         if operator != "MatMul":
             raise UnsupportedError("its weights are not constant")
-        return None, None
+        return None, []
     weight = constants[inputs[1]]
     bias = constants[inputs[2]] if len(inputs) > 2 and inputs[2] else None
     if not weight.is_floating_point() or not (bias is None or bias.is_floating_point()):
@@ -54,7 +54,7 @@ def make_layer(
         return _transposed_convolution(attributes, weight, bias), inputs[:1]
     if operator == "Gemm":
         return _gemm(attributes, weight, bias), inputs[:1]
-    return (_linear(weight.T, None), inputs[:1]) if weight.ndim == 2 else (None, None)
+    return (_linear(weight.T, None), inputs[:1]) if weight.ndim == 2 else (None, [])
 
 
 def _convolution(attributes, weight, bias):
@@ -207,7 +207,9 @@ def pair(attributes: dict, name: str, default: int = 1) -> tuple[int, int]:
     return values
 
 
-def paddings(attributes: dict) -> tuple[tuple[int, ...] | None, tuple[int, int]]:
+def paddings(
+    attributes: dict,
+) -> tuple[tuple[int, int, int, int] | None, tuple[int, int]]:
     """Return padding as F.pad takes it, where it is uneven, and as a layer takes it."""
     if attributes.get("auto_pad", "NOTSET") == "VALID":
         return None, (0, 0)

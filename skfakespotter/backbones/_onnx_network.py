@@ -176,7 +176,9 @@ class _Builder:
 
     def __init__(self, network, path, model, batch):
         self.network, self.batch = network, batch
-        self.steps, self.constants, self.names = [], {}, Counter()
+        self.steps: list[_Step] = []
+        self.constants: dict[str, torch.Tensor] = {}
+        self.names: Counter[str] = Counter()
         self.opset = max([o.version for o in model.opset_import if o.domain in ("", "ai.onnx")])
         for tensor in model.graph.initializer:
             try:
@@ -231,7 +233,7 @@ class _Builder:
 
     def _merge_biases(self):
         """Move the constant that the next node adds to a product into its Linear."""
-        users = {}
+        users: dict[str, list[_Step]] = {}
         for step in self.steps:
             for name in set(step.inputs):
                 users.setdefault(name, []).append(step)

@@ -49,7 +49,7 @@ CASTS = {
 def numbers(given: torch.Tensor) -> list[int]:
     """Return the whole numbers in a tensor; those that depend on a picture are no shape."""
     if given.is_meta or given.is_floating_point():
-        raise UnsupportedError("a shape that depends on the pictures, or is no whole number")
+        raise UnsupportedError("a shape that depends on the pictures, or is not a whole number")
     return given.reshape(-1).tolist()
 
 

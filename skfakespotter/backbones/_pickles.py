@@ -66,7 +66,7 @@ def check_shape(shape: Any) -> tuple[int, ...]:
         or len(shape) > 8
         or not all(type(size) is int and 0 <= size < 2**40 for size in shape)
     ):
-        raise ValueError("a shape that is no tuple of at most eight small whole numbers")
+        raise ValueError("a shape that is not a tuple of at most eight small whole numbers")
     return shape
 
 
@@ -116,7 +116,7 @@ class PickledArray:
 def _latin1(machine, text, encoding):
     """Stand in for ``_codecs.encode``, with which Python 3 writes bytes for Python 2."""
     if not isinstance(text, str) or encoding not in ("latin1", "latin-1"):
-        raise ValueError("an encoding that is not latin1, or of what is no text")
+        raise ValueError("an encoding that is not latin1, or of an object that is not text")
     machine.claim(len(text))
     return text.encode("latin1")
 
@@ -133,7 +133,7 @@ class PickleMachine:
         Bytes that the arrays may take together: the file's size, since it holds them.
     """
 
-    CALLS: ClassVar = {
+    CALLS: ClassVar[dict[str, Any]] = {
         "numpy.core.multiarray _reconstruct": PickledArray,
         "numpy._core.multiarray _reconstruct": PickledArray,
         "numpy dtype": _DType,
@@ -196,7 +196,7 @@ class PickleMachine:
     def _check_key(self, key):
         # hashing any other object may take for ever, or overflow the C stack
         if not isinstance(key, str) or len(key) > LONGEST_NAME:
-            raise ValueError("a key that is no name")
+            raise ValueError("a key that is not a name")
         return key
 
     def _items(self, given):
@@ -263,7 +263,9 @@ class PickleMachine:
     def _stack_global(self, _):
         parts = self._take(2)
         if not all(isinstance(part, str) for part in parts):
-            raise ValueError("it asks to import what is no name: refused, nothing was run")
+            raise ValueError(
+                "it asks to import an object that is not a name: refused, nothing was run"
+            )
         self._global(" ".join(parts))
 
     def _reduce(self, _):

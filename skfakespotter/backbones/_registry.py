@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from torch import nn
 
 from skfakespotter._forking import ForkSafeLock
+from skfakespotter._params import checked
 from skfakespotter.backbones._backbone import Backbone
 from skfakespotter.backbones._contents import content_of
 
@@ -34,6 +35,7 @@ _LOADED = {}
 _LOCK = ForkSafeLock()
 
 
+@checked(name=[str], factory=[callable])
 def register_backbone(
     name: str,
     factory: Callable[..., Any],
@@ -66,9 +68,7 @@ def register_backbone(
     Raises
     ------
     ValueError
-        When the name is taken or malformed.
-    TypeError
-        When the factory cannot be called.
+        When the name is taken or malformed, or the factory cannot be called.
 
     Examples
     --------
@@ -80,10 +80,8 @@ def register_backbone(
     >>> load_backbone("tiny")
     <Backbone 'tiny': 1 conv and fc layers, input (32, 32)>
     """
-    if not isinstance(name, str) or not name or ":" in name:
+    if not name or ":" in name:
         raise ValueError(f"name is {name!r}: expected a non-empty str without a colon.")
-    if not callable(factory):
-        raise TypeError(f"factory is a {type(factory).__name__}: expected a callable.")
     with _LOCK:
         if name in _ENTRIES and not overwrite:
             raise ValueError(f"a backbone {name!r} is registered already: pass overwrite=True.")
@@ -204,7 +202,15 @@ copyreg.pickle(Backbone, _reduce_backbone)
 
 
 def check_fingerprint(backbone: Backbone, fingerprint: str) -> None:
-    """Raise ValueError unless the backbone is the one with this fingerprint."""
+    """Raise ValueError unless the backbone is the one with this fingerprint.
+
+    Parameters
+    ----------
+    backbone : Backbone
+        The network at hand.
+    fingerprint : str
+        Digest of the one that a model was fitted on.
+    """
     if backbone.fingerprint != fingerprint:
         raise ValueError(
             f"backbone {backbone.name!r} has the fingerprint {backbone.fingerprint[:12]}, but the "
@@ -214,7 +220,18 @@ def check_fingerprint(backbone: Backbone, fingerprint: str) -> None:
 
 
 def takes_arrays(backbone: Any) -> bool:
-    """Tell, without loading weights, whether a backbone is known to take arrays of numbers."""
+    """Tell, without loading weights, whether a backbone is known to take arrays of numbers.
+
+    Parameters
+    ----------
+    backbone : str, torch.nn.Module or Backbone
+        As for :func:`load_backbone`.
+
+    Returns
+    -------
+    bool
+        False for any that is not registered by name.
+    """
     return isinstance(backbone, str) and backbone in _ENTRIES and _ENTRIES[backbone].takes_arrays
 
 

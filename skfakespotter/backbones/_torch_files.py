@@ -96,7 +96,7 @@ class _Tensor(NamedTuple):
 def _tensor(machine, storage, offset, size, stride, *_):
     """Stand in for ``torch._utils._rebuild_tensor_v2`` and its forerunner."""
     if not isinstance(storage, _Storage) or type(offset) is not int or offset < 0:
-        raise ValueError("a tensor of what is no storage")
+        raise ValueError("a tensor of an object that is not a storage")
     check_shape(size)
     check_shape(stride)
     if len(size) != len(stride):
@@ -111,7 +111,7 @@ def _tensor(machine, storage, offset, size, stride, *_):
 def _parameter(machine, tensor, *_):
     """Stand in for ``torch._utils._rebuild_parameter``."""
     if not isinstance(tensor, _Tensor):
-        raise ValueError("a parameter that is no tensor")
+        raise ValueError("a parameter that is not a tensor")
     return tensor
 
 

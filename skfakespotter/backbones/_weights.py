@@ -78,7 +78,7 @@ def find_weights(
 
 
 def user_folder() -> Path:
-    """Give the folder of the user's weight files.
+    """Return the folder of the user's weight files.
 
     Returns
     -------

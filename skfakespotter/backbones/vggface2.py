@@ -370,6 +370,7 @@ def _caffe_name(key, separator):
     elif conv == "conv1":
         name = f"conv1{separator}7x7_s2"
     else:
-        stage, block, part = re.fullmatch(r"layer(\d)\.(\d)\.(.+)", conv).groups()
+        group, block, part = conv.split(".", 2)
+        stage = group.removeprefix("layer")
         name = f"conv{int(stage) + 1}_{int(block) + 1}_{CAFFE_PARTS[part]}"
     return f"{name}{f'{separator}bn' if conv != layer else ''}.{kind}"

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from skfakespotter._base import StatelessPictureTransformer
+from skfakespotter._typing import Device, Pictures
 from skfakespotter.backbones import PlacedNetwork, load_backbone
 from skfakespotter.coverage import DirectStatistics, NeuronMonitor, Neurons, evaluating
 from skfakespotter.images import check_images, load_image
@@ -23,7 +24,7 @@ class NetworkFeatures(StatelessPictureTransformer):
     ``_features(network, monitor, x)`` from a batch of network input to a tensor (n, n_features).
     """
 
-    def transform(self, X: Any) -> NDArray[np.float32]:
+    def transform(self, X: Pictures) -> NDArray[np.float32]:
         """Run the network over the faces.
 
         Parameters
@@ -118,7 +119,7 @@ class FaceEmbedding(NetworkFeatures):
     }
 
     def __init__(
-        self, backbone: Any = "dlib", *, batch_size: int | str = "auto", device: Any = "auto"
+        self, backbone: Any = "dlib", *, batch_size: int | str = "auto", device: Device = "auto"
     ) -> None:
         self.backbone = backbone
         self.batch_size = batch_size
@@ -208,7 +209,7 @@ class MeanActivations(NetworkFeatures):
         granularity: str = "channel",
         rectify: bool = False,
         batch_size: int | str = "auto",
-        device: Any = "auto",
+        device: Device = "auto",
     ) -> None:
         self.backbone = backbone
         self.layers = layers

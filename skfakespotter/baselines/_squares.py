@@ -83,7 +83,7 @@ class SquareClassifier(ClassifierMixin, BaseEstimator):
         raise NotImplementedError(f"{type(self).__name__} has no _build()")
 
     def _options(self) -> dict[str, Any]:
-        """Return what else skorch is told."""
+        """Return further parameters of skorch's classifier."""
         return {
             "optimizer": torch.optim.Adam,
             "optimizer__weight_decay": self.weight_decay,

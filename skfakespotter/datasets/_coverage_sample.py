@@ -10,13 +10,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import Bunch
+from sklearn.utils._param_validation import StrOptions
+
+from skfakespotter._params import checked
 
 if TYPE_CHECKING:
     from skfakespotter.transformer import NeuronCoverageTransformer
 
 
 class CoverageSample(Bunch):
-    """Measured coverage vectors; see :func:`load_coverage_sample`."""
+    """Measured coverage vectors; see :func:`load_coverage_sample`.
+
+    Parameters
+    ----------
+    **kwargs : dict
+        Keys and values, which are attributes as well.
+    """
 
     def transformer(self, **params: Any) -> NeuronCoverageTransformer:
         """Return the fitted transformer that the vectors were measured with.
@@ -50,6 +59,11 @@ class CoverageSample(Bunch):
         )
 
 
+@checked(
+    granularity=[StrOptions({"layer", "channel"})],
+    pair=[str, "array-like", None],
+    split=[StrOptions({"train", "test"}), None],
+)
 def load_coverage_sample(
     granularity: str = "layer",
     *,
@@ -105,8 +119,6 @@ def load_coverage_sample(
     >>> sample.data.shape[1], sorted(set(sample.target.tolist()))
     (30, [0, 1])
     """
-    if granularity not in ("layer", "channel"):
-        raise ValueError(f"granularity is {granularity!r}: expected 'layer' or 'channel'.")
     folder = files(__package__) / "data"
     facts = json.loads((folder / "coverage_sample.json").read_text())
     with np.load(str(folder / "coverage_sample.npz")) as table:

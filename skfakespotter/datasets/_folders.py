@@ -8,12 +8,15 @@ from warnings import warn
 
 import numpy as np
 from sklearn.utils import Bunch
+from sklearn.utils._param_validation import StrOptions
 
 from skfakespotter import _typing
 from skfakespotter._grouping import name_groups
+from skfakespotter._params import checked
 from skfakespotter.images import find_images
 
 
+@checked(groups=[StrOptions({"auto", "stem", "parent"}), callable])
 def load_folders(
     folder: _typing.Path,
     *,
@@ -74,11 +77,6 @@ def load_folders(
     >>> data.target, data.groups
     (array([0, 1, 1]), array(['7', '7', '8'], dtype='<U1'))
     """
-    if not callable(groups) and groups not in ("auto", "stem", "parent"):
-        raise ValueError(
-            f"groups is {groups!r}: expected 'auto', 'stem', 'parent' or a function from the path "
-            "of a picture to its group."
-        )
     roots = [Path(folder, name) for name in (real, fake)]
     paths = [find_images(root) for root in roots]
     return Bunch(
@@ -113,6 +111,6 @@ def _group_names(
         warn(
             f"groups='auto' took {guess}: {len(flat)} pictures in {len(set(names))} groups, such "
             f"as {names[0]!r}. Pass groups='stem', 'parent' or a function to choose yourself.",
-            stacklevel=3,
+            stacklevel=4,  # past the check of load_folders' parameters, to its caller
         )
     return names

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from numbers import Integral, Real
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import convolve1d, gaussian_filter
 from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval
 
+from skfakespotter._params import checked
 from skfakespotter._typing import RandomState
 
 
+@checked(
+    n_samples=[Interval(Integral, 2, None, closed="left")],
+    size=[Interval(Integral, 16, None, closed="left")],
+    strength=[Interval(Real, 0, None, closed="left")],
+    random_state=["random_state"],
+)
 def make_pictures(
     n_samples: int = 100,
     *,
@@ -28,9 +38,9 @@ def make_pictures(
     Parameters
     ----------
     n_samples : int, default=100
-        Pictures, half of them of each class.
+        Pictures, half of them of each class; at least 2.
     size : int, default=150
-        Side in pixels, an even number.
+        Side in pixels, an even number of at least 16.
     strength : float, default=1.0
         Scales noise and grid; 0 leaves nothing that tells the classes apart but the
         resampling itself.
@@ -47,7 +57,7 @@ def make_pictures(
     Raises
     ------
     ValueError
-        For an odd size or fewer than two samples.
+        For an odd size, or another bad parameter.
 
     Examples
     --------
@@ -56,10 +66,8 @@ def make_pictures(
     >>> X.shape, sorted(y.tolist())
     ((4, 150, 150, 3), [0, 0, 1, 1])
     """
-    if size % 2 or size < 16:
-        raise ValueError(f"size is {size!r}: expected an even number of at least 16.")
-    if n_samples < 2:
-        raise ValueError(f"n_samples is {n_samples!r}: expected at least 2, one of each class.")
+    if size % 2:
+        raise ValueError(f"size is {size!r}: expected an even number of pixels.")
     rng = check_random_state(random_state)
     y = rng.permutation(np.arange(n_samples) % 2)
     X = np.empty((n_samples, size, size, 3), np.uint8)

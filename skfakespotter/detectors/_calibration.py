@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Real
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import t
+from sklearn.utils._param_validation import Interval
+
+from skfakespotter._params import checked
 
 CONFIDENCE = 0.95  # that a source nobody has measured keeps the promise
+FPR_BOUNDS = Interval(Real, 0, 1, closed="neither")  # of a promised false-positive rate
 FEW = 3  # sources, below which nothing is known of how sources differ
 
 
@@ -123,6 +128,7 @@ class Calibration:
         of_sources = self.p_values(score)
         return max(of_sources, key=lambda source: float(of_sources[source]))
 
+    @checked(fpr=[FPR_BOUNDS])
     def threshold(self, fpr: float) -> float:
         """Find the lowest score that photographs of no source exceed more often than promised.
 
@@ -142,8 +148,6 @@ class Calibration:
         ValueError
             When ``fpr`` is outside (0, 1).
         """
-        if not 0 < fpr < 1:
-            raise ValueError(f"fpr is {fpr!r}: expected a number between 0 and 1.")
         measured = max(_limit(of_source, fpr) for of_source in self.real.values())
         if len(self.real) < FEW:
             return measured

@@ -137,7 +137,7 @@ class Detector:
         Parameters
         ----------
         counts : ndarray of shape (n, n_channels in all)
-            From :func:`skfakespotter.detectors.count_faces`.
+            From :func:`skfakespotter.detectors._measuring.count_faces`.
 
         Returns
         -------

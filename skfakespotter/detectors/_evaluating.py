@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils import check_consistent_length
 
-from skfakespotter._typing import Labels, Pictures
+from skfakespotter._typing import Device, Labels, Pictures
 from skfakespotter.detectors._detector import FPR, Detector
 from skfakespotter.detectors._scoring import score_each
 from skfakespotter.detectors._store import load_detector
@@ -54,7 +54,7 @@ def evaluate_detector(
     *,
     fpr: float = FPR,
     groups: Any = None,
-    device: Any = "auto",
+    device: Device = "auto",
     verbose: int = 0,
 ) -> VerdictReport:
     """Measure a detector on labeled pictures that it was not trained on.
@@ -85,6 +85,15 @@ def evaluate_detector(
     ------
     ValueError
         When no picture of a class shows a face.
+
+    Examples
+    --------
+    ::
+
+        pictures = load_folders("my_faces")  # that the detector was not trained on
+        report = evaluate_detector("mine.npz", pictures.data, pictures.target,
+                                   groups=pictures.groups, verbose=1)
+        print(report)
     """
     X, y = check_images(X), np.asarray(y)
     check_consistent_length(X, y, groups)

@@ -87,7 +87,7 @@ def held_out_scores(
 
 
 def fold_of(table: FaceTable, random_state: int = 0) -> NDArray[np.int64]:
-    """Deal faces into folds that keep groups together, with sources and labels in proportion.
+    """Assign faces to folds that keep groups together, with sources and labels in proportion.
 
     Parameters
     ----------
@@ -128,12 +128,16 @@ def fit_detector(
         Faces, copies included.
     scores : array-like of shape (n,)
         From :func:`held_out_scores`.
-    name, family, cropping, card
+    name, family : str
         See :class:`Detector`.
     coverage : NeuronCoverageTransformer
         Fitted; it counted.
+    cropping : Cropping
+        How the faces were cropped.
     model : (ndarray of shape (n_features,), float), default=None
         Weights and intercept; None: those of :func:`fit_linear`.
+    card : mapping, default=None
+        See :class:`Detector`.
 
     Returns
     -------

@@ -42,7 +42,8 @@ def list_items(pictures: Pictures | PathLike) -> list[Any]:
     >>> list_items(["a.jpg", "b.mp4"])
     ['a.jpg', 'b.mp4']
     """
-    items = [pictures] if is_path(pictures) else list(check_images(pictures))
+    given: Any = pictures  # is_path tells no type checker
+    items = [given] if is_path(given) else list(check_images(given))
     return list(chain.from_iterable(map(_unfolded, items)))
 
 

@@ -98,7 +98,7 @@ class Limits:
         return np.linalg.norm((shares - self.center) @ self.whitener, axis=-1)
 
     def complaint(self, width: float, sharpness: float, shares: NDArray[np.float64]) -> str | None:
-        """Say why nothing can be said about a face.
+        """Return the reason why nothing can be said about a face.
 
         Parameters
         ----------

@@ -157,18 +157,19 @@ class FittedPipeline:
         return Judgment(self.names[0], fake, None, f"{verdict} (P = {fake:.3f})", reason)
 
     def _complaint(self, face):
-        """Say what is less of a face than of all faces that the pipeline was fitted on."""
+        """Describe in what a face is less than every face that the pipeline was fitted on."""
         found = {"width": face.width, "sharpness": face.found.sharpness}
         for name, least in self._limits.items():
             if found[name] < TOLERANCE * least:
                 return (
-                    f"the {name} of the face is {found[name]:.0f}, of those it saw {least:.0f} up"
+                    f"the {name} of the face is {found[name]:.0f}; the faces it was fitted on have "
+                    f"at least {least:.0f}"
                 )
         return None
 
 
 def _knowledge(pipeline: Any, fake: int) -> str:
-    """Say what a pipeline was fitted on, as far as it tells."""
+    """Describe what a pipeline was fitted on, as far as its attributes tell."""
     counts = getattr(pipeline, "class_counts_", None)
     if counts is None:
         return "trained on pictures that it does not name"
@@ -179,7 +180,7 @@ def _knowledge(pipeline: Any, fake: int) -> str:
 def make_panel(
     detectors: Any = None, device: Device = "auto"
 ) -> list[Specialists | FittedPipeline]:
-    """Bring what a user calls detectors into groups that share their passes.
+    """Load detectors, and group those that share the passes through their network.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Rows: scores as CSV or JSON lines, written as they are made and gone on with."""
+"""Rows: scores as CSV or JSON lines, written as they are made, and resumed."""
 
 from __future__ import annotations
 
@@ -185,10 +185,11 @@ class RowFile(Sequence):
 def _from_cells(cells):
     picture, face, box, width, status, detector, score, p, verdict, reason = cells
     number = lambda cell: float(cell) if cell else None  # noqa: E731
+    edges: Any = tuple(map(float, box.split())) if box else None
     return ScoreRow(
         picture,
         int(face) if face else None,
-        tuple(map(float, box.split())) if box else None,
+        edges,
         number(width),
         status,
         detector or None,

@@ -7,9 +7,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
+from sklearn.utils._param_validation import StrOptions
+
+from skfakespotter._params import checked
 from skfakespotter._progress import track
 from skfakespotter._typing import Device, Pictures
 from skfakespotter._typing import Path as PathLike
+from skfakespotter.detectors._calibration import FPR_BOUNDS
 from skfakespotter.detectors._detector import FPR
 from skfakespotter.detectors._faces import CroppedFace, read_faces
 from skfakespotter.detectors._items import CLIPS, iter_named, list_items, name_of, unit_of
@@ -20,8 +24,14 @@ from skfakespotter.faces import Cropping
 from skfakespotter.images import ImageError, is_path
 
 BATCH = 16  # pictures held at a time
+_OPTIONS: dict[str, list[Any]] = {
+    "fpr": [FPR_BOUNDS],
+    "on_error": [StrOptions({"report", "raise"})],
+    "verbose": ["verbose"],
+}
 
 
+@checked(**_OPTIONS)
 def score_pictures(
     pictures: Pictures | PathLike,
     detectors: Any = None,
@@ -104,6 +114,7 @@ def score_pictures(
     return file
 
 
+@checked(**_OPTIONS)
 def score_each(
     pictures: Pictures | PathLike,
     detectors: Any = None,
@@ -117,24 +128,31 @@ def score_each(
 
     Parameters
     ----------
-    pictures, detectors, fpr, on_error, device, verbose
-        As for :func:`score_pictures`.
+    pictures : sequence of pictures, folders and clips, or path of one
+        As for :func:`score_pictures`, like the others.
+    detectors : None, str, PathLike, Detector, classifier, or a sequence or dict of these, \
+            default=None
+        None: all detectors that ship.
+    fpr : float, default=0.01
+        Promised false-positive rate of each detector.
+    on_error : {"report", "raise"}, default="report"
+        What to do with a picture that cannot be read.
+    device : str, default="auto"
+        Where networks compute.
+    verbose : int, default=0
+        Above 0, show a progress bar.
 
     Yields
     ------
     list of ScoreRow
         Of each picture, in order: one row per face and detector, or one that says why not.
     """
-    if on_error not in ("report", "raise"):
-        raise ValueError(f"on_error is {on_error!r}: expected 'report' or 'raise'.")
-    if not 0 < fpr < 1:
-        raise ValueError(f"fpr is {fpr!r}: expected a number between 0 and 1.")
     panel = _Panel(make_panel(detectors, device), fpr, on_error)
     yield from panel.rows(list_items(pictures), verbose)
 
 
 class _Panel:
-    """All groups of detectors and what they are asked."""
+    """All groups of detectors, with the options of the call."""
 
     def __init__(self, groups, fpr, on_error):
         self.groups, self.fpr, self.on_error = groups, fpr, on_error
@@ -182,7 +200,8 @@ class _Panel:
 
 
 def _row(name, number, face, judgment):
-    box = tuple(round(float(edge), 1) for edge in face.box)
+    left, top, right, bottom = (round(float(edge), 1) for edge in face.box)
+    box = (left, top, right, bottom)
     known = (judgment.detector, judgment.score, judgment.p, judgment.verdict, judgment.reason)
     return ScoreRow(name, number, box, round(face.width, 1), "scored", *known)
 

@@ -109,6 +109,17 @@ def save_detector(detector: Detector, path: PathLike) -> None:
     ------
     ValueError
         When the name of the file ends otherwise.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from skfakespotter import load_detector, save_detector
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "mine.npz")
+    ...     save_detector(load_detector("stylegan"), path)
+    ...     load_detector(path).family
+    'StyleGAN'
     """
     path = Path(path)
     if path.suffix != ".npz":

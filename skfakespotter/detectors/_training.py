@@ -1,4 +1,4 @@
-"""train_detector: from labelled pictures to a detector."""
+"""train_detector: from labeled pictures to a detector."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ def _check_enough(table: FaceTable) -> None:
 
 
 def _plain_card(table: FaceTable, scores: NDArray[np.float64], n_pictures: int) -> dict[str, Any]:
-    """Say what is known without further measurements."""
+    """Write the card of what is known without further measurements."""
     clean = ~table.copy
     report = detection_report(
         table.fake[clean].astype(int),

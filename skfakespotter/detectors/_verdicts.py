@@ -17,7 +17,7 @@ class ScoreRow(NamedTuple):
     Attributes
     ----------
     picture : str
-        Path, or ``X[index]`` for a picture that is no file.
+        Path, or ``X[index]`` for a picture that is not a file.
     face : int or None
         Number of the face in the picture, from 0, the main face; None where there is none.
     box : (float, float, float, float) or None

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from skfakespotter._labels import positive_label
+from skfakespotter._names import public_names
 from skfakespotter.evaluation._attributes import picture_attributes
 from skfakespotter.evaluation._bootstrap import number_groups, resample
 from skfakespotter.evaluation._bound import PerceptualBound, structural_similarity
@@ -90,12 +90,7 @@ __all__ = [
     "within_pair",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name != "AdversarialAttack":  # the one that needs torch
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return import_module(f"{__name__}._adversarial").AdversarialAttack
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = public_names(
+    __name__,
+    {"AdversarialAttack": "_adversarial"},  # which needs torch
+)

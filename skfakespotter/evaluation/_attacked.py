@@ -66,11 +66,11 @@ class Responses:
 
     @property
     def detectors(self) -> Detectors:
-        """The detectors of the first fold; what they can be asked, all folds can."""
+        """The detectors of the first fold; those of the others have the same methods."""
         return self.folds[0][0]
 
     def of(self, name: Hashable, method: str) -> NDArray:
-        """Return what a detector says of every picture; others are asked along with it."""
+        """Return a detector's response to every picture; the others' are computed along with it."""
         if (name, method) not in self.known:
             methods = {name: method}
             for other, detector in self.detectors.items():
@@ -82,7 +82,7 @@ class Responses:
         return self.known[name, method]
 
     def soft(self, name: Hashable) -> NDArray | None:
-        """Return the decision values or probabilities of a detector, if it was asked for any."""
+        """Return the decision values or probabilities of a detector, if any were computed."""
         found = [self.known[name, method] for method in SOFT if (name, method) in self.known]
         return found[0] if found else None
 

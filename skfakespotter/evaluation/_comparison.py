@@ -15,7 +15,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.parallel import Parallel
 
 from skfakespotter._params import checked
-from skfakespotter._typing import Labels
+from skfakespotter._typing import Items, Labels
 from skfakespotter.evaluation._bootstrap import number_groups, warn_of_few
 from skfakespotter.evaluation._delong import delong_covariance
 from skfakespotter.evaluation._differences import (
@@ -136,7 +136,7 @@ class ComparisonResult(Result):
 )
 def compare(
     detectors: Mapping[str, Any],
-    X: Any,
+    X: Items,
     y: Labels,
     *,
     groups: ArrayLike | None = None,
@@ -280,7 +280,7 @@ def _choose_test(test: str, figure: str, groups: Any) -> str:
 
 def _scores(
     detectors: Mapping[str, Any],
-    X: Any,
+    X: Items,
     y: NDArray,
     groups: NDArray | None,
     cv: int,

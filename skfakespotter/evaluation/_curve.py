@@ -16,6 +16,7 @@ from sklearn.metrics import check_scoring
 from sklearn.utils.parallel import Parallel, delayed
 
 from skfakespotter._labels import positive_label
+from skfakespotter._typing import Items
 from skfakespotter.evaluation._attacked import SOFT, Attacked, Responses
 from skfakespotter.evaluation._bootstrap import number_groups, resample
 from skfakespotter.evaluation._figures import FIGURES, weighted_figures
@@ -41,7 +42,7 @@ class AttackScores:
 
 def score_under_attacks(
     folds: Sequence[tuple[Detectors, NDArray]],
-    X: Any,
+    X: Items,
     y: NDArray,
     groups: ArrayLike | None = None,
     *,

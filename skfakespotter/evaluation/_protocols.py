@@ -17,7 +17,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.utils._param_validation import Interval
 
 from skfakespotter._params import checked
-from skfakespotter._typing import Labels
+from skfakespotter._typing import Items, Labels
 from skfakespotter.evaluation._bootstrap import number_groups, warn_of_few
 from skfakespotter.evaluation._folds import check_both_classes, make_folds, shuffle_stratified
 from skfakespotter.evaluation._metrics import detection_report
@@ -42,7 +42,7 @@ _CELLS = {**_FOLDS, "n_bootstraps": [Interval(Integral, 0, None, closed="left")]
 @checked(**_FOLDS)
 def within_pair(
     estimator: Any,
-    X: Any,
+    X: Items,
     y: Labels,
     *,
     groups: ArrayLike | None = None,
@@ -255,7 +255,7 @@ def leave_one_generator_out(
 @checked(**_FOLDS, n_repeats=[Interval(Integral, 1, None, closed="left")])
 def detection_learning_curve(
     estimator: Any,
-    X: Any,
+    X: Items,
     y: Labels,
     *,
     groups: ArrayLike | None = None,
@@ -277,8 +277,12 @@ def detection_learning_curve(
     ----------
     estimator : estimator
         A classifier, or a Pipeline that ends in one. Clones are fitted.
-    X, y, groups
-        See :func:`within_pair`.
+    X : sequence of n_samples items
+        Whatever the estimator takes: pictures, or features (n_samples, n_features).
+    y : array-like of shape (n_samples,)
+        Labels of two classes.
+    groups : array-like of shape (n_samples,), default=None
+        Items of one group are on the same side of every split.
     train_sizes : sequence of int, default=None
         Numbers of training items. None: the largest number that every fold has, and its
         half, quarter, eighth and sixteenth.

@@ -10,6 +10,8 @@ from sklearn.base import clone
 from sklearn.utils import _safe_indexing
 from sklearn.utils.parallel import Parallel, delayed
 
+from skfakespotter._typing import Items
+
 
 def fake_response(estimator: Any, method: str, X: Any, positive: Any) -> NDArray:
     """Return what a classifier of two classes says of the fakes, by one of its methods.
@@ -70,7 +72,7 @@ def soft_method(estimator: Any) -> tuple[str, float]:
 
 def fit_and_score(
     estimator: Any,
-    X: Any,
+    X: Items,
     y: NDArray,
     splits: list[tuple[NDArray, NDArray]],
     positive: Any,

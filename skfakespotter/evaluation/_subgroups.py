@@ -214,7 +214,7 @@ def _cut(attribute: str, values: ArrayLike, fake: NDArray) -> Iterator[_Cut]:
 
 
 def _complete(mask: NDArray, fake: NDArray) -> NDArray:
-    """Add all items of a class of which the mask holds none."""
+    """Add all items of each class that the mask has no item of."""
     for one in (fake, ~fake):
         if not (mask & one).any():
             mask = mask | one

@@ -1,5 +1,6 @@
 """Faces: where they are in a picture, and how each network wants to see them."""
 
+from skfakespotter._names import public_names
 from skfakespotter.faces._aligner import FaceAligner, FaceRecord
 from skfakespotter.faces._detectors import find_all, find_faces
 from skfakespotter.faces._dlib import landmarks, load_dlib, steady_landmarks
@@ -39,3 +40,5 @@ __all__ = [
     "steady_landmarks",
     "warp",
 ]
+
+__getattr__, __dir__ = public_names(__name__)

@@ -60,6 +60,14 @@ class FaceRecord:
         :class:`FaceAligner` takes the first.
     reason : str or None
         Why the picture cannot be read.
+
+    Examples
+    --------
+    >>> from skfakespotter import Face, FaceRecord
+    >>> points = ((30, 50), (70, 50), (62, 70), (35, 90), (65, 90))
+    >>> record = FaceRecord(0, "a.jpg", "found", (Face((10, 20, 90, 120), points, 0.9, "centers"),))
+    >>> record.n_faces, record.box
+    (1, (10, 20, 90, 120))
     """
 
     index: int

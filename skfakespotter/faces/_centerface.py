@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from skfakespotter._typing import Device
 from skfakespotter._workers import in_threads
 from skfakespotter.faces._centerface_network import (
     MOST_OVERLAP,
@@ -51,7 +52,7 @@ def find_centerface(
     images: Sequence[Any],
     *,
     weights: str | None = None,
-    device: Any = "cpu",
+    device: Device = "cpu",
     every: bool = False,
     side: int = GROUP_SIDE,
 ) -> list[list[Face]]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from skfakespotter._typing import Device
 from skfakespotter.faces._centerface import GROUP_SIDE, find_centerface
 from skfakespotter.faces._centerface_network import placed_network, weights_path
 from skfakespotter.faces._dlib import find_dlib, load_dlib
@@ -21,7 +22,7 @@ def find_faces(
     image: Any,
     detector: str = DEFAULT_DETECTOR,
     *,
-    device: Any = "cpu",
+    device: Device = "cpu",
     side: int = GROUP_SIDE,
 ) -> list[Face]:
     """Find all faces of one picture.
@@ -78,7 +79,7 @@ def find_all(
     images: Sequence[NDArray[np.uint8]],
     detector: str,
     *,
-    device: Any = "cpu",
+    device: Device = "cpu",
     every: bool = False,
     side: int = GROUP_SIDE,
 ) -> list[list[Face]]:
@@ -88,12 +89,14 @@ def find_all(
     ----------
     images : sequence of ndarray of shape (h, w, 3), uint8
         RGB; sizes may differ.
-    detector, device
+    detector : str
+        See :func:`find_faces`.
+    device : str or torch.device, default="cpu"
         See :func:`find_faces`.
     every : bool, default=False
         False may end the search of a picture once its main face is found. True measures the
         sharpness of all faces, too.
-    side
+    side : int
         See :func:`find_faces`.
 
     Returns

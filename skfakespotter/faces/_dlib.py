@@ -137,7 +137,13 @@ def box_for_dlib(face: Face) -> Box:
 
 
 def load_dlib() -> Any:
-    """Import dlib, or say how to install it."""
+    """Import dlib, or raise an ImportError that says how to install it.
+
+    Returns
+    -------
+    module
+        dlib.
+    """
     try:
         import dlib
     except ImportError as error:

@@ -157,7 +157,9 @@ def overlap(box: Sequence[float], boxes: NDArray[np.floating]) -> NDArray[np.flo
     return both / np.maximum(area + (box[2] - box[0]) * (box[3] - box[1]) - both, 1e-9)
 
 
-def suppress(faces: Sequence[Face], most: float, rank: Callable[[Face], float]) -> list[Face]:
+def suppress(
+    faces: Sequence[Face], most: float, rank: Callable[[Face], float | tuple[bool, float]]
+) -> list[Face]:
     """Keep the best of faces that overlap (greedy non-maximum suppression).
 
     Parameters

@@ -8,6 +8,7 @@ DataFrame; sizes may differ), as one array ``(n, h, w, 3)``, or as a torch tenso
 when its pixels are needed.
 """
 
+from skfakespotter._names import public_names
 from skfakespotter._pillow import readable_suffixes
 from skfakespotter.images._errors import ImageError, MissingFaceError, name_positions
 from skfakespotter.images._files import MOST_BYTES, open_picture
@@ -35,3 +36,5 @@ __all__ = [
     "take_notes",
     "with_notes",
 ]
+
+__getattr__, __dir__ = public_names(__name__)

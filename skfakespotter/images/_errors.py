@@ -63,8 +63,10 @@ class MissingFaceError(ImageError):
     ----------
     reason : str, default="has no face that the face detector finds"
         What is wrong with the picture and what was expected.
-    index, path
-        See :class:`ImageError`.
+    index : int, default=None
+        Position in the input.
+    path : str, default=None
+        File.
 
     Examples
     --------

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from skfakespotter._forking import ForkSafeLock
+from skfakespotter._typing import Picture, Pictures
 
 _EXPECTED = (
     "a list of paths, PIL images or uint8 arrays, one uint8 array (n, h, w, 3), "
@@ -55,7 +56,7 @@ def path_of(picture: object) -> str | None:
     Returns
     -------
     str or None
-        None for a picture that is no path.
+        None for a picture that is not a path.
 
     Examples
     --------
@@ -66,7 +67,7 @@ def path_of(picture: object) -> str | None:
     return os.fsdecode(picture) if isinstance(picture, (str, os.PathLike)) else None
 
 
-def check_images(X: Any, *, name: str = "X") -> list | NDArray[np.uint8]:
+def check_images(X: Pictures, *, name: str = "X") -> list | NDArray[np.uint8]:
     """Check that ``X`` is a sequence of pictures, without opening any.
 
     Parameters
@@ -125,7 +126,7 @@ def _only_column(X, name):
     return X[X.columns[0]]
 
 
-def lock_of(picture: Any) -> ForkSafeLock:
+def lock_of(picture: Picture) -> ForkSafeLock:
     """Return the lock to hold while an object is read that may stand at several places of X."""
     return _LOCKS[id(picture) % len(_LOCKS)]
 

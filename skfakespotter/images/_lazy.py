@@ -42,7 +42,22 @@ class LazyPicture:
     def make_together(
         pictures: Sequence[Any], images: Sequence[NDArray[np.uint8]], device: Any
     ) -> list[NDArray[np.uint8] | ImageError]:
-        """Return the pixels, or what is wrong, of each picture, whose file is decoded."""
+        """Return the pixels of each picture, or an error that says what is wrong.
+
+        Parameters
+        ----------
+        pictures : sequence of pictures
+            Of one class.
+        images : sequence of ndarray of shape (h, w, 3), uint8
+            What their files show, RGB.
+        device : str or torch.device
+            Where a face detector that can use it runs.
+
+        Returns
+        -------
+        list of (ndarray of shape (h', w', 3), uint8, or ImageError)
+            One for each picture.
+        """
         raise NotImplementedError
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from io import TextIOBase
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from skfakespotter._typing import Picture
 from skfakespotter.images._errors import ImageError
 from skfakespotter.images._files import open_picture, orientation
 from skfakespotter.images._inputs import (
@@ -32,7 +32,7 @@ _TURNS = {
 
 
 def load_image(
-    picture: Any, *, index: int | None = None, draft_side: int | None = None
+    picture: Picture, *, index: int | None = None, draft_side: int | None = None
 ) -> NDArray[np.uint8]:
     """Load one picture as uint8 RGB.
 
@@ -96,20 +96,22 @@ def _load(picture, draft_side):
     if hasattr(picture, "detach"):
         return _array_to_rgb(_tensor_picture(picture))
     if hasattr(picture, "__array__"):
-        return _array_to_rgb(_looked_at(picture))
+        return _array_to_rgb(_as_array(picture))
     raise ImageError(
         f"is a {type(picture).__name__}; expected a path, the bytes of a file, a binary file, "
         "a PIL image or an array"
     )
 
 
-def _looked_at(picture):
+def _as_array(picture):
     try:
         return np.asarray(picture)
     except (ImageError, ImportError):  # a missing extra is not the picture's fault
         raise
     except Exception as error:  # of a user's class
-        raise ImageError(f"cannot be looked at ({type(error).__name__}: {error})") from error
+        raise ImageError(
+            f"cannot be converted to an array ({type(error).__name__}: {error})"
+        ) from error
 
 
 def _tensor_picture(tensor):
@@ -149,7 +151,8 @@ def _check_pixels(width, height, path=None):
 
 def _decode(image):
     path = getattr(image, "filename", None) or None
-    _check_pixels(*image.size, path)
+    width, height = image.size
+    _check_pixels(width, height, path)
     try:
         image.load()  # before the orientation is read, which forgives damage
         turned = _TURNS.get(orientation(image))

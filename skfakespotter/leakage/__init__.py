@@ -1,5 +1,6 @@
 """Leakage: what in the data tells the label besides the face."""
 
+from skfakespotter._names import public_names
 from skfakespotter.leakage._auditing import audit
 from skfakespotter.leakage._duplicates import MAX_DISTANCE, nearest_hashes, perceptual_hash
 from skfakespotter.leakage._findings import AuditReport, Finding
@@ -16,3 +17,5 @@ __all__ = [
     "perceptual_hash",
     "reencode_images",
 ]
+
+__getattr__, __dir__ = public_names(__name__)

@@ -1,5 +1,6 @@
 """Perturbations: what happens to a picture on its way, as attacks and as augmentation."""
 
+from skfakespotter._names import public_names
 from skfakespotter.perturbations._augmentation import AugmentedClassifier, augment, takes_groups
 from skfakespotter.perturbations._beautify import Beautify
 from skfakespotter.perturbations._codecs import AVIFCompression, H264Compression, WebPCompression
@@ -61,3 +62,5 @@ __all__ = [
     "takes_groups",
     "to_uint8",
 ]
+
+__getattr__, __dir__ = public_names(__name__)

@@ -201,6 +201,11 @@ def naming(X: Any, rows: NDArray, what: str | None = None) -> Iterator[None]:
     what : str, default=None
         What was done to the picture, for the message.
 
+    Yields
+    ------
+    None
+        A context manager.
+
     Examples
     --------
     >>> from skfakespotter import ImageError

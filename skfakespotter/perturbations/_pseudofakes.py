@@ -91,6 +91,7 @@ class PseudoFakes(Delegate):
         "estimator": [HasMethods(["fit", "predict"])],
         "simulator": [HasMethods(["fit", "transform"]), None],
         "n_fakes": [Interval(Integral, 1, None, closed="left")],
+        "pos_label": "no_validation",
         "random_state": ["random_state"],
     }
 

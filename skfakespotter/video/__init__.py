@@ -1,5 +1,6 @@
 """Clips: frames, the faces followed through them, and one verdict each."""
 
+from skfakespotter._names import public_names
 from skfakespotter.video._compression import compress_frames
 from skfakespotter.video._datasets import load_clips
 from skfakespotter.video._errors import VideoError
@@ -42,3 +43,5 @@ __all__ = [
     "make_clipspotter",
     "within_methods",
 ]
+
+__getattr__, __dir__ = public_names(__name__)

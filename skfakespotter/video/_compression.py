@@ -9,13 +9,16 @@ from numbers import Integral
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.utils._param_validation import Interval
 
+from skfakespotter._params import checked
 from skfakespotter.video._decoding import RATE, import_av
 from skfakespotter.video._frames import Frame
 
-LARGEST_CRF = 51
+CRF = Interval(Integral, 0, 51, closed="both")  # H.264's rate factors
 
 
+@checked(crf=[CRF])
 def compress_frames(frames: Iterable[Frame], crf: int) -> Iterator[Frame]:
     """Encode frames by H.264 and decode them again, as happens to a clip that is passed on.
 
@@ -54,14 +57,7 @@ def compress_frames(frames: Iterable[Frame], crf: int) -> Iterator[Frame]:
     >>> [frame.index for frame in compress_frames(frames, 40)]
     [0, 1, 2]
     """
-    check_crf(crf)
     return _compress(frames, int(crf))
-
-
-def check_crf(crf: object, name: str = "crf") -> None:
-    """Check a rate factor; raise ValueError that names the parameter."""
-    if not isinstance(crf, Integral) or isinstance(crf, bool) or not 0 <= int(crf) <= LARGEST_CRF:
-        raise ValueError(f"{name} is {crf!r}: expected an int from 0 to {LARGEST_CRF}.")
 
 
 def _compress(frames, crf):

@@ -226,7 +226,8 @@ def _is_cut_off(path: str) -> bool:
 
 def _boxes(file, size):
     """List the boxes of an MP4 or MOV file: kind, and where each ends."""
-    position, boxes = 0, []
+    position = 0
+    boxes: list[tuple[bytes, int]] = []
     while position + 8 <= size:
         file.seek(position)
         length, kind = struct.unpack(">I4s", file.read(8))

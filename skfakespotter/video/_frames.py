@@ -7,16 +7,27 @@ import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.utils._param_validation import Interval, RealNotInt
 
+from skfakespotter._params import checked
 from skfakespotter._typing import Path
 from skfakespotter.images import ImageError, load_image, readable_suffixes
 from skfakespotter.video._decoding import RATE, decode, to_rgb
 from skfakespotter.video._errors import VideoError
+
+SAMPLING: dict[str, list[Any]] = {  # which frames may be asked for
+    "every": [
+        Interval(Integral, 1, None, closed="left"),
+        Interval(RealNotInt, 0, None, closed="neither"),
+    ],
+    "burst": [Interval(Integral, 1, None, closed="left")],
+    "max_frames": [Interval(Integral, 1, None, closed="left"), None],
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +49,7 @@ class Frame:
     image: NDArray[np.uint8]
 
 
+@checked(**SAMPLING)
 def iter_frames(
     path: Path, *, every: int | float = 1, burst: int = 1, max_frames: int | None = None
 ) -> Iterator[Frame]:
@@ -91,24 +103,8 @@ def iter_frames(
     ...
     skfakespotter.video._errors.VideoError: clip ('no/such/clip.mp4'): no such file
     """
-    check_sampling(every, max_frames, burst)
     problems: list[str] = []
     return _warn_of(problems, read_frames(path, every, max_frames, problems, burst))
-
-
-def check_sampling(every: int | float, max_frames: int | None, burst: int = 1) -> None:
-    """Check which frames are asked for; raise ValueError that names the parameter."""
-    number = isinstance(every, Real) and not isinstance(every, bool)
-    lowest = 1 if isinstance(every, Integral) else np.nextafter(0, 1)
-    if not number or not lowest <= every < np.inf:
-        raise ValueError(
-            f"every is {every!r}: expected an int of at least 1 (frames), or a float above 0 "
-            "(seconds)."
-        )
-    if max_frames is not None and not (isinstance(max_frames, Integral) and max_frames >= 1):
-        raise ValueError(f"max_frames is {max_frames!r}: expected None or an int of at least 1.")
-    if not isinstance(burst, Integral) or isinstance(burst, bool) or burst < 1:
-        raise ValueError(f"burst is {burst!r}: expected an int of at least 1.")
 
 
 def read_frames(

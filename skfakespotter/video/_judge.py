@@ -84,7 +84,7 @@ class Judge:
         return np.concatenate(list(asked))
 
     def _may_decide(self, tracks, totals):
-        """Say which tracks have enough faces and are wide enough, as far as there are any."""
+        """Mark the tracks that have enough faces and are wide enough, as far as there are any."""
         scored = [track for track, total in zip(tracks, totals, strict=True) if not np.isnan(total)]
         enough = min(self.windows.min_faces, max(map(len, scored)))
         long = [track for track in scored if len(track) >= enough]
@@ -106,5 +106,5 @@ def _track_score(track, parts, scores, total, may_decide):
     of_faces = np.full(len(track), np.nan)
     for part, score in zip(parts, scores, strict=True):
         of_faces[part] = score
-    columns = (np.array(column) for column in (track.frames, track.times, track.boxes))
-    return TrackScore(track.id, *columns, of_faces, total, may_decide)
+    frames, times, boxes = map(np.array, (track.frames, track.times, track.boxes))
+    return TrackScore(track.id, frames, times, boxes, of_faces, total, may_decide)

@@ -132,8 +132,16 @@ def leave_one_method_out(
 
     Parameters
     ----------
-    scorer, clips, cv, random_state, n_bootstraps
-        See :func:`within_methods`.
+    scorer : VideoScorer
+        Clones are fitted.
+    clips : Bunch
+        From :func:`load_clips`.
+    cv : int, default=5
+        Shuffled folds; connected identities are tested in the same fold.
+    random_state : int, default=0
+        Seed of the folds.
+    n_bootstraps : int, default=1000
+        Resamples of groups for the intervals.
 
     Returns
     -------

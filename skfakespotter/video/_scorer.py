@@ -21,13 +21,13 @@ from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 from skfakespotter._typing import Labels
 from skfakespotter.evaluation import positive_label
 from skfakespotter.faces import load_dlib
-from skfakespotter.video._compression import check_crf
+from skfakespotter.video._compression import CRF
 from skfakespotter.video._detector import last_step, take_apart
-from skfakespotter.video._frames import check_sampling
+from skfakespotter.video._frames import SAMPLING
 from skfakespotter.video._judge import AGGREGATES, Judge
 from skfakespotter.video._reading import Clip, Reading, check_clips, faces_folder, read_clips
 from skfakespotter.video._results import ClipScore
-from skfakespotter.video._steadying import check_smoothing
+from skfakespotter.video._steadying import SMOOTHING
 from skfakespotter.video._tracks import Track
 from skfakespotter.video._training import fit_options, gather_items
 from skfakespotter.video._unscored import refuse_unscored
@@ -140,17 +140,16 @@ class VideoScorer(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
 
     _parameter_constraints: ClassVar = {
         "estimator": [HasMethods(["fit"])],
-        "every": [Integral, Real],
-        "burst": [Integral],
-        "max_frames": [Integral, None],
+        **SAMPLING,
         "window": [Interval(Integral, 1, None, closed="left"), None],
-        "smoothing": [Integral, StrOptions({"track"}), None],
+        "smoothing": SMOOTHING,
         "aggregate": [StrOptions(set(AGGREGATES))],
         "top_k": [Interval(Integral, 1, None, closed="left")],
         "min_faces": [Interval(Integral, 1, None, closed="left")],
         "min_width": [Interval(Real, 0, None, closed="left")],
         "compressions": ["array-like", None],
         "on_missing": [StrOptions({"raise", "nan"})],
+        "pos_label": "no_validation",
         "cache": [str, Path, None],
         "n_jobs": [Integral, None],
         "verbose": ["verbose"],
@@ -383,10 +382,13 @@ class VideoScorer(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
 
     def _check_options(self):
         self._validate_params()
-        check_sampling(self.every, self.max_frames, self.burst)
-        check_smoothing(self.smoothing)
+        if isinstance(self.smoothing, Integral) and self.smoothing % 2 == 0:
+            raise ValueError(
+                f"smoothing is {self.smoothing}: expected an odd number of faces to average over."
+            )
         for crf in () if self.compressions is None else self.compressions:
-            check_crf(crf, "compressions")
+            if not CRF.is_satisfied_by(crf):
+                raise ValueError(f"compressions holds {crf!r}: expected {CRF}.")
 
     def _reading(self, aligner, crf=None):
         cropping = replace(aligner.cropping, on_missing="raise")
@@ -401,7 +403,7 @@ class VideoScorer(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             if clip.problem:
                 warnings.warn(clip.problem, UserWarning, stacklevel=4)
             if clip.status == "scored" and not any(map(cut, clip.tracks)):
-                reason = f"no face is followed for {self.min_faces} frames in a row"
+                reason = f"no face was followed over {self.min_faces} frames in a row"
                 clip = replace(clip, status="no face", reason=reason)
             yield clip
 

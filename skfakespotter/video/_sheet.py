@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from numbers import Integral
+
 import numpy as np
 from PIL import Image, ImageDraw
+from sklearn.utils._param_validation import Interval
 
+from skfakespotter._params import checked
 from skfakespotter._typing import Path
 from skfakespotter.video._frames import iter_frames
 from skfakespotter.video._results import ClipScore
@@ -13,6 +17,7 @@ WIDTH, CAPTION, N_COLUMNS = 320, 16, 4  # pixels of a frame's width and of its c
 COLOR = "#D55E00"
 
 
+@checked(n=[Interval(Integral, 1, None, closed="left")])
 def contact_sheet(clip_score: ClipScore, path: Path, *, n: int = 12) -> None:
     """Write a picture of the frames with the most suspicious faces of those that may decide.
 
@@ -48,8 +53,6 @@ def contact_sheet(clip_score: ClipScore, path: Path, *, n: int = 12) -> None:
             f"clip {clip_score.path!r} has no score ({clip_score.reason}): "
             "there is no frame to show."
         )
-    if n < 1:
-        raise ValueError(f"n is {n!r}: expected an int of at least 1.")
     faces = [
         (score, track.id, frame, time, box)
         for track in clip_score.tracks

@@ -6,6 +6,7 @@ from numbers import Integral
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.utils._param_validation import Interval, StrOptions
 
 from skfakespotter.faces import (
     TEMPLATES,
@@ -19,6 +20,7 @@ from skfakespotter.faces import (
 )
 
 WHOLE = "track"
+SMOOTHING = [Interval(Integral, 3, None, closed="left"), StrOptions({WHOLE}), None]
 # Where dlib's chip without padding shows the corners of the eyes and the base of the nose, as a
 # part of its side: dlib's mean face, from get_face_chip_details in image_transforms/interpolation.h
 _DLIB_POINTS = (
@@ -29,16 +31,6 @@ _DLIB_POINTS = (
     (0.4901123135679, 0.6277975316475),
 )
 _BOX_SIDE = 1.3  # the template "vggface2" enlarges the face box so
-
-
-def check_smoothing(smoothing: int | str | None) -> None:
-    """Check how crops are steadied; raise ValueError that names the parameter."""
-    odd = isinstance(smoothing, Integral) and not isinstance(smoothing, bool) and smoothing % 2
-    if smoothing not in (None, WHOLE) and not (odd and int(smoothing) >= 3):
-        raise ValueError(
-            f"smoothing is {smoothing!r}: expected None, an odd int of at least 3 (faces that "
-            f"landmarks are averaged over), or {WHOLE!r}."
-        )
 
 
 def guide_points(image: NDArray[np.uint8], face: Face, template: str) -> NDArray[np.float64]:

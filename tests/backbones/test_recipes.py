@@ -114,7 +114,7 @@ def test_published_weights_match_to_the_last_key(weights):
     assert trained.fingerprint != load_backbone(SPEC, weights="random").fingerprint
 
 
-def test_it_recognises_people(weights, photos):
+def test_it_recognizes_people(weights, photos):
     """Measured on these 40: AUC 0.9996, mean cosine 0.80 (same) and 0.00 (others)."""
     backbone = load_backbone(SPEC, weights=weights)
     cosines = similarities(backbone, photos, "sphereface")

@@ -68,7 +68,7 @@ def caffe_weights(squeeze):
 
 
 def caffe_forward(x, weights, squeeze):
-    """Run the published prototxt, layer by layer; give every layer's (normalised) output."""
+    """Run the published prototxt, layer by layer; give every layer's (normalized) output."""
     outputs = {}
 
     def conv(name, x, stride=1, padding=0):
@@ -129,10 +129,10 @@ def write_keras_file(path, weights, squeeze):
     layers = {}
     for key, tensor in weights.items():
         layer, _, kind = key.rpartition(".")
-        normalisation = layer.endswith("/bn")
+        normalization = layer.endswith("/bn")
         kind = (
             {"weight": "gamma", "bias": "beta"}.get(kind, kinds.get(kind))
-            if normalisation
+            if normalization
             else ({"weight": "kernel", "bias": "bias"}[kind])
         )
         order = {4: (2, 3, 1, 0), 2: (1, 0), 1: (0,)}[tensor.ndim]
@@ -171,7 +171,7 @@ def test_published_layouts_load_to_equal_weights(tmp_path, published, squeeze, w
 
 
 def test_layers_agree_with_caffes_description(published, squeeze):
-    """The folded convolution gives what the normalisation gives, in every layer."""
+    """The folded convolution gives what the normalization gives, in every layer."""
     state = in_torchvision_names(published, squeeze)
     network = VGGFace2Net(squeeze).requires_grad_(False).eval()
     network.load_state_dict(state, strict=False)  # without num_batches_tracked
@@ -221,7 +221,7 @@ def test_equations_1_and_2_against_a_literal_reference(backbone):
     assert counts.shape == (4, 54)
     assert coverage.n_neurons_.sum() == 10_595_767
 
-    pixels = torch.from_numpy(X[:, 16:240, 16:240, ::-1].copy()).float()  # centre, BGR
+    pixels = torch.from_numpy(X[:, 16:240, 16:240, ::-1].copy()).float()  # center, BGR
     x = (pixels - torch.tensor([91.4953, 103.8827, 131.0912])).permute(0, 3, 1, 2)
     network = place(
         backbone, torch.device("cpu"), (3, 224, 224)
@@ -255,7 +255,7 @@ class TestInput:
         np.testing.assert_allclose(x[0, :, 0, 0], [-91.4953, -103.8827, 200 - 131.0912], rtol=1e-6)
 
     @pytest.mark.parametrize("shape", [(256, 256), (512, 512), (300, 400), (500, 333)])
-    def test_shorter_side_256_then_centre_224(self, backbone, shape):
+    def test_shorter_side_256_then_center_224(self, backbone, shape):
         picture = np.asarray(
             Image.fromarray(make_pictures(2, size=64, random_state=0)[0][0]).resize(shape[::-1])
         )

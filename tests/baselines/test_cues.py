@@ -25,7 +25,7 @@ def wave(cycles_per_pixel, side=64):
     return np.repeat(np.rint(np.tile(row, (side, 1)))[..., None], 3, axis=2).astype(np.uint8)
 
 
-def test_size_and_colour_by_hand():
+def test_size_and_color_by_hand():
     picture = np.zeros((20, 40, 3), np.uint8)
     picture[:, :10] = (200, 100, 40)  # a quarter of the picture
     found = CheapCues().transform([picture])[0, 1:6]
@@ -98,7 +98,7 @@ def test_scikit_learn_contracts():
         transformer.fit("face.jpg")
 
 
-def test_baseline_learns_a_colour_cast():
+def test_baseline_learns_a_color_cast():
     rng = np.random.default_rng(3)
     X = [rng.integers(0, 200, (32, 32, 3), dtype=np.uint8) for _ in range(40)]
     y = np.arange(40) % 2

@@ -85,5 +85,7 @@ def test_the_promise_is_kept_on_new_photographs():
 
 @pytest.mark.parametrize("fpr", [0, 1, -0.1, float("nan")])
 def test_rates_outside_are_refused(calibration, fpr):
-    with pytest.raises(ValueError, match="fpr is"):
+    with pytest.raises(
+        ValueError, match=r"The 'fpr' parameter of .*threshold must be a float in the range \(0"
+    ):
         calibration.threshold(fpr)

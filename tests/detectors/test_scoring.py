@@ -245,6 +245,14 @@ def test_one_sentence_for_all_detectors(folder, small_detector):
     assert summarize(rows) == "cannot say: no face was found"
 
 
+@pytest.mark.parametrize("options", [{"fpr": 0}, {"fpr": 1.0}, {"on_error": "skip"}])
+@pytest.mark.parametrize("function", [score_pictures, score_each])
+def test_other_options_are_refused_at_once(function, options, small_detector, tmp_path):
+    """Also by `score_each`, which opens nothing before it is iterated over."""
+    with pytest.raises(ValueError, match=f"The '{next(iter(options))}' parameter of score_"):
+        function([tmp_path / "missing.png"], small_detector, **options)
+
+
 def test_evaluate_detector(folder, small_detector, face_picture):
     X = [face_picture, face_picture[:, ::-1].copy(), folder / "c_none.png", face_picture]
     with pytest.warns(UserWarning, match="2 items hold real items and 1 hold fakes"):
@@ -258,8 +266,8 @@ def test_evaluate_detector(folder, small_detector, face_picture):
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        ({"fpr": 0}, "fpr is 0"),
-        ({"on_error": "ignore"}, "on_error is 'ignore'"),
+        ({"fpr": 0}, "'fpr' parameter of score_pictures must be a float in"),
+        ({"on_error": "ignore"}, "'on_error' parameter of score_pictures must be a str among"),
         ({"detectors": "nobody"}, "name is 'nobody'"),
         ({"detectors": []}, "expected one or more"),
     ],

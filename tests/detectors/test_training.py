@@ -6,18 +6,15 @@ import numpy as np
 import pytest
 
 from skfakespotter import ImageError, load_detector, save_detector, train_detector
-from skfakespotter.detectors import (
-    FaceTable,
-    Moments,
+from skfakespotter.detectors._fitting import fit_linear, fold_of, held_out_scores
+from skfakespotter.detectors._measuring import (
     count_faces,
-    discriminate,
-    fit_linear,
-    fold_of,
-    held_out_scores,
     main_faces,
     measure_faces,
     sample_coverage,
 )
+from skfakespotter.detectors._moments import Moments, discriminate
+from skfakespotter.detectors._table import FaceTable
 from skfakespotter.faces import Cropping
 from skfakespotter.perturbations import JPEGCompression
 

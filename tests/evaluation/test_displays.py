@@ -87,8 +87,11 @@ def test_curve_refuses_what_the_report_refuses(scored):
     y, score, _ = scored
     with pytest.raises(ValueError, match="expected two classes"):
         DetectionCurveDisplay.from_predictions([1, 1], [0.1, 0.2])
-    with pytest.raises(ValueError, match="kind is 'det'"):
-        DetectionCurveDisplay.from_predictions(y, score, kind="det")
+    for options in ({"kind": "det"}, {"n_bootstraps": -1}, {"confidence_level": 95}):
+        with pytest.raises(ValueError, match=f"The '{next(iter(options))}' parameter of Detection"):
+            DetectionCurveDisplay.from_predictions(y, score, **options)
+    with pytest.raises(ValueError, match="The 'kind' parameter of DetectionCurveDisplay"):
+        DetectionCurveDisplay([0, 1], [0, 1], kind="det")
 
 
 def test_within_pair_draws_its_curve():
@@ -139,5 +142,6 @@ def test_reliability_by_hand():
 def test_reliability_wants_probabilities():
     with pytest.raises(ValueError, match="reaches from -1 to 2: expected probabilities"):
         ReliabilityDisplay.from_predictions([0, 1], [-1, 2])
-    with pytest.raises(ValueError, match="strategy is 'equal'"):
-        ReliabilityDisplay.from_predictions([0, 1], [0.1, 0.2], strategy="equal")
+    for options in ({"strategy": "equal"}, {"n_bins": 0}, {"confidence_level": 1}):
+        with pytest.raises(ValueError, match=f"The '{next(iter(options))}' parameter of Reliab"):
+            ReliabilityDisplay.from_predictions([0, 1], [0.1, 0.2], **options)

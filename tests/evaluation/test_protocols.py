@@ -151,9 +151,9 @@ def test_pictures_series_and_lists(tmp_path):
     rng = np.random.default_rng(0)
     paths, y = [], np.tile(["real", "fake"], 12)
     for i, label in enumerate(y):
-        grey = rng.integers(0, 100, (24, 24)) + (120 if label == "fake" else 0)
+        gray = rng.integers(0, 100, (24, 24)) + (120 if label == "fake" else 0)
         paths.append(str(tmp_path / f"{i}.jpg"))
-        Image.fromarray(grey.astype(np.uint8)).save(paths[-1])
+        Image.fromarray(gray.astype(np.uint8)).save(paths[-1])
 
     def brightness(X):
         return np.array([[load_image(x).mean()] for x in check_images(X)])
@@ -437,7 +437,7 @@ def test_matrix_display_prints_every_value_legibly():
     display = ScoreMatrixDisplay(matrix, ["a", "b", "c"], row_names=["x", "y"]).plot()
     printed = [[text.get_text() for text in row] for row in display.text_]
     assert printed == [["0.50", "1.00", "0.30"], ["0.76", "", "0.90"]]
-    assert display.text_[0, 0].get_color() == "white"  # on the dark end of the colours
+    assert display.text_[0, 0].get_color() == "white"  # on the dark end of the colors
     assert display.text_[0, 1].get_color() == "black"
     assert [label.get_text() for label in display.ax_.get_yticklabels()] == ["x", "y"]
     assert (display.ax_.get_xlabel(), display.ax_.get_ylabel()) == ("tested on", "trained on")

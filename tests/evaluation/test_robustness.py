@@ -265,7 +265,7 @@ class TestResult:
 
 
 class Memory(ClassifierMixin, BaseEstimator):
-    """Says 1 of a picture whose mean colour it was trained on, else 0."""
+    """Says 1 of a picture whose mean color it was trained on, else 0."""
 
     def fit(self, X, y):
         self.classes_, self.known_ = np.unique(y), {image.mean() for image in X}
@@ -291,7 +291,7 @@ class TestCrossVal:
 
     def test_groups_stay_together(self, faces):
         X, y, groups = faces
-        # each pair is one colour: only a detector that saw a picture's pair knows its colour
+        # each pair is one color: only a detector that saw a picture's pair knows its color
         X = np.broadcast_to(4 * groups[:, None, None, None], X.shape).astype(np.uint8)
         curve = robustness_cross_val(Memory(), X, y, groups=groups, attacks=ATTACKS)
         assert not curve.scores[CLEAN].any()

@@ -109,7 +109,7 @@ def test_no_face_raises_and_names_the_picture(tmp_path, photo, blank):
         FaceAligner("centerface").transform([blank])
 
 
-def test_no_face_falls_back_to_the_centre(photo, blank):
+def test_no_face_falls_back_to_the_center(photo, blank):
     gradient = blank.copy()
     gradient[:, :, 0] = np.linspace(0, 255, 300).astype(np.uint8)
     found, missing = FaceAligner("centerface", on_missing="center").transform([photo, gradient])
@@ -119,7 +119,7 @@ def test_no_face_falls_back_to_the_centre(photo, blank):
     np.testing.assert_allclose(missing[75, [0, -1], 0], [255 / 6, 255 * 5 / 6], atol=2)
 
 
-def test_centre_of_a_tiny_picture_is_refused_by_name(photo):
+def test_center_of_a_tiny_picture_is_refused_by_name(photo):
     with pytest.raises(ImageError, match=r"X\[1\]: is 4x4 pixels; expected at least 16x16"):
         FaceAligner("centerface", on_missing="center").transform(
             [photo, np.zeros((4, 4, 3), np.uint8)]

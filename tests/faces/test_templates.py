@@ -89,7 +89,7 @@ def test_warp_is_of_one_gray_beyond_the_picture():
 
 @pytest.mark.parametrize("scale", [0.11, 0.3, 0.45, 1.7])
 def test_warp_puts_a_point_where_the_matrix_says(scale):
-    """The centre of gravity of a soft spot, to a twentieth of a pixel, reduced or not."""
+    """The center of gravity of a soft spot, to a twentieth of a pixel, reduced or not."""
     y, x = np.mgrid[:400, :500]
     spot = np.exp(-((x - 233.4) ** 2 + (y - 171.8) ** 2) / (2 * (4 / scale) ** 2))
     image = np.repeat(np.rint(255 * spot)[:, :, None], 3, 2).astype(np.uint8)
@@ -98,12 +98,12 @@ def test_warp_puts_a_point_where_the_matrix_says(scale):
     matrix = np.c_[turn, np.array([60.0, 50.0]) - turn @ [233.4, 171.8]]
     warped = warp(image, matrix, (101, 121)).astype(float)[:, :, 0]
     rows, columns = np.mgrid[:101, :121]
-    centre = [(warped * columns).sum() / warped.sum(), (warped * rows).sum() / warped.sum()]
-    np.testing.assert_allclose(centre, [60, 50], atol=0.05)
+    center = [(warped * columns).sum() / warped.sum(), (warped * rows).sum() / warped.sum()]
+    np.testing.assert_allclose(center, [60, 50], atol=0.05)
 
 
 def test_warp_averages_when_it_shrinks():
-    """A fine checkerboard becomes grey, not a pattern."""
+    """A fine checkerboard becomes gray, not a pattern."""
     board = np.indices((400, 400)).sum(0) % 2 * 255
     image = np.repeat(board[:, :, None], 3, 2).astype(np.uint8)
     small = warp(image, np.array([[0.25, 0, 0], [0, 0.25, 0]]), (90, 90))
@@ -193,9 +193,9 @@ def test_five_points_are_fitted_to_the_template(photo, face):
 
 
 def test_vggface2_box_by_hand():
-    """A box 100 wide and 80 high gives the square of 130 about its centre, scaled to 256."""
+    """A box 100 wide and 80 high gives the square of 130 about its center, scaled to 256."""
     image = np.zeros((300, 300, 3), np.uint8)
-    image[85:215, 85:215] = 255  # centre (150, 150), side 130: pixels 85 to 214
+    image[85:215, 85:215] = 255  # center (150, 150), side 130: pixels 85 to 214
     box = Face((99.5, 109.5, 199.5, 189.5), (), 1.0)
     crop = crop_face(image, box, template="vggface2")
     assert crop[4:-4, 4:-4].min() == 255

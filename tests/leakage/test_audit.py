@@ -318,8 +318,8 @@ def test_report_is_sorted_and_readable(png_jpeg):
     frame = report.to_frame()
     assert list(frame.columns) == ["name", "severity", "auc", "text", "examples"]
     assert len(frame) == len(report.findings)
-    with pytest.raises(KeyError, match="no finding 'colour': expected one of"):
-        report["colour"]
+    with pytest.raises(KeyError, match="no finding 'color': expected one of"):
+        report["color"]
     made = AuditReport([Finding("size", "leak", 0.9, "real: a; fake: b")], 9, 9, 18, 0.9)
     assert made.leaks
     assert "leak        0.90  size: real: a; fake: b" in str(made)
@@ -370,8 +370,8 @@ def test_file_facts_open_pictures_alone(tmp_path):
 
 
 def test_file_facts(tmp_path):
-    grey = Image.fromarray(pictures(1)[0]).convert("L")
-    grey.save(tmp_path / "a.jpg", quality=40)
+    gray = Image.fromarray(pictures(1)[0]).convert("L")
+    gray.save(tmp_path / "a.jpg", quality=40)
     facts = file_facts(tmp_path / "a.jpg")
     assert (facts["mode"], facts["quantization"], facts["subsampling"]) == (
         "L",
@@ -383,7 +383,7 @@ def test_file_facts(tmp_path):
     facts = file_facts(tmp_path / "b.jpg")
     assert facts["quantization"].startswith("own tables ")
     assert facts["subsampling"] == "4:2:2"
-    grey.save(tmp_path / "c.png", dpi=(72, 72))
+    gray.save(tmp_path / "c.png", dpi=(72, 72))
     assert file_facts(tmp_path / "c.png")["metadata"] == "dpi"
 
 

@@ -150,8 +150,8 @@ def test_resize_by_hand():
 
 @pytest.mark.parametrize("variance", ATTACKS["noise"][1])
 def test_noise_has_the_variance_it_says(variance):
-    grey = np.full((300, 300), 128, np.uint8)
-    noise = (GaussianNoise(variance, random_state=0).transform([grey])[0] - 128.0) / 255
+    gray = np.full((300, 300), 128, np.uint8)
+    noise = (GaussianNoise(variance, random_state=0).transform([gray])[0] - 128.0) / 255
     n = noise.size
     rounding = 1 / 12 / 255**2
     assert abs(noise.mean()) < 4 * np.sqrt(variance / n)

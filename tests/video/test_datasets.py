@@ -177,7 +177,9 @@ class TestRefuses:
     def test_other_arguments(self, tmp_path):
         with pytest.raises(FileNotFoundError, match="no such folder: 'no/such'"):
             load_clips("no/such")
-        with pytest.raises(ValueError, match=r"layout is 'ff': expected one of \('auto'"):
+        with pytest.raises(
+            ValueError, match=r"The 'layout' parameter of load_clips must be a str among"
+        ):
             load_clips(tmp_path, "ff")
         make_tree(tmp_path, ["real/notes.txt", "fake/notes.txt"])
         with pytest.raises(ValueError, match=r"no clips in .* read as 'folders': expected real/"):

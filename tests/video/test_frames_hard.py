@@ -186,9 +186,11 @@ class TestBursts:
         path = write(tmp_path / "a.mp4", SECOND)
         assert [frame.index for frame in read(path, **options)] == indices
 
-    @pytest.mark.parametrize("burst", [0, 1.5, True, None])
+    @pytest.mark.parametrize("burst", [0, 1.5, None])
     def test_refuse_other_lengths(self, burst):
-        with pytest.raises(ValueError, match=r"burst is .*: expected an int of at least 1"):
+        with pytest.raises(
+            ValueError, match=r"'burst' parameter of iter_frames must be an int in the range \[1"
+        ):
             iter_frames("a.mp4", burst=burst)
 
 

@@ -88,12 +88,12 @@ def overwrite(path, packet, share):
     Path(path).write_bytes(content)
 
 
-def mean_colours(X):
+def mean_colors(X):
     return np.stack([chip.mean(axis=(0, 1)) / 255 for chip in X])
 
 
 def face_detector():
-    return make_pipeline(FunctionTransformer(mean_colours), LogisticRegression(C=1000))
+    return make_pipeline(FunctionTransformer(mean_colors), LogisticRegression(C=1000))
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +143,7 @@ class TestIterFrames:
             assert frame.image.shape == (40, 64, 3)
             assert np.abs(frame.image.astype(int) - image).max() <= 4  # the codec's loss
 
-    def test_colours_are_red_green_blue(self, tmp_path):
+    def test_colors_are_red_green_blue(self, tmp_path):
         image = np.zeros((48, 48, 3), np.uint8)
         image[:, :, 0] = 250
         (frame,) = iter_frames(write_clip(tmp_path / "a.mp4", [image]))
@@ -275,14 +275,18 @@ class TestIterFrames:
             with pytest.raises(BlockingIOError):  # nobody knocked
                 server.accept()
 
-    @pytest.mark.parametrize("every", [0, -1, 0.0, -0.5, True, "2", None, float("nan"), np.inf])
+    @pytest.mark.parametrize("every", [0, -1, 0.0, -0.5, "2", None, float("nan"), np.inf])
     def test_refuses_other_sampling(self, every):
-        with pytest.raises(ValueError, match=r"every is .*: expected an int of at least 1"):
+        with pytest.raises(
+            ValueError, match=r"'every' parameter of iter_frames must be an int .* or a float"
+        ):
             iter_frames("a.mp4", every=every)
 
     @pytest.mark.parametrize("max_frames", [0, 1.5])
     def test_refuses_other_limits(self, max_frames):
-        with pytest.raises(ValueError, match="max_frames is"):
+        with pytest.raises(
+            ValueError, match="'max_frames' parameter of iter_frames must be an int"
+        ):
             iter_frames("a.mp4", max_frames=max_frames)
 
     def test_names_the_extra(self, clips, monkeypatch):
@@ -327,7 +331,7 @@ class TestFollowFaces:
 
     @pytest.mark.parametrize(("missed", "lengths"), [(2, [4]), (3, [2, 2])])
     def test_bridges_gaps_up_to_a_length(self, missed, lengths):
-        # the hidden face leaves the colours as they are: upside down, dlib does not find it
+        # the hidden face leaves the colors as they are: upside down, dlib does not find it
         pictures = [person()] * 2 + [person()[::-1]] * missed + [person()] * 2
         tracks = follow_faces(as_frames(pictures), FaceAligner(detector="dlib"), max_gap=2)
         assert [len(track) for track in tracks] == lengths
@@ -530,12 +534,12 @@ class TestVideoScorer:
     def test_takes_the_aligner_out_of_a_pipeline(self, clips, chips):
         shapes = []
 
-        def colours(X):
+        def colors(X):
             shapes.append(np.shape(X))
-            return mean_colours(X)
+            return mean_colors(X)
 
         aligner = FaceAligner(size=48, padding=0.1)
-        detector = make_pipeline(aligner, FunctionTransformer(colours), LogisticRegression(C=1000))
+        detector = make_pipeline(aligner, FunctionTransformer(colors), LogisticRegression(C=1000))
         detector.fit([person(), tinted(person())], [0, 1])
         scorer = VideoScorer(FrozenEstimator(detector), every=2)
         assert scorer.predict([clips["real"], clips["fake"]]).tolist() == [0, 1]
@@ -574,11 +578,12 @@ class TestVideoScorer:
             ({"min_faces": 1.5}, "The 'min_faces' parameter of VideoScorer must be an int"),
             ({"window": 0}, "The 'window' parameter of VideoScorer must be an int in"),
             ({"smoothing": "all"}, "The 'smoothing' parameter of VideoScorer must be"),
-            ({"smoothing": 4}, "smoothing is 4: expected None, an odd int of at least 3"),
-            ({"compressions": [23, 52]}, "compressions is 52: expected an int from 0 to 51"),
-            ({"burst": 0}, "burst is 0"),
-            ({"every": 0}, "every is 0"),
-            ({"max_frames": -1}, "max_frames is -1"),
+            ({"smoothing": 4}, "smoothing is 4: expected an odd number of faces"),
+            ({"smoothing": 1}, "The 'smoothing' parameter of VideoScorer must be an int in"),
+            ({"compressions": [23, 52]}, r"compressions holds 52: expected an int .* \[0, 51\]"),
+            ({"burst": 0}, "The 'burst' parameter of VideoScorer must be an int in"),
+            ({"every": 0}, "The 'every' parameter of VideoScorer must be an int in"),
+            ({"max_frames": -1}, "The 'max_frames' parameter of VideoScorer must be an int in"),
         ],
     )
     def test_refuses_other_options(self, frozen, options, message):
@@ -595,7 +600,7 @@ class TestVideoScorer:
             scorer.score_clips([])
         with pytest.raises(TypeError, match=r"X\[1\] is a ndarray: expected the path of a clip"):
             scorer.score_clips(["a.mp4", person()])
-        model = make_pipeline(FunctionTransformer(mean_colours), RidgeClassifier())
+        model = make_pipeline(FunctionTransformer(mean_colors), RidgeClassifier())
         with pytest.raises(TypeError, match="Pipeline has no predict_proba: wrap"):
             VideoScorer(model).fit(["a.mp4"] * 2, [0, 1])
         with pytest.raises(ValueError, match="labels are"):
@@ -707,7 +712,9 @@ class TestShowing:
     def test_contact_sheet_refuses(self, tmp_path, clips, frozen):
         with pytest.raises(ValueError, match="there is no frame to show"):
             contact_sheet(ClipScore("a", "unreadable", reason="no such file"), tmp_path / "s.png")
-        with pytest.raises(ValueError, match="n is 0"):
+        with pytest.raises(
+            ValueError, match="The 'n' parameter of contact_sheet must be an int in"
+        ):
             contact_sheet(scored("a", [0.5], 0.5), tmp_path / "s.png", n=0)
         with pytest.raises(VideoError, match="no such file"):
             contact_sheet(scored("a", [0.5], 0.5), tmp_path / "s.png")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Self
 
 from skfakespotter._labels import positive_label
-from skfakespotter._typing import Labels
+from skfakespotter._typing import Items, Labels
 from skfakespotter.evaluation._scoring import fake_response, soft_method
 
 
@@ -21,7 +21,7 @@ class ScoreDisplay:
     def from_estimator(
         cls,
         estimator: Any,
-        X: Any,
+        X: Items,
         y: Labels,
         *,
         pos_label: Any = None,

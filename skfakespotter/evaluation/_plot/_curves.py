@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_consistent_length
+from sklearn.utils._param_validation import Interval, StrOptions
 
+from skfakespotter._params import checked
 from skfakespotter._style import STYLES, make_axes
 from skfakespotter._typing import Labels, RandomState
 from skfakespotter.evaluation._bootstrap import number_groups, resample
@@ -77,6 +80,7 @@ class DetectionCurveDisplay(ScoreDisplay):
     'AUC 0.750 [0.576, 0.896]'
     """
 
+    @checked(kind=[StrOptions(set(_KINDS))])
     def __init__(
         self,
         x: ArrayLike,
@@ -89,13 +93,17 @@ class DetectionCurveDisplay(ScoreDisplay):
         chance: float = 0.5,
         name: str | None = None,
     ) -> None:
-        if kind not in _KINDS:
-            raise ValueError(f"kind is {kind!r}: expected 'roc' or 'precision-recall'.")
         self.x, self.y = np.asarray(x, np.float64), np.asarray(y, np.float64)
         self.low, self.high = low, high
         self.kind, self.figure, self.chance, self.name = kind, figure, chance, name
 
     @classmethod
+    @checked(
+        kind=[StrOptions(set(_KINDS))],
+        n_bootstraps=[Interval(Integral, 0, None, closed="left")],
+        confidence_level=[Interval(Real, 0, 1, closed="neither")],
+        random_state=["random_state"],
+    )
     def from_predictions(
         cls,
         y_true: Labels,
@@ -121,8 +129,16 @@ class DetectionCurveDisplay(ScoreDisplay):
             Scores; larger means more fake.
         kind : {"roc", "precision-recall"}, default="roc"
             Which curve to draw.
-        groups, pos_label, n_bootstraps, confidence_level, random_state
-            See :func:`skfakespotter.detection_report`; ``n_bootstraps=0`` draws no band.
+        groups : array-like of shape (n_samples,), default=None
+            Items of one group (photograph, person, video) are resampled together.
+        pos_label : label, default=None
+            The label of fakes. None: 1 where the labels are {0, 1}, else ``"fake"``.
+        n_bootstraps : int, default=1000
+            Resamples; 0 draws no band.
+        confidence_level : float, default=0.95
+            Of the band, in (0, 1).
+        random_state : int, RandomState instance or None, default=0
+            Seed of the resamples.
         name : str, default=None
             Legend entry.
         ax : matplotlib.axes.Axes, default=None

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import norm
 from sklearn.utils import check_consistent_length
+from sklearn.utils._param_validation import Interval, StrOptions
 
+from skfakespotter._params import checked
 from skfakespotter._style import STYLES, make_axes
 from skfakespotter._typing import Labels
 from skfakespotter.evaluation._bootstrap import number_groups
@@ -88,6 +91,11 @@ class ReliabilityDisplay(ScoreDisplay):
         self.error, self.name = error, name
 
     @classmethod
+    @checked(
+        n_bins=[Interval(Integral, 1, None, closed="left")],
+        strategy=[StrOptions({"quantile", "uniform"})],
+        confidence_level=[Interval(Real, 0, 1, closed="neither")],
+    )
     def from_predictions(
         cls,
         y_true: Labels,
@@ -213,11 +221,7 @@ class ReliabilityDisplay(ScoreDisplay):
 def _edges(score: NDArray, n_bins: int, strategy: str) -> NDArray:
     """Return the inner edges of the bins."""
     inner = np.linspace(0, 1, n_bins + 1)[1:-1]
-    if strategy == "uniform":
-        return inner
-    if strategy != "quantile":
-        raise ValueError(f"strategy is {strategy!r}: expected 'quantile' or 'uniform'.")
-    return np.unique(np.quantile(score, inner))
+    return inner if strategy == "uniform" else np.unique(np.quantile(score, inner))
 
 
 def _wilson(share: NDArray, n: NDArray, confidence_level: float) -> tuple[NDArray, NDArray]:
