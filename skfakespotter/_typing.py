@@ -17,14 +17,17 @@ from PIL.Image import Image
 if TYPE_CHECKING:
     import torch
 
+    from skfakespotter.backbones import Backbone
     from skfakespotter.cache import CoverageCache
 
 __all__ = [
+    "BackboneLike",
     "Cache",
     "Device",
     "Devices",
     "Items",
     "Labels",
+    "LayerChoice",
     "Path",
     "Picture",
     "Pictures",
@@ -50,6 +53,12 @@ Pictures: TypeAlias = "Sequence[Picture] | NDArray[Any] | torch.Tensor"
 
 # What a detector judges: pictures, paths of clips, or rows of numbers.
 Items: TypeAlias = "Pictures | Sequence[Any] | ArrayLike"
+
+# A network to watch: its name, itself, or with its input format.
+BackboneLike: TypeAlias = "str | torch.nn.Module | Backbone"
+
+# Layers of a network: names, globs, classes; None for the paper's choice.
+LayerChoice: TypeAlias = "str | type | Sequence[str | type] | None"
 
 # One label per picture: 0 is real, 1 is fake.
 Labels: TypeAlias = "ArrayLike"

@@ -19,7 +19,7 @@ from sklearn.utils.metaestimators import _BaseComposition
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, has_fit_parameter
 
-from skfakespotter._typing import Items
+from skfakespotter._typing import Items, RandomState
 
 
 class ExpertStack(ClassifierMixin, MetaEstimatorMixin, _BaseComposition):
@@ -44,7 +44,7 @@ class ExpertStack(ClassifierMixin, MetaEstimatorMixin, _BaseComposition):
         per fold.
     cv : int, default=5
         Folds.
-    random_state : int, default=0
+    random_state : int, RandomState instance or None, default=0
         Seed of the folds.
 
     Attributes
@@ -107,7 +107,7 @@ class ExpertStack(ClassifierMixin, MetaEstimatorMixin, _BaseComposition):
         experts: Sequence[tuple[str, Any]],
         *,
         cv: int = 5,
-        random_state: int | None = 0,
+        random_state: RandomState = 0,
     ) -> None:
         self.experts = experts
         self.cv = cv

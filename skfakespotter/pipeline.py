@@ -9,7 +9,10 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils._param_validation import StrOptions
 
+from skfakespotter._params import checked
+from skfakespotter._typing import BackboneLike, Cache, Device, RandomState
 from skfakespotter.backbones import load_backbone
 from skfakespotter.classifier import FakeSpotterClassifier
 from skfakespotter.experts import ExpertStack
@@ -17,7 +20,6 @@ from skfakespotter.faces import Face, FaceAligner
 from skfakespotter.perturbations import AugmentedClassifier
 from skfakespotter.transformer import NeuronCoverageTransformer
 
-PRESETS = ("paper", "recommended")
 C = 0.01  # of the linear model: thousands of counts, few of which alone say anything
 
 
@@ -35,7 +37,11 @@ class FakeSpotterPipeline(Pipeline):
         As of a Pipeline; the first is a :class:`FaceAligner` where pictures are photographs.
     kinds : str, default=None
         Which fakes it is trained on, in words: "StyleGAN".
-    transform_input, memory, verbose
+    transform_input : list of str, default=None
+        As of a Pipeline.
+    memory : str or object with the joblib.Memory interface, default=None
+        As of a Pipeline.
+    verbose : bool, default=False
         As of a Pipeline.
 
     Attributes
@@ -99,16 +105,23 @@ class FakeSpotterPipeline(Pipeline):
         return self
 
 
+@checked(
+    preset=[StrOptions({"paper", "recommended"})],
+    granularity=[StrOptions({"layer", "channel"}), None],
+    align=["boolean", FaceAligner],
+    random_state=["random_state"],
+    kinds=[str, None],
+)
 def make_fakespotter(
-    backbone: Any = "dlib",
+    backbone: BackboneLike = "dlib",
     *,
     preset: Literal["paper", "recommended"] = "paper",
     granularity: Literal["layer", "channel"] | None = None,
     align: bool | FaceAligner = True,
     classifier: Any = None,
-    device: Any = "auto",
-    cache: Any = None,
-    random_state: Any = None,
+    device: Device = "auto",
+    cache: Cache = None,
+    random_state: RandomState = None,
     kinds: str | None = None,
 ) -> FakeSpotterPipeline:
     """Build the detector: align faces, count neurons, scale, classify.
@@ -181,8 +194,6 @@ def make_fakespotter(
     >>> detector.predict_proba(X).shape
     (40, 2)
     """
-    if preset not in PRESETS:
-        raise ValueError(f"preset is {preset!r}: expected one of {PRESETS}.")
     aligner = align or "passthrough"
     if align is True:
         # lazy: faces are found while the network computes, and memory holds a few batches

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterable, Sequence
 from copy import copy
 from numbers import Integral, Real
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from skfakespotter._array_api import ResultTable, holds_numbers, is_dispatched, is_dispatching, like
 from skfakespotter._device import PRECISIONS
 from skfakespotter._progress import track
+from skfakespotter._typing import BackboneLike, Cache, Devices, LayerChoice
 from skfakespotter.backbones import Backbone, check_fingerprint, load_backbone, takes_arrays
 from skfakespotter.cache import CachedStatistics, open_cache
 from skfakespotter.coverage import (
@@ -218,22 +219,22 @@ class NeuronCoverageTransformer(TransformerMixin, BaseEstimator):
 
     def __init__(
         self,
-        backbone: Any = "dlib",
+        backbone: BackboneLike = "dlib",
         *,
-        layers: str | type | Sequence[str | type] | None = None,
-        exclude: str | type | Sequence[str | type] | None = None,
-        neuron: str = "unit",
-        tokens: str = "all",
-        granularity: str = "layer",
-        threshold: str | float = "mean",
+        layers: LayerChoice = None,
+        exclude: LayerChoice = None,
+        neuron: Literal["unit", "channel"] = "unit",
+        tokens: Literal["all", "class", "patches", "mean"] = "all",
+        granularity: Literal["layer", "channel"] = "layer",
+        threshold: Literal["mean", "channel-mean"] | float = "mean",
         rectify: bool = False,
-        output: str = "count",
-        batch_size: int | str = "auto",
-        device: Any = "auto",
-        precision: str = "float32",
-        compile: bool | str = "auto",
-        cache: Any = None,
-        single_pass: bool | str = "auto",
+        output: Literal["count", "fraction"] = "count",
+        batch_size: int | Literal["auto"] = "auto",
+        device: Devices = "auto",
+        precision: Literal["float32", "tf32", "bfloat16", "float16"] = "float32",
+        compile: bool | Literal["auto"] = "auto",
+        cache: Cache = None,
+        single_pass: bool | Literal["auto"] = "auto",
         prefetch: int | None = None,
         n_jobs: int | None = None,
         verbose: int = 0,
@@ -266,7 +267,7 @@ class NeuronCoverageTransformer(TransformerMixin, BaseEstimator):
         n_neurons: ArrayLike,
         n_channels: ArrayLike,
         backbone_fingerprint: str,
-        backbone: Any = "dlib",
+        backbone: BackboneLike = "dlib",
         **parameters: Any,
     ) -> NeuronCoverageTransformer:
         """Make a fitted transformer from thresholds that were computed before.
@@ -284,7 +285,9 @@ class NeuronCoverageTransformer(TransformerMixin, BaseEstimator):
             As in ``n_neurons_`` and ``n_channels_``.
         backbone_fingerprint : str
             Of the network that the thresholds were computed with.
-        backbone, **parameters
+        backbone : str, torch.nn.Module or Backbone, default="dlib"
+            As for the constructor.
+        **parameters : dict
             As for the constructor.
 
         Returns

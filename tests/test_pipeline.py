@@ -88,7 +88,7 @@ def test_recommended_steps():
     layer = make_fakespotter(preset="recommended", granularity="layer", classifier=SVC())
     assert layer["classifier"].estimator["coverage"].granularity == "layer"
     assert isinstance(layer["classifier"].estimator["classifier"], SVC)
-    with pytest.raises(ValueError, match="preset is 'best'"):
+    with pytest.raises(ValueError, match=r"The 'preset' parameter .* Got 'best'"):
         make_fakespotter(preset="best")
 
 

@@ -1,5 +1,6 @@
 """Coverage: the method of the paper, from a network's outputs to thresholds and counts."""
 
+from skfakespotter._names import public_names
 from skfakespotter.coverage._direct import DirectStatistics
 from skfakespotter.coverage._equations import ExactSums, exceeds, softly_exceeds, threshold
 from skfakespotter.coverage._layers import Layout, find_blocks, select_layers
@@ -44,3 +45,5 @@ __all__ = [
     "threshold",
     "window_for",
 ]
+
+__getattr__, __dir__ = public_names(__name__)

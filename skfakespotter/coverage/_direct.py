@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 
 from skfakespotter._device import resolve_devices
 from skfakespotter._prefetch import iter_batches
+from skfakespotter._typing import LayerChoice
 from skfakespotter.backbones import Backbone, PlacedNetwork, place
 from skfakespotter.coverage._equations import ExactSums
-from skfakespotter.coverage._layers import LayerChoice, Layout
+from skfakespotter.coverage._layers import Layout
 from skfakespotter.coverage._monitor import NeuronMonitor
 from skfakespotter.coverage._observations import Observations
 from skfakespotter.coverage._outputs import Neurons

@@ -212,7 +212,8 @@ def observe(
         n_threads=torch.get_num_threads(),
     )
     above, *inside = (torch.from_numpy(np.concatenate(of)) for of in zip(*parts, strict=True))
-    return above.float(), *inside
+    picture, channel, value = inside
+    return above.float(), picture, channel, value
 
 
 def _observe_block(

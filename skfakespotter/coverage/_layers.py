@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
@@ -13,11 +13,11 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from skfakespotter._typing import LayerChoice
 from skfakespotter.backbones import monitored_layers
 
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 SHOWN = 10  # names in a message
-LayerChoice = str | type | Sequence[str | type] | None
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,10 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import nn
 
+from skfakespotter._typing import LayerChoice
 from skfakespotter.coverage._graphs import CapturedStatistics, CompiledStatistics
 from skfakespotter.coverage._kernels import Counter, observe
-from skfakespotter.coverage._layers import LayerChoice, Layout, named_layers, select_layers
+from skfakespotter.coverage._layers import Layout, named_layers, select_layers
 from skfakespotter.coverage._observations import Observations
 from skfakespotter.coverage._outputs import Neurons, is_finite
 from skfakespotter.coverage._watched import Statistic, WatchedNetwork, computing_alone

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -163,7 +163,7 @@ def fit_detector(
     return Detector(
         name=name,
         family=family,
-        backbone=coverage.backbone,
+        backbone=cast("str", coverage.backbone),
         fingerprint=coverage.backbone_fingerprint_,
         layers=layers,
         cropping=cropping,

@@ -49,6 +49,14 @@ class Explanation:
         The aligned face that was looked at.
     box : (float, float, float, float) or None
         Where the face is in the picture; None when pictures are aligned faces.
+
+    Examples
+    --------
+    >>> from skimage.data import astronaut
+    >>> from skfakespotter import explain
+    >>> found = explain("stylegan", astronaut())
+    >>> bool(abs(found.map.sum() + found.remainder - found.score) < 1e-9)
+    True
     """
 
     score: float

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from sklearn.base import clone
 from sklearn.linear_model import RidgeClassifier
@@ -24,7 +24,7 @@ ALPHA = 30.0
 def make_clipspotter(
     backbone: Any = "dlib",
     *,
-    granularity: str = "channel",
+    granularity: Literal["channel", "layer"] = "channel",
     statistics: Sequence[str] = ("mean", "flicker"),
     window: int = 5,
     smoothing: int | str | None = 9,

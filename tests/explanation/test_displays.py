@@ -110,7 +110,7 @@ def test_importance_checks_its_parameters():
     model = LogisticRegression().fit([[0], [1]], [0, 1])
     with pytest.raises(ValueError, match="layers has 2 names"):
         LayerImportanceDisplay.from_predictor(model, [[0], [1]], [0, 1], layers=["a", "b"])
-    with pytest.raises(ValueError, match="n_repeats is 0"):
+    with pytest.raises(ValueError, match=r"The 'n_repeats' parameter .* Got 0"):
         LayerImportanceDisplay.from_predictor(model, [[0], [1]], [0, 1], layers=["a"], n_repeats=0)
     with pytest.raises(ValueError, match="one row per layer"):
         LayerImportanceDisplay([[0.1]], ["a", "b"])

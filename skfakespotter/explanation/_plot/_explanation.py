@@ -51,10 +51,14 @@ class ExplanationDisplay:
 
         Parameters
         ----------
-        detector, picture, **options
-            For :func:`skfakespotter.explain`.
+        detector : str, Detector or fitted Pipeline
+            As for :func:`skfakespotter.explain`.
+        picture : picture
+            As for :func:`skfakespotter.explain`.
         show_face : bool, default=True
             See :meth:`plot`.
+        **options : dict
+            For :func:`skfakespotter.explain`.
 
         Returns
         -------

@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import check_scoring
 from sklearn.utils import check_consistent_length, check_random_state
+from sklearn.utils._param_validation import Interval
 
+from skfakespotter._params import checked
 from skfakespotter._style import BLUE, make_axes
 from skfakespotter._typing import Labels, Pictures, RandomState
 from skfakespotter.explanation._plot._steps import split_at_coverage
@@ -78,6 +80,7 @@ class LayerImportanceDisplay:
             )
 
     @classmethod
+    @checked(n_repeats=[Interval(Integral, 1, None, closed="left")])
     def from_predictor(
         cls,
         predictor: Any,
@@ -134,8 +137,6 @@ class LayerImportanceDisplay:
                 f"layers has {len(names)} names for counts of shape {X.shape}: expected one a "
                 "column."
             )
-        if not isinstance(n_repeats, Integral) or n_repeats < 1:
-            raise ValueError(f"n_repeats is {n_repeats!r}: expected an integer of at least 1.")
         scorer = check_scoring(predictor, scoring=scoring)
         rng = check_random_state(random_state)
         unique = list(dict.fromkeys(names.tolist()))

@@ -139,8 +139,12 @@ class CoverageProfileDisplay:
             What it takes.
         y : array-like of shape (n,)
             Labels of two classes.
-        pos_label, ax, **options
-            See :meth:`from_counts`.
+        pos_label : int or str, default=None
+            Label that means fake; see :meth:`from_counts`.
+        ax : matplotlib.axes.Axes, default=None
+            Where to draw; None makes a figure.
+        **options : dict
+            For :meth:`plot`.
 
         Returns
         -------
