@@ -47,7 +47,7 @@ for backbone in backbones.values():
 # photograph and its original share a file name: together they are one group, and never
 # stand on both sides of a split.
 
-X, y = make_pictures(48, size=112, random_state=0)
+X, y = make_pictures(60, size=112, random_state=0)
 groups = np.arange(len(y))
 
 # %%
@@ -93,7 +93,7 @@ choices = [
     {"networks__dlib": ["drop"]},
     {"networks__dlib": [branches["dlib"]]},
 ]
-folds = StratifiedGroupKFold(4, shuffle=True, random_state=0)
+folds = StratifiedGroupKFold(5, shuffle=True, random_state=0)
 search = GridSearchCV(detector, choices, cv=folds, scoring="roc_auc").fit(X, y, groups=groups)
 labels = ["dlib alone", "MobileFaceNet alone", "both"]
 results = search.cv_results_
@@ -117,7 +117,7 @@ layers = np.array([name.rpartition("[")[0] for name in names])
 figure, axes = plt.subplots(1, 3, figsize=(12, 4), layout="constrained", width_ratios=(1, 2, 2))
 axes[0].barh(labels[::-1], means[::-1], xerr=deviations[::-1])
 axes[0].set_xlim(0.5, 1)
-axes[0].set_xlabel("AUC (mean and deviation of four folds)")
+axes[0].set_xlabel("AUC (mean and deviation of five folds)")
 for panel, name in zip(axes[1:], backbones, strict=True):
     of_network = [x for x in dict.fromkeys(layers.tolist()) if x.startswith(f"{name}__")]
     panel.plot([weight[layers == layer].mean() for layer in of_network], marker=".")
