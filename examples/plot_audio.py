@@ -41,7 +41,7 @@ from torch import nn
 from skfakespotter import NeuronCoverageTransformer
 
 RATE, LENGTH = 8000, 4000  # samples per second, samples of an utterance
-N_SPEAKERS, N_TRAINING, N_UTTERANCES = 12, 24, 10  # utterances of each speaker
+N_SPEAKERS, N_TRAINING, N_UTTERANCES = 12, 14, 8  # utterances of each speaker
 rng = np.random.default_rng(0)
 pitches = rng.uniform(90, 240, N_SPEAKERS)  # Hz
 formants = rng.uniform((300, 900, 2100), (800, 2000, 3400), (N_SPEAKERS, 3))  # Hz
@@ -100,7 +100,7 @@ speakers = np.repeat(np.arange(N_SPEAKERS), N_TRAINING)
 sounds = torch.tensor(np.stack([utter(s) for s in speakers]), dtype=torch.float32)[:, None]
 targets = torch.tensor(speakers)
 optimizer = torch.optim.Adam(network.parameters(), lr=3e-3)
-for _ in range(12):
+for _ in range(15):
     for batch in torch.randperm(len(sounds)).split(64):
         optimizer.zero_grad()
         nn.functional.cross_entropy(network(sounds[batch]), targets[batch]).backward()
@@ -142,7 +142,9 @@ names = NeuronCoverageTransformer(network).fit(X[:2]).layer_names_
 by_layer = {"layer": [], "channel": []}
 for granularity, found in by_layer.items():
     for name in names:
-        coverage = NeuronCoverageTransformer(network, layers=name, granularity=granularity)
+        coverage = NeuronCoverageTransformer(
+            network, layers=name, granularity=granularity, cache="memory"
+        )
         detector = make_pipeline(coverage, StandardScaler(), LogisticRegression(max_iter=1000))
         folds = cross_val_score(
             detector, X, y, groups=speakers, cv=GroupKFold(4), scoring="roc_auc"

@@ -48,9 +48,9 @@ print(backbone)
 # The pictures have 256 pixels; the network takes the central 224, as its published protocol says.
 # ``align=False`` because there are no faces to align: leave it out for photographs. With the
 # paper's 10,000 training pictures leave ``classifier`` out too. The default is the paper's
-# five-layer network, which cannot learn from 28 pictures.
+# five-layer network, which cannot learn from 12 pictures.
 
-X, y = make_pictures(48, size=256, random_state=0)
+X, y = make_pictures(32, size=256, random_state=0)
 X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=20, stratify=y, random_state=0)
 
 detector = make_fakespotter(backbone, align=False, classifier=LogisticRegression(C=0.1))

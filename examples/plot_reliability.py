@@ -31,7 +31,7 @@ test = load_coverage_sample(pair="stylegan", split="test")
 # is counted on few faces. Use it to compare classifiers. Bars are 95 % intervals.
 
 classifiers = {
-    "FakeSpotterClassifier": FakeSpotterClassifier(max_epochs=20, random_state=0),
+    "FakeSpotterClassifier": FakeSpotterClassifier(max_epochs=12, random_state=0),
     "LogisticRegression": LogisticRegression(max_iter=2000),
     "SVC, calibrated": CalibratedClassifierCV(SVC(C=10), ensemble=False),
 }

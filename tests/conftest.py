@@ -9,6 +9,10 @@ os.environ.setdefault("SCIPY_ARRAY_API", "1")  # scipy reads it when it is impor
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # to spin on busy cores costs seconds
 if "PYTEST_XDIST_WORKER" in os.environ:  # a worker a core: their threads would take turns
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+# torch.compile: believe what the processor says it can do, in place of compiling ten programs
+# that try it, and start no processes that compile and import torch for it
+os.environ.setdefault("TORCHINDUCTOR_VEC_ISA_OK", "1")
+os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
 
 
 @pytest.fixture(scope="session")

@@ -217,7 +217,7 @@ CLASSIFIER = make_pipeline(MeanSquares(), LogisticRegression())
 OF_NUMBERS = [
     NeuronCoverageTransformer("toy_vector", device="cpu"),
     NeuronCoverageTransformer("toy_vector", granularity="channel", output="fraction"),
-    FakeSpotterClassifier((64, 32, 16, 8), lr=1e-2, max_epochs=10, device="cpu", random_state=0),
+    FakeSpotterClassifier((64, 32, 16, 8), lr=1e-2, max_epochs=6, device="cpu", random_state=0),
 ]
 OF_PICTURES = [
     AugmentedClassifier(CLASSIFIER, random_state=0),
@@ -250,7 +250,7 @@ OF_PICTURES = [
     VisualArtifacts(),
 ]
 OF_SPECTRA = make_pipeline(
-    ThreeSquares(), SpectrumCNNClassifier((8, 8, 8), lr=1e-2, random_state=0)
+    ThreeSquares(), SpectrumCNNClassifier((8, 8, 8), lr=1e-2, max_epochs=8, random_state=0)
 )
 LARGE = [ResNetClassifier(), CooccurrenceCNNClassifier(), MesoInceptionClassifier()]
 

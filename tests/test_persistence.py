@@ -63,19 +63,23 @@ def test_every_pipeline_of_ours(tmp_path, fitted, pictures, name):
     assert str(loaded) == str(fitted[name])
 
 
-@pytest.mark.parametrize("name", ["paper", "recommended"])
-def test_in_a_fresh_process(tmp_path, fitted, pictures, name):
-    persistence.save(fitted[name], tmp_path / "model.skops")
+def test_in_a_fresh_process(tmp_path, fitted, pictures):
+    names = ["paper", "recommended"]
+    for name in names:
+        persistence.save(fitted[name], tmp_path / f"{name}.skops")
     np.save(tmp_path / "X.npy", pictures[0])
     code = (
-        "import sys, numpy as np; from skfakespotter import persistence; "
-        "model = persistence.load(sys.argv[1] + '/model.skops'); "
-        "X = np.load(sys.argv[1] + '/X.npy'); "
-        "np.save(sys.argv[1] + '/scores.npy', model.predict_proba(X))"
+        "import sys, numpy as np; from skfakespotter import persistence\n"
+        "folder, *names = sys.argv[1:]\n"
+        "X = np.load(f'{folder}/X.npy')\n"
+        "for name in names:\n"
+        "    model = persistence.load(f'{folder}/{name}.skops')\n"
+        "    np.save(f'{folder}/{name}.npy', model.predict_proba(X))\n"
     )
-    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
-    found = np.load(tmp_path / "scores.npy")
-    np.testing.assert_allclose(found, fitted[name].predict_proba(pictures[0]), atol=1e-9)
+    subprocess.run([sys.executable, "-c", code, str(tmp_path), *names], check=True)
+    for name in names:
+        found = np.load(tmp_path / f"{name}.npy")
+        np.testing.assert_allclose(found, fitted[name].predict_proba(pictures[0]), atol=1e-9)
 
 
 def test_every_trusted_type_exists():

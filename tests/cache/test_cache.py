@@ -254,7 +254,7 @@ def test_dlib_counts_equal(faces_dir):
 
 def test_a_cold_grid_search_passes_every_picture_once(pictures, forward, tmp_path):
     X, y = pictures
-    for store, n_candidates in ((CoverageCache(), 8), (tmp_path, 3)):
+    for store, n_candidates in ((CoverageCache(), 5), (tmp_path, 3)):
         model = make_pipeline(Coverage(cache=store), StandardScaler(), LogisticRegression())
         grid = {"logisticregression__C": np.logspace(-3, 3, n_candidates).tolist()}
         search = GridSearchCV(model, grid, cv=3).fit(X, y)

@@ -70,6 +70,12 @@ def clips(tmp_path_factory):
     return {name: write_clip(folder / f"{name}.mp4", p) for name, p in pictures.items()}
 
 
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory):
+    """A folder in which the tests keep the faces of the clips for each other."""
+    return tmp_path_factory.mktemp("faces")
+
+
 def light(X):
     return np.array([[face.mean()] for face in X], np.float32)
 
@@ -82,18 +88,18 @@ def flicker_detector():
 
 
 class TestWindows:
-    def test_a_detector_of_tracks_sees_what_no_picture_shows(self, clips):
+    def test_a_detector_of_tracks_sees_what_no_picture_shows(self, clips, faces):
         X, y = [clips[n] for n in ("steady", "darker", "restless", "wobbly")], [0, 0, 1, 1]
-        scorer = VideoScorer(flicker_detector(), every=1, window=4).fit(X, y)
+        scorer = VideoScorer(flicker_detector(), every=1, window=4, cache=faces).fit(X, y)
         assert scorer.predict(X).tolist() == y
         (clip,) = scorer.score_clips([X[2]])
         (track,) = clip.tracks
         assert clip.score == pytest.approx(track.scores.mean())
         assert clip.decisive == track.id == 0
 
-    def test_windows_too_short_get_no_score(self, clips):
+    def test_windows_too_short_get_no_score(self, clips, faces):
         X, y = [clips["steady"], clips["restless"]], [0, 1]
-        scorer = VideoScorer(flicker_detector(), every=1, window=4).fit(X, y)
+        scorer = VideoScorer(flicker_detector(), every=1, window=4, cache=faces).fit(X, y)
         (clip,) = scorer.score_clips([clips["short"]])
         assert (clip.status, clip.score) == ("no face", None)
         assert clip.reason == "no face was followed over 3 frames in a row"
@@ -131,10 +137,10 @@ class TestWindows:
     def test_in_a_row(self, frames, every, burst, expected):
         assert [(part.start, part.stop) for part in in_a_row(frames, every, burst)] == expected
 
-    def test_display_of_windows(self, clips):
+    def test_display_of_windows(self, clips, faces):
         pyplot = pytest.importorskip("matplotlib.pyplot")
         X, y = [clips["steady"], clips["restless"]], [0, 1]
-        scorer = VideoScorer(flicker_detector(), every=1, window=4).fit(X, y)
+        scorer = VideoScorer(flicker_detector(), every=1, window=4, cache=faces).fit(X, y)
         ClipScoreDisplay.from_clip(scorer.score_clips(X)[1])
         pyplot.close("all")
 
