@@ -6,7 +6,8 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable
 from itertools import accumulate
-from typing import Any
+from types import FunctionType, MethodType
+from typing import Any, cast
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -148,7 +149,8 @@ class CompiledStatistics(GraphStatistics):
         # on a GPU: replay the whole graph with one launch
         on_gpu = any(parameter.is_cuda for parameter in module.parameters())
         mode = "reduce-overhead" if on_gpu else "default"
-        self._compiled = torch.compile(self.network, mode=mode, dynamic=False)
+        forward = _with_code_of_its_own(self.network.forward)
+        self._compiled = torch.compile(forward, mode=mode, dynamic=False)
 
     def run(self, x: torch.Tensor, thresholds: torch.Tensor | None) -> torch.Tensor:
         """Run the compiled network."""
@@ -236,3 +238,17 @@ class _WatchedNetwork(nn.Module):
         if thresholds is None:
             return joined
         return torch.where(is_finite(output, len(x))[:, None], joined, torch.nan)
+
+
+def _with_code_of_its_own(method: MethodType) -> MethodType:
+    """Return the same method, for which torch counts its graphs apart.
+
+    After eight graphs of one code object torch compiles no more of them and runs what it is
+    given step by step: one process could watch few networks, and few sizes of batches.
+    """
+    function = cast("FunctionType", method.__func__)
+    code = function.__code__.replace()
+    copied = FunctionType(
+        code, function.__globals__, function.__name__, function.__defaults__, function.__closure__
+    )
+    return MethodType(copied, method.__self__)

@@ -23,12 +23,6 @@ needs_compiler = pytest.mark.skipif(
 )
 
 
-@pytest.fixture
-def compiled_nothing():
-    """Forget what this process has compiled: torch stops at eight graphs of one function."""
-    torch.compiler.reset()
-
-
 class Repeating(nn.Module):
     """A layer that runs twice, and one on tokens."""
 
@@ -50,7 +44,6 @@ def repeating():
 
 @ignores_torch
 @needs_compiler
-@pytest.mark.usefixtures("compiled_nothing")
 def test_compiled_statistics_equal_the_eager_ones(repeating):
     x = torch.randn(4, 2, 5, 6, generator=torch.Generator().manual_seed(0))
     eager, compiled = NeuronMonitor(repeating), NeuronMonitor(repeating, compiled=True)
@@ -86,7 +79,6 @@ class Backwards(nn.Module):
 
 @ignores_torch
 @needs_compiler
-@pytest.mark.usefixtures("compiled_nothing")
 def test_compiled_layers_that_run_in_another_order_than_they_stand():
     generator = torch.Generator().manual_seed(0)
     network = Backwards().eval().requires_grad_(False)
@@ -102,7 +94,6 @@ def test_compiled_layers_that_run_in_another_order_than_they_stand():
 
 @ignores_torch
 @needs_compiler
-@pytest.mark.usefixtures("compiled_nothing")
 def test_compiled_transformer_equals_the_eager_one():
     X, _ = make_pictures(21, size=32, random_state=0)
     network = load_backbone("toy_image").module[:3]  # to compile the others takes seconds
@@ -117,7 +108,6 @@ def test_compiled_transformer_equals_the_eager_one():
 
 
 @ignores_torch
-@pytest.mark.usefixtures("compiled_nothing")
 def test_without_a_compiler_the_work_goes_on(tmp_path, monkeypatch):
     from torch._inductor import config  # importing it takes seconds
 
@@ -132,6 +122,18 @@ def test_without_a_compiler_the_work_goes_on(tmp_path, monkeypatch):
         forced.fit(X)
     plain = NeuronCoverageTransformer(network, compile=False, device="cpu").fit(X)
     assert np.array_equal(forced.thresholds_, plain.thresholds_)
+
+
+@ignores_torch
+@needs_compiler
+def test_torch_counts_the_graphs_of_each_network_apart():
+    """Else the ninth graph of a process would silently not be compiled."""
+    x = torch.ones(2, 2)
+    with torch._dynamo.config.patch(recompile_limit=1, fail_on_recompile_limit_hit=True):
+        for n in (1, 2):
+            monitor = NeuronMonitor(nn.Sequential(nn.Linear(2, n)), compiled=True)
+            torch.testing.assert_close(monitor.sums(x), NeuronMonitor(monitor.module).sums(x))
+            assert monitor.compiled
 
 
 @pytest.mark.parametrize(("n", "compiled"), [(49_999, False), (50_000, True)])
