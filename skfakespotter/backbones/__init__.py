@@ -6,6 +6,7 @@ from skfakespotter.backbones._backbone import (
     WeightsError,
     monitored_layers,
 )
+from skfakespotter.backbones._batch_invariant import steady
 from skfakespotter.backbones._copies import share_weights
 from skfakespotter.backbones._norms import find_norms
 from skfakespotter.backbones._placed import PlacedNetwork, place
@@ -16,7 +17,6 @@ from skfakespotter.backbones._registry import (
     register_backbone,
     takes_arrays,
 )
-from skfakespotter.backbones._steady import steady
 from skfakespotter.backbones._weights import check_weights, find_weights, load_weights, read_weights
 from skfakespotter.backbones.dlib import dlib_backbone
 from skfakespotter.backbones.toy import toy_image_backbone, toy_vector_backbone

@@ -11,12 +11,12 @@ from torch import nn
 
 from skfakespotter._forking import ForkSafeLock
 from skfakespotter.backbones._backbone import Backbone
+from skfakespotter.backbones._batch_invariant import steady
 from skfakespotter.backbones._copies import copy_network, share_weights
 from skfakespotter.backbones._digests import network_state
 from skfakespotter.backbones._folding import fold_batch_norms
 from skfakespotter.backbones._norms import split_norms
 from skfakespotter.backbones._pixels import along_row, scale_pixels
-from skfakespotter.backbones._steady import steady
 from skfakespotter.backbones._weights import flush_denormals
 
 LARGEST_BATCH = {"cpu": 64, "cuda": 256}  # pictures

@@ -16,9 +16,9 @@ from skfakespotter._typing import Path as PathLike
 from skfakespotter.detectors._calibration import FPR_BOUNDS
 from skfakespotter.detectors._detector import FPR
 from skfakespotter.detectors._faces import CroppedFace, read_faces
-from skfakespotter.detectors._items import CLIPS, iter_named, list_items, name_of, unit_of
+from skfakespotter.detectors._inputs import CLIPS, iter_named, list_items, name_of, unit_of
+from skfakespotter.detectors._output import RowFile
 from skfakespotter.detectors._panel import make_panel
-from skfakespotter.detectors._rows import RowFile
 from skfakespotter.detectors._verdicts import CANNOT_SAY, ScoreRow
 from skfakespotter.faces import Cropping
 from skfakespotter.images import ImageError, is_path

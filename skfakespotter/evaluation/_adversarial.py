@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from sklearn.utils._param_validation import Interval
 
-from skfakespotter.evaluation._attacker import Attacker
+from skfakespotter.evaluation._attack_base import Attacker
 from skfakespotter.evaluation._bound import PerceptualBound
 from skfakespotter.evaluation._smooth import SmoothDetector
 from skfakespotter.perturbations import to_uint8

@@ -31,7 +31,7 @@ from skfakespotter.evaluation._report import DetectionReport
 from skfakespotter.evaluation._results import Result
 from skfakespotter.evaluation._scoring import soft_method
 from skfakespotter.evaluation._sets import check_set
-from skfakespotter.evaluation._together import cross_fit, respond_together
+from skfakespotter.evaluation._shared_fitting import cross_fit, respond_together
 from skfakespotter.images import is_path
 
 

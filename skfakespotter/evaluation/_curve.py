@@ -17,10 +17,10 @@ from sklearn.utils.parallel import Parallel, delayed
 
 from skfakespotter._labels import positive_label
 from skfakespotter._typing import Items
-from skfakespotter.evaluation._attacked import SOFT, Attacked, Responses
+from skfakespotter.evaluation._attacked_detector import SOFT, Attacked, Responses
 from skfakespotter.evaluation._bootstrap import number_groups, resample
 from skfakespotter.evaluation._figures import FIGURES, weighted_figures
-from skfakespotter.evaluation._together import Detectors
+from skfakespotter.evaluation._shared_fitting import Detectors
 from skfakespotter.perturbations import BATCH_SIZE, check_attacks
 
 CLEAN = ("clean", None)  # key of the unperturbed pictures

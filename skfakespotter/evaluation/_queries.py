@@ -11,7 +11,7 @@ from sklearn.utils._param_validation import Interval
 
 from skfakespotter._labels import positive_label
 from skfakespotter._typing import RandomState
-from skfakespotter.evaluation._attacker import Attacker
+from skfakespotter.evaluation._attack_base import Attacker
 from skfakespotter.evaluation._bound import PerceptualBound
 from skfakespotter.evaluation._scoring import fake_response, soft_method
 from skfakespotter.perturbations import draw_seed, own_generator

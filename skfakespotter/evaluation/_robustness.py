@@ -18,7 +18,7 @@ from skfakespotter._typing import Labels, Pictures
 from skfakespotter.evaluation._curve import AttackScores, score_under_attacks
 from skfakespotter.evaluation._folds import make_splitter
 from skfakespotter.evaluation._results import RobustnessCurve
-from skfakespotter.evaluation._together import cross_fit
+from skfakespotter.evaluation._shared_fitting import cross_fit
 from skfakespotter.images import check_images
 from skfakespotter.perturbations import BATCH_SIZE
 

@@ -1,12 +1,7 @@
 """Perturbations: what happens to a picture on its way, as attacks and as augmentation."""
 
 from skfakespotter._names import public_names
-from skfakespotter.perturbations._augmentation import AugmentedClassifier, augment, takes_groups
-from skfakespotter.perturbations._beautify import Beautify
-from skfakespotter.perturbations._codecs import AVIFCompression, H264Compression, WebPCompression
-from skfakespotter.perturbations._delegate import Delegate
-from skfakespotter.perturbations._framing import Border, RandomCrop
-from skfakespotter.perturbations._levels import (
+from skfakespotter.perturbations._attacks import (
     ATTACKS,
     BATCH_SIZE,
     SHARING,
@@ -15,6 +10,11 @@ from skfakespotter.perturbations._levels import (
     paper_attacks,
     sharing_attacks,
 )
+from skfakespotter.perturbations._augmentation import AugmentedClassifier, augment, takes_groups
+from skfakespotter.perturbations._beautify import Beautify
+from skfakespotter.perturbations._codecs import AVIFCompression, H264Compression, WebPCompression
+from skfakespotter.perturbations._delegate import Delegate
+from skfakespotter.perturbations._framing import Border, RandomCrop
 from skfakespotter.perturbations._pseudofakes import PseudoFakes
 from skfakespotter.perturbations._self_blending import SelfBlending
 from skfakespotter.perturbations._sharing import MessengerChain, Screenshot

@@ -29,8 +29,8 @@ from skfakespotter._params import checked
 from skfakespotter._typing import Labels, Pictures, RandomState
 from skfakespotter.faces import FaceNote, LazyFace
 from skfakespotter.images import check_images
+from skfakespotter.perturbations._attacks import BATCH_SIZE, check_attacks, naming
 from skfakespotter.perturbations._delegate import Delegate
-from skfakespotter.perturbations._levels import BATCH_SIZE, check_attacks, naming
 
 _CONSTRAINTS = {
     "attacks": [Mapping, None],

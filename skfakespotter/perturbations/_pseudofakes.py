@@ -23,9 +23,9 @@ from skfakespotter._labels import fake_label
 from skfakespotter._typing import Labels, Pictures, RandomState
 from skfakespotter.faces import LazyFace
 from skfakespotter.images import check_images
+from skfakespotter.perturbations._attacks import BATCH_SIZE, naming
 from skfakespotter.perturbations._augmentation import refound, save_copy, takes_groups
 from skfakespotter.perturbations._delegate import Delegate
-from skfakespotter.perturbations._levels import BATCH_SIZE, naming
 from skfakespotter.perturbations._upsampling import UpsamplingSimulator
 
 

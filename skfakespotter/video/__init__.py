@@ -2,6 +2,7 @@
 
 from skfakespotter._names import public_names
 from skfakespotter.video._compression import compress_frames
+from skfakespotter.video._contact_sheet import contact_sheet
 from skfakespotter.video._datasets import load_clips
 from skfakespotter.video._errors import VideoError
 from skfakespotter.video._frames import Frame, iter_frames
@@ -15,7 +16,6 @@ from skfakespotter.video._protocols import (
 )
 from skfakespotter.video._results import ClipReport, ClipScore, TrackScore, clip_report
 from skfakespotter.video._scorer import VideoScorer
-from skfakespotter.video._sheet import contact_sheet
 from skfakespotter.video._temporal import CoverageOverTime
 from skfakespotter.video._tracks import Track, follow_faces
 from skfakespotter.video._weights import balanced_weights

@@ -31,7 +31,7 @@ from skfakespotter.images import check_images
 from skfakespotter.video._compression import compress_frames
 from skfakespotter.video._errors import VideoError
 from skfakespotter.video._frames import Frame, read_frames, sample
-from skfakespotter.video._steadying import guide_points, smooth_points, steady_crop
+from skfakespotter.video._smoothing import guide_points, smooth_points, steady_crop
 from skfakespotter.video._tracks import Track, follow
 
 FORMAT = 4  # changes when other faces, or other crops, are made of the same clip

@@ -24,10 +24,10 @@ from skfakespotter.faces import load_dlib
 from skfakespotter.video._compression import CRF
 from skfakespotter.video._detector import last_step, take_apart
 from skfakespotter.video._frames import SAMPLING
-from skfakespotter.video._judge import AGGREGATES, Judge
+from skfakespotter.video._judging import AGGREGATES, Judge
 from skfakespotter.video._reading import Clip, Reading, check_clips, faces_folder, read_clips
 from skfakespotter.video._results import ClipScore
-from skfakespotter.video._steadying import SMOOTHING
+from skfakespotter.video._smoothing import SMOOTHING
 from skfakespotter.video._tracks import Track
 from skfakespotter.video._training import fit_options, gather_items
 from skfakespotter.video._unscored import refuse_unscored

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from skfakespotter.detectors import ScoreRow
-from skfakespotter.detectors._rows import RowFile
+from skfakespotter.detectors._output import RowFile
 
 ROWS = [
     ScoreRow("a.jpg", 0, (1.0, 2.0, 3.5, 4.0), 2.5, "scored", "d", 0.25, 0.5, "no trace of X", "r"),

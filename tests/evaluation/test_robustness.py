@@ -23,8 +23,8 @@ from skfakespotter.evaluation import RobustnessDisplay
 from skfakespotter.evaluation._curve import CLEAN
 from skfakespotter.evaluation._robustness import robustness_cross_val, robustness_curve
 from skfakespotter.images import ImageError, check_images
+from skfakespotter.perturbations._attacks import paper_attacks
 from skfakespotter.perturbations._augmentation import AugmentedClassifier
-from skfakespotter.perturbations._levels import paper_attacks
 from skfakespotter.perturbations._transformers import (
     GaussianBlur,
     GaussianNoise,

@@ -17,7 +17,7 @@ from skfakespotter import (
     make_pictures,
 )
 from skfakespotter._base import StatelessPictureTransformer
-from skfakespotter.evaluation._together import cross_fit, fit_together, respond_together
+from skfakespotter.evaluation._shared_fitting import cross_fit, fit_together, respond_together
 
 CALLS = []
 

@@ -5,7 +5,7 @@ import pytest
 from scipy import ndimage
 from sklearn.pipeline import make_pipeline
 
-from skfakespotter.perturbations._levels import ATTACKS, check_attacks, paper_attacks
+from skfakespotter.perturbations._attacks import ATTACKS, check_attacks, paper_attacks
 from skfakespotter.perturbations._transformers import GaussianBlur, GaussianNoise, JPEGCompression
 
 

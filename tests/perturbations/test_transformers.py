@@ -10,7 +10,7 @@ from scipy import ndimage
 from sklearn.base import clone
 
 from skfakespotter.images import ImageError
-from skfakespotter.perturbations._levels import ATTACKS
+from skfakespotter.perturbations._attacks import ATTACKS
 from skfakespotter.perturbations._transformers import (
     GaussianBlur,
     GaussianNoise,

@@ -6,7 +6,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 
 from skfakespotter.faces import Face
 from skfakespotter.video import Track
-from skfakespotter.video._judge import Judge
+from skfakespotter.video._judging import Judge
 from skfakespotter.video._reading import Clip
 from skfakespotter.video._training import gather_items
 from skfakespotter.video._windows import Windows

@@ -29,7 +29,7 @@ from skfakespotter.video import (
     make_clipspotter,
 )
 from skfakespotter.video._reading import Reading, faces_folder, in_a_row, read_clips
-from skfakespotter.video._steadying import guide_points, smooth_points, steady_crop
+from skfakespotter.video._smoothing import guide_points, smooth_points, steady_crop
 
 av = pytest.importorskip("av")
 pytest.importorskip("dlib")

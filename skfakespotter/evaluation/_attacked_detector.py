@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import _safe_indexing, gen_batches
 from sklearn.utils.metaestimators import available_if
 
-from skfakespotter.evaluation._together import Detectors, respond_together
+from skfakespotter.evaluation._shared_fitting import Detectors, respond_together
 from skfakespotter.perturbations import naming
 
 SOFT = ("decision_function", "predict_proba")  # what scorers of rankings ask for, in this order

@@ -1,4 +1,4 @@
-"""Steadying: crops that do not jump with the landmarks from frame to frame."""
+"""Smoothing: crops that do not jump with the landmarks from frame to frame."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def smooth_points(points: NDArray[np.float64], smoothing: int | str) -> NDArray[
     Examples
     --------
     >>> import numpy as np
-    >>> from skfakespotter.video._steadying import smooth_points
+    >>> from skfakespotter.video._smoothing import smooth_points
     >>> smooth_points(np.array([0.0, 3.0, 6.0, 0.0]).reshape(4, 1, 1), 3).ravel()
     array([1.5, 3. , 3. , 3. ])
     """

@@ -1,4 +1,4 @@
-"""Items: what a user hands in, as named pictures: files, folders, clips, arrays."""
+"""Inputs: what a user hands in, as named pictures: files, folders, clips, arrays."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def list_items(pictures: Pictures | PathLike) -> list[Any]:
 
     Examples
     --------
-    >>> from skfakespotter.detectors._items import list_items
+    >>> from skfakespotter.detectors._inputs import list_items
     >>> list_items(["a.jpg", "b.mp4"])
     ['a.jpg', 'b.mp4']
     """
@@ -80,7 +80,7 @@ def unit_of(name: str) -> str:
 
     Examples
     --------
-    >>> from skfakespotter.detectors._items import unit_of
+    >>> from skfakespotter.detectors._inputs import unit_of
     >>> unit_of("clip.mp4#t=1.00")
     'clip.mp4'
     """

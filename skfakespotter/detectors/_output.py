@@ -1,4 +1,4 @@
-"""Rows: scores as CSV or JSON lines, written as they are made, and resumed."""
+"""Output: scores as CSV or JSON lines, written as they are made, and resumed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from skfakespotter._typing import Path as PathLike
-from skfakespotter.detectors._items import unit_of
+from skfakespotter.detectors._inputs import unit_of
 from skfakespotter.detectors._verdicts import ScoreRow
 
 SUFFIXES = (".csv", ".jsonl")

@@ -1,4 +1,4 @@
-"""Together: several detectors fitted and asked as one, steps that they have in common run once.
+"""Shared fitting: detectors fitted and asked as one, steps that they have in common run once.
 
 Finding the face and running the network cost nearly everything, and detectors that are compared
 mostly differ in what comes after. Pipelines are walked step by step; detectors whose next step
