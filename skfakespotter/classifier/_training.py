@@ -67,7 +67,7 @@ class MeanCrossEntropy(nn.CrossEntropyLoss):
     Examples
     --------
     >>> import torch
-    >>> from skfakespotter.classifier import MeanCrossEntropy
+    >>> from skfakespotter.classifier._training import MeanCrossEntropy
     >>> scores, labels = torch.tensor([[0.0, 0.0], [0.0, 5.0]]), torch.tensor([0, 1])
     >>> MeanCrossEntropy()(scores, (labels, torch.tensor([2.0, 0.0])))
     tensor(0.6931)

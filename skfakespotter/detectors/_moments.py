@@ -35,7 +35,7 @@ class Moments:
     Examples
     --------
     >>> import numpy as np
-    >>> from skfakespotter.detectors import Moments
+    >>> from skfakespotter.detectors._moments import Moments
     >>> both = Moments.of([[1.0], [3.0]]) + Moments.of([[8.0]])
     >>> both.n, both.mean.tolist(), both.scatter.round(3).tolist()  # 9 + 1 + 16
     (3.0, [4.0], [[26.0]])

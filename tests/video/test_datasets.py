@@ -68,7 +68,7 @@ class TestFaceForensics:
         # the Deepfakes clip is left out, and the identities it joins are joined all the same
         only = load_clips(tmp_path, methods=[], compression="c23")
         assert dict(zip(stems(only), only.groups.tolist(), strict=True))["097"] == "033"
-        with pytest.raises(ValueError, match=r"no clip .* was asked for.*'compression'.*c23.*c40"):
+        with pytest.raises(ValueError, match=r"no clip .* matches.*'compression'.*c23.*c40"):
             load_clips(tmp_path, compression="raw")
 
     def test_frames_of_one_clip_are_one_clip(self, tmp_path):
