@@ -17,6 +17,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 from sklearn.utils.validation import check_is_fitted
 
+from skfakespotter._channels import neurons_per_channel
 from skfakespotter._labels import positive_label
 from skfakespotter.classifier import FakeSpotterClassifier
 from skfakespotter.experts import ExpertStack
@@ -83,7 +84,7 @@ class DetectorParts:
             parts = counts.split(n_channels.tolist(), 1)
             counts = torch.stack([part.sum(1) for part in parts], 1)
         else:
-            n_neurons = np.repeat(n_neurons // n_channels, n_channels)
+            n_neurons = neurons_per_channel(n_neurons, n_channels)
         return counts / torch.from_numpy(n_neurons) if coverage.output == "fraction" else counts
 
     def decide(self, counts: torch.Tensor) -> torch.Tensor:

@@ -36,38 +36,45 @@ class PlacedNetwork:
         The network; it is copied, not moved.
     device : torch.device
         Where to run.
-    shape : tuple of int
-        Of one input: (3, h, w) for pictures, or (n_features,).
 
     Attributes
     ----------
     module : torch.nn.Module
-        The copy, with batch normalizations folded where that keeps the output, channels last
-        in memory where the network can work so, and no denormal weights.
+        Once prepared, the copy, with batch normalizations folded where that keeps the output,
+        channels last in memory where the network can work so, and no denormal weights.
     sample : Tensor of shape (1, ...)
         Network input of the kind it will see.
     best_batch : int
         Pictures to run at a time. On a CPU the largest output of a layer stays below 32 MiB:
         beyond that, the C library fetches fresh memory from the system for every layer, which
         takes up to half the time. On a GPU it stays below 512 MiB, at most 256 pictures.
-
-    Raises
-    ------
-    TypeError
-        For a network, or a part of one, that TorchScript or torch.export made: it cannot be
-        watched.
-    ValueError
-        For weights in another precision than float32.
     """
 
-    def __init__(self, backbone: Backbone, device: torch.device, shape: tuple[int, ...]) -> None:
-        _check_network(backbone)
-        self.device = device
+    sample: torch.Tensor
+    best_batch: int
+
+    def __init__(self, backbone: Backbone, device: torch.device) -> None:
+        self.module, self.device = backbone.module, device
         self._format = backbone.mean, backbone.scale, backbone.channel_order
-        self._copies = torch.cuda.Stream(device) if device.type == "cuda" else None
+        self._copies: torch.cuda.Stream | None = None
         self._rows_needed = False  # channels last is faster, where the network allows it
         self._scaling: tuple[torch.Tensor, torch.Tensor] | None = None
-        self.module = copy_network(backbone.module).to(device).eval().requires_grad_(False)
+
+    def prepare(self, shape: tuple[int, ...]) -> PlacedNetwork:
+        """Copy the network to the device and put the copy into its fastest form.
+
+        Parameters
+        ----------
+        shape : tuple of int
+            Of one input: (3, h, w) for pictures, or (n_features,).
+
+        Returns
+        -------
+        PlacedNetwork
+            This object.
+        """
+        self._copies = torch.cuda.Stream(self.device) if self.device.type == "cuda" else None
+        self.module = copy_network(self.module).to(self.device).eval().requires_grad_(False)
         self.sample = self._make_sample(shape)
         if len(shape) == 3:
             self._lay_out()
@@ -79,9 +86,10 @@ class PlacedNetwork:
             _arrange(self.module, self._layout)
         for weights in self.module.parameters():  # folding makes more of them
             flush_denormals(weights.data)
-        if device.type == "cpu":
+        if self.device.type == "cpu":
             steady(self.module)
         self.best_batch = self._measure()
+        return self
 
     def input(self, batch: NDArray | torch.Tensor) -> torch.Tensor:
         """Put a batch on the device, as the network takes it.
@@ -178,6 +186,14 @@ def place(backbone: Backbone, device: torch.device, shape: tuple[int, ...]) -> P
     -------
     PlacedNetwork
         Kept for as long as the backbone's module lives.
+
+    Raises
+    ------
+    TypeError
+        For a network, or a part of one, that TorchScript or torch.export made: it cannot be
+        watched.
+    ValueError
+        For weights in another precision than float32.
     """
     format_ = (repr(backbone.mean), repr(backbone.scale), backbone.channel_order)
     key = (device, tuple(shape), format_)
@@ -185,7 +201,8 @@ def place(backbone: Backbone, device: torch.device, shape: tuple[int, ...]) -> P
         state = network_state(backbone.module)
         known = _PLACED.setdefault(backbone.module, {})
         if key not in known or known[key][0] != state:
-            known[key] = state, PlacedNetwork(backbone, device, tuple(shape))
+            _check_network(backbone)
+            known[key] = state, PlacedNetwork(backbone, device).prepare(tuple(shape))
         return known[key][1]
 
 

@@ -50,6 +50,7 @@ class GroupFolder:
             When it cannot be made, or another's is in its place.
         """
         make_private_folder(self.path)
+        make_private_folder(self.locks)
         if is_group(self.path):
             return
         temporary, spec = self._temporary(owner), self.path / "spec.json"

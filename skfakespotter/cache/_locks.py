@@ -11,7 +11,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from skfakespotter._files import open_regular
-from skfakespotter.cache._folders import PRIVATE_FILE, make_private_folder, open_private
+from skfakespotter.cache._folders import PRIVATE_FILE, open_private
 from skfakespotter.cache._records import KEY_BYTES
 
 MOST_KEYS = 2**20  # read of another process, which may be hostile
@@ -27,7 +27,7 @@ class KeyLocks:
     Parameters
     ----------
     folder : path
-        Shared by the processes.
+        Shared by the processes; it exists.
 
     Attributes
     ----------
@@ -44,7 +44,6 @@ class KeyLocks:
 
     def __init__(self, folder: str | os.PathLike) -> None:
         self.folder = Path(folder)
-        make_private_folder(self.folder)
         self.owner = f"{os.getpid()}-{uuid.uuid4().hex[:12]}"
         self._alive = _lock(self.folder / f"{self.owner}.alive")
         self.mutex = _lock(self.folder / "mutex.lock")

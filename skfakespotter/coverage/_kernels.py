@@ -14,6 +14,7 @@ from skfakespotter._workers import in_threads
 from skfakespotter.coverage._equations import exceeds
 
 BLOCK = 2**21  # outputs compared at a time on a CPU: their marks stay in its cache
+ROW = 512  # marks that are added at a time
 HALF = torch.bfloat16, torch.float16
 
 
@@ -226,13 +227,27 @@ def _observe_block(
     low, high = (_along(bound, channels_last) for bound in (low, high))
     over, inside = exceeds(memory, high), exceeds(memory, low)
     place = np.flatnonzero(np.not_equal(inside, over, out=inside))
-    if channels_last:
-        above = over.view(np.uint8).sum(1, dtype=np.int32)
-    else:
-        above = np.count_nonzero(over, axis=2).astype(np.int32)
+    above = _count_places(over) if channels_last else np.count_nonzero(over, axis=2)
     picture, rest = np.divmod(place, n_channels * n_units)
     channel = rest % n_channels if channels_last else rest // n_units
-    return above, picture + start, channel, memory.reshape(-1)[place]
+    return above.astype(np.int32), picture + start, channel, memory.reshape(-1)[place]
+
+
+def _count_places(marks: NDArray[np.bool_]) -> NDArray[np.int32]:
+    """Count marks (n, places, channels) of each channel, eight times as fast as ``sum``.
+
+    Short rows are slow to add, so several places are laid side by side; and bytes are added as
+    bytes, at most 255 of them, before they are widened.
+    """
+    n, n_places, n_channels = marks.shape
+    beside = max(1, ROW // n_channels)
+    whole = n_places - n_places % beside
+    rows = marks[:, :whole].view(np.uint8).reshape(n, -1, beside * n_channels)
+    counts = np.zeros((n, beside * n_channels), np.int32)
+    for start in range(0, rows.shape[1], 255):
+        counts += np.add.reduce(rows[:, start : start + 255], axis=1, dtype=np.uint8)
+    left = marks[:, whole:].view(np.uint8).sum(1, dtype=np.int32)
+    return counts.reshape(n, beside, n_channels).sum(1, dtype=np.int32) + left
 
 
 def _along(bound: float | torch.Tensor, channels_last: bool) -> Any:

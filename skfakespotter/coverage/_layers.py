@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from skfakespotter._channels import channel_names, neurons_per_channel
 from skfakespotter._typing import LayerChoice
 from skfakespotter.backbones import monitored_layers
 
@@ -69,8 +70,7 @@ class Layout:
         """
         if granularity == "layer":
             return np.array(self.names, dtype=object)
-        channels = zip(self.names, self.n_channels.tolist(), strict=True)
-        return np.array([f"{name}[{c}]" for name, n in channels for c in range(n)], dtype=object)
+        return np.array(channel_names(self.names, self.n_channels), dtype=object)
 
     def split_thresholds(
         self, thresholds: NDArray[np.float32], device: torch.device
@@ -109,7 +109,7 @@ class Layout:
         """
         if granularity == "layer":
             return self.n_neurons
-        return np.repeat(self.n_neurons // self.n_channels, self.n_channels)
+        return neurons_per_channel(self.n_neurons, self.n_channels)
 
     def by_layer(self, values: torch.Tensor) -> torch.Tensor:
         """Sum over the channels of each layer.

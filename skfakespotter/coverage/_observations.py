@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
+from skfakespotter._channels import sum_by_layer
 from skfakespotter.coverage._equations import exceeds
 from skfakespotter.coverage._layers import Layout
 from skfakespotter.coverage._windows import Window, covers, no_window
@@ -145,6 +146,5 @@ class Observations:
         kept = np.bincount(place, minlength=len(self) * n_channels).reshape(len(self), n_channels)
         counts = self.above + kept
         if granularity == "layer":
-            first_channels = np.cumsum(self.n_channels) - self.n_channels
-            counts = np.add.reduceat(counts, first_channels, axis=1)
+            counts = sum_by_layer(counts, self.n_channels)
         return counts.astype(np.float32)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from sklearn.utils import Bunch
 from sklearn.utils._param_validation import StrOptions
 
+from skfakespotter._channels import channel_names
 from skfakespotter._params import checked
 
 if TYPE_CHECKING:
@@ -132,10 +133,9 @@ def load_coverage_sample(
     columns["split"] = np.array(["train", "test"])[columns["split"]]
     data = channels if granularity == "channel" else layer
     keep = _chosen(columns, "pair", pair) & _chosen(columns, "split", split)
-    names = facts["layer_names"]
-    n_channels = arrays["n_channels"]
+    names, n_channels = facts["layer_names"], arrays["n_channels"]
     if granularity == "channel":
-        names = [f"{n}[{c}]" for n, k in zip(names, n_channels, strict=True) for c in range(k)]
+        names = channel_names(names, n_channels)
     return CoverageSample(
         data=data[keep].astype(np.float32),
         **{key: column[keep] for key, column in columns.items()},

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.utils import check_consistent_length
 
+from skfakespotter._channels import sum_by_layer
 from skfakespotter.detectors._calibration import Calibration
 from skfakespotter.detectors._detector import Detector
 from skfakespotter.detectors._limits import Limits
@@ -190,6 +191,5 @@ def layer_shares(counts: NDArray[Any], layers: Mapping[str, Any]) -> NDArray[np.
     ndarray of shape (n, n_layers)
         Shares of active neurons, from 0 to 1.
     """
-    first = np.r_[0, np.cumsum(layers["n_channels"])[:-1]]
-    totals = np.add.reduceat(np.asarray(counts, np.float64), first, axis=1)
+    totals = sum_by_layer(np.asarray(counts, np.float64), layers["n_channels"])
     return totals / np.asarray(layers["n_neurons"])

@@ -9,6 +9,7 @@ from PIL import Image
 
 from skfakespotter import FaceAligner, NeuronCoverageTransformer, load_backbone, make_pictures
 from skfakespotter.coverage import DirectStatistics, ExactSums, SinglePassStatistics, threshold
+from skfakespotter.coverage._kernels import _count_places
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +105,12 @@ def test_few_pictures(pictures, n):
     one = NeuronCoverageTransformer("toy_image", single_pass=True)
     np.testing.assert_array_equal(one.fit_transform(pictures[:n]), two.fit_transform(pictures[:n]))
     np.testing.assert_array_equal(one.thresholds_, two.thresholds_)
+
+
+@pytest.mark.parametrize("shape", [(2, 1, 1), (1, 7, 600), (2, 5329, 3), (3, 300, 32), (1, 9, 64)])
+def test_marks_of_a_channel_are_counted(shape):
+    marks = np.random.default_rng(0).random(shape) < 0.9  # more than 255 of them
+    np.testing.assert_array_equal(_count_places(marks), marks.sum(1))
 
 
 OPENED: Counter = Counter()

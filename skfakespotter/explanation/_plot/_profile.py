@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from skfakespotter._channels import neurons_per_channel, sum_by_layer
 from skfakespotter._style import FAKE, REAL, make_axes
 from skfakespotter._typing import Labels, Pictures
 from skfakespotter.evaluation import positive_label
@@ -160,10 +161,8 @@ class CoverageProfileDisplay:
         counts = np.asarray(head.transform(X), np.float64)
         per_channel = coverage.granularity == "channel"
         if coverage.output == "fraction":
-            size = coverage.n_neurons_
-            if per_channel:
-                size = np.repeat(size // coverage.n_channels_, coverage.n_channels_)
-            counts = counts * size
+            per = neurons_per_channel(coverage.n_neurons_, coverage.n_channels_)
+            counts = counts * (per if per_channel else coverage.n_neurons_)
         return cls.from_counts(
             counts,
             y,
@@ -236,4 +235,4 @@ def _by_layer(counts: NDArray, n_neurons: ArrayLike, n_channels: ArrayLike | Non
             f"counts has shape {counts.shape}: expected (n_samples, {wanted.sum()}), one column "
             f"per {hint}."
         )
-    return np.add.reduceat(counts, np.cumsum(wanted) - wanted, axis=1)
+    return sum_by_layer(counts, wanted)
