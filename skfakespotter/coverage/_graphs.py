@@ -240,15 +240,16 @@ class _WatchedNetwork(nn.Module):
         return torch.where(is_finite(output, len(x))[:, None], joined, torch.nan)
 
 
-def _with_code_of_its_own(method: MethodType) -> MethodType:
+def _with_code_of_its_own(method: Callable) -> Callable:
     """Return the same method, for which torch counts its graphs apart.
 
     After eight graphs of one code object torch compiles no more of them and runs what it is
     given step by step: one process could watch few networks, and few sizes of batches.
     """
-    function = cast("FunctionType", method.__func__)
+    bound = cast("MethodType", method)
+    function = cast("FunctionType", bound.__func__)
     code = function.__code__.replace()
     copied = FunctionType(
         code, function.__globals__, function.__name__, function.__defaults__, function.__closure__
     )
-    return MethodType(copied, method.__self__)
+    return MethodType(copied, bound.__self__)
