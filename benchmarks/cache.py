@@ -31,22 +31,22 @@ HEADER = ["cache", "n_jobs", "pictures through the network", "per picture", "sec
 CLAIMED = 0.0005  # share of a layer's neurons by which counts may differ
 
 
-def search(chips, cache, n_jobs):
+def search(crops, cache, n_jobs):
     """Run the search of one row in this process; print its score."""
-    chips = np.load(chips)
+    crops = np.load(crops)
     coverage = NeuronCoverageTransformer(BACKBONE, device="cpu", cache=cache or None)
     model = make_pipeline(coverage, StandardScaler(), SVC())
-    found = GridSearchCV(model, GRID, cv=5, n_jobs=int(n_jobs)).fit(chips["X"], chips["y"])
+    found = GridSearchCV(model, GRID, cv=5, n_jobs=int(n_jobs)).fit(crops["X"], crops["y"])
     print(f"{found.best_score_:.6f}")
 
 
-def run(chips, cache, n_jobs, folder):
+def run(crops, cache, n_jobs, folder):
     """Run a search in a fresh process: seconds, pictures through the network, score."""
     log = folder / "forward.log"
     read_count(log)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE), *sys.path]), LOG: log}
     code = "import sys, cache; cache.search(*sys.argv[1:])"
-    command = [sys.executable, "-c", code, str(chips), cache or "", str(n_jobs)]
+    command = [sys.executable, "-c", code, str(crops), cache or "", str(n_jobs)]
     start = time.perf_counter()
     output = subprocess.run(
         command, env=environment, check=True, capture_output=True, text=True
@@ -79,14 +79,14 @@ def main(arguments=None):
 def measure(options, folder):
     """Make the table."""
     X, y = align(options.data, options.per_class)
-    chips = folder / "chips.npz"
-    np.savez(chips, X=X, y=y)
+    crops = folder / "crops.npz"
+    np.savez(crops, X=X, y=y)
     rows = []
     plan = [("off", None, 1), ("memory", "memory", 1)]
     plan += [("folder, cold", str(folder / "one"), 1), ("folder, warm", str(folder / "one"), 1)]
     plan += [("folder, cold", str(folder / "two"), 2), ("folder, warm", str(folder / "two"), 2)]
     for name, cache, n_jobs in plan:
-        seconds, pictures, score = run(chips, cache, n_jobs, folder)
+        seconds, pictures, score = run(crops, cache, n_jobs, folder)
         row = [name, n_jobs, pictures, f"{pictures / len(X):.2f}", f"{seconds:.1f}", score]
         rows.append(row)
         print(*row, sep="\t", flush=True)
@@ -114,15 +114,15 @@ def measure(options, folder):
 def align(data, per_class):
     """Return so many aligned faces of each class, evenly spaced, and their labels."""
     pictures = load_folders(data)
-    aligner, chips, labels = FaceAligner(n_jobs=-1), [], []
+    aligner, crops, labels = FaceAligner(n_jobs=-1), [], []
     for label in (0, 1):
         paths = [p for p, t in zip(pictures.data, pictures.target, strict=True) if t == label]
         step = max(1, len(paths) // (per_class + per_class // 4))
         records = aligner.locate(paths[::step])
         found = [r.path for r in records if r.status == "found"][:per_class]
-        chips.append(aligner.transform(found))
+        crops.append(aligner.transform(found))
         labels += [label] * len(found)
-    return np.concatenate(chips), np.array(labels)
+    return np.concatenate(crops), np.array(labels)
 
 
 if __name__ == "__main__":

@@ -48,15 +48,15 @@ def measure_speed(paths, options):
     spotter = make_clipspotter(max_frames=options.frames, aligner=aligner)
     tracks = [track for clip in spotter.follow_clips(paths) for track in clip]
     followed = time.process_time()
-    chips = [chip for track in tracks for chip in track.chips]
-    coverage = NeuronCoverageTransformer(granularity="channel", threshold=0.0).fit(chips[:2])
+    crops = [crop for track in tracks for crop in track.crops]
+    coverage = NeuronCoverageTransformer(granularity="channel", threshold=0.0).fit(crops[:2])
     fitted = time.process_time()
-    coverage.transform(chips)
+    coverage.transform(crops)
     counted = time.process_time()
     return [
         ("decoded alone", n_frames / (decoded - start)),
         ("decoded twice, faces found, followed and cropped", n_frames / (followed - decoded)),
-        ("neurons counted", len(chips) / (counted - fitted)),
+        ("neurons counted", len(crops) / (counted - fitted)),
     ]
 
 

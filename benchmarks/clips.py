@@ -204,7 +204,7 @@ class Bench:
     def training_faces(self):
         """List the crops of all training clips."""
         clips = self.spotter().follow_clips(self.clips.data)
-        return [chip for tracks in clips for track in tracks for chip in track.chips]
+        return [crop for tracks in clips for track in tracks for crop in track.crops]
 
     @cached_property
     def networks(self):

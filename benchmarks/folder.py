@@ -36,15 +36,15 @@ def main(arguments=None):
     pictures = find_images(options.data)[: options.pictures]
     records = FaceAligner("dlib", n_jobs=-1).locate(pictures)  # which misses more
     found = [record.path for record in records if record.status == "found"]
-    chips = FaceAligner(n_jobs=-1).transform(found)
+    crops = FaceAligner(n_jobs=-1).transform(found)
     with tempfile.TemporaryDirectory() as folder:
-        faces = [f"{folder}/{i:05d}.jpg" for i in range(len(chips))]
-        for path, chip in zip(faces, chips, strict=True):
-            Image.fromarray(chip).save(path, quality=95)
+        faces = [f"{folder}/{i:05d}.jpg" for i in range(len(crops))]
+        for path, crop in zip(faces, crops, strict=True):
+            Image.fromarray(crop).save(path, quality=95)
         rows = [
             row
             for setting, n_cores in (("a core each", 1), ("all cores", os.cpu_count()))
-            for row in measure(setting, n_cores, found, faces, chips, options.rounds)
+            for row in measure(setting, n_cores, found, faces, crops, options.rounds)
         ]
     header = ["setting", "from", "making, pictures/s", "counting, pictures/s"]
     header += ["overlapped, pictures/s", "of the slowest stage", "of the shared cores' bound"]
@@ -58,11 +58,11 @@ def main(arguments=None):
     save_table(options.out, "folder", "From JPEGs to features", command, header, rows, notes)
 
 
-def measure(setting, n_cores, portraits, faces, chips, rounds):
+def measure(setting, n_cores, portraits, faces, crops, rounds):
     """Yield a row for aligned faces, and one for portraits with each face detector."""
     torch.set_num_threads(n_cores)
-    coverage = NeuronCoverageTransformer(granularity="channel", compile=False).fit(chips[:64])
-    counting = len(chips) / best(lambda: coverage.transform(chips), rounds)
+    coverage = NeuronCoverageTransformer(granularity="channel", compile=False).fit(crops[:64])
+    counting = len(crops) / best(lambda: coverage.transform(crops), rounds)
     decode = Parallel(n_cores)
     ways = {"aligned faces": (faces, lambda: decode(map(delayed(load_image), faces)), n_cores)}
     for detector, prefetch in (("centerface", None), ("dlib", n_cores)):

@@ -123,7 +123,7 @@ def _visual_artifacts_mlp(random_state: RandomState) -> Pipeline:
 def _mesoinception(random_state: RandomState) -> Pipeline:
     from skfakespotter.baselines._mesonet import MesoInceptionClassifier
 
-    # chips have 150 pixels; at the published 256 a CPU would train four times as long
+    # crops have 150 pixels; at the published 256 a CPU would train four times as long
     classifier = MesoInceptionClassifier(random_state=random_state)
     return _on_crops(Pipeline([("features", PixelValues(128)), ("classifier", classifier)]))
 

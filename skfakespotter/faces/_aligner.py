@@ -399,9 +399,9 @@ class FaceAligner(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None): 
             return faces if index is None else _as_series(faces, index)
         aligned = np.empty((len(X), *cropping.crop_size, 3), np.uint8)
         filled = 0
-        for chips in self._chips(faces, cropping.crop_size):
-            aligned[filled : filled + len(chips)] = chips
-            filled += len(chips)
+        for crops in self._crop_batches(faces, cropping.crop_size):
+            aligned[filled : filled + len(crops)] = crops
+            filled += len(crops)
         return aligned
 
     def _new_notes(self, n, lazy):
@@ -411,7 +411,7 @@ class FaceAligner(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None): 
         self._notes = [notes[i] for i in sorted(sample)]
         return notes
 
-    def _chips(self, faces, size):
+    def _crop_batches(self, faces, size):
         """Crop faces chunk by chunk; CenterFace finds those of one while others are decoded."""
         if self.detector == "dlib" or joblib.effective_n_jobs(self.n_jobs) > 1:
             left = iter(faces)
@@ -419,7 +419,7 @@ class FaceAligner(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None): 
                 yield take_notes(list(islice(left, len(pairs))), pairs)
             return
         batches = iter_batches(faces, np.arange(len(faces)), BATCH, size, device=self._place)
-        yield from track((chips for _, chips in batches), len(faces), "faces", self.verbose)
+        yield from track((crops for _, crops in batches), len(faces), "faces", self.verbose)
 
     def _map(self, function, X, *options):
         """Apply a function to chunks of the pictures, in order, in parallel."""

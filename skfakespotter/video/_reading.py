@@ -34,7 +34,7 @@ from skfakespotter.video._frames import Frame, read_frames, sample
 from skfakespotter.video._smoothing import guide_points, smooth_points, steady_crop
 from skfakespotter.video._tracks import Track, follow
 
-FORMAT = 4  # changes when other faces, or other crops, are made of the same clip
+FORMAT = 5  # changes when other faces, or other crops, are made of the same clip
 BLOCK = 2**20  # bytes read at a time
 _blake2b = partial(hashlib.blake2b, digest_size=16)
 
@@ -221,7 +221,7 @@ def _write(key, path, reading, folder):
             sink = _Sink(file)
             seen, tracks = _follow(path, reading, problems, sink)
         table = {
-            "chips": sink.digest.hexdigest(),
+            "crops": sink.digest.hexdigest(),
             "problem": problems[0] if problems else None,
             "seen": seen,
             "tracks": [
@@ -229,12 +229,12 @@ def _write(key, path, reading, folder):
                     "frames": track.frames,
                     "times": track.times,
                     "faces": [asdict(face) for face in track.faces],
-                    "rows": track.chips,
+                    "rows": track.crops,
                 }
                 for track in tracks
             ],
         }
-        os.replace(part, folder / f"{key}.chips")
+        os.replace(part, folder / f"{key}.crops")
     except BaseException:
         with suppress(OSError):
             os.unlink(part)
@@ -260,13 +260,13 @@ def _load(key, path, reading, folder):
             return None
         table = json.loads(text)
         n_rows = sum(len(track["rows"]) for track in table["tracks"])
-        chips = np.zeros((0, *shape[1:]), np.uint8)
+        crops = np.zeros((0, *shape[1:]), np.uint8)
         if n_rows:
-            with open_regular(folder / f"{key}.chips") as file:
-                if hashlib.file_digest(file, _blake2b).hexdigest() != table["chips"]:
+            with open_regular(folder / f"{key}.crops") as file:
+                if hashlib.file_digest(file, _blake2b).hexdigest() != table["crops"]:
                     return None
-            chips = np.memmap(folder / f"{key}.chips", np.uint8, "r").reshape(shape)
-        if len(chips) != n_rows:
+            crops = np.memmap(folder / f"{key}.crops", np.uint8, "r").reshape(shape)
+        if len(crops) != n_rows:
             return None
         tracks = tuple(
             Track(
@@ -274,7 +274,7 @@ def _load(key, path, reading, folder):
                 entry["frames"],
                 entry["times"],
                 [Face(**_tuples(face)) for face in entry["faces"]],
-                [chips[row] for row in entry["rows"]],
+                [crops[row] for row in entry["rows"]],
             )
             for number, entry in enumerate(table["tracks"])
         )
@@ -298,8 +298,8 @@ class _Sink:
     def __init__(self, file):
         self.file, self.n_rows, self.digest = file, 0, _blake2b()
 
-    def __call__(self, chip):
-        data = np.ascontiguousarray(chip).tobytes()
+    def __call__(self, crop):
+        data = np.ascontiguousarray(crop).tobytes()
         self.file.write(data)
         self.digest.update(data)
         self.n_rows += 1
@@ -329,7 +329,7 @@ def _follow(path, reading, problems, sink):
     wanted = _steady(tracks, points, reading)
     for frame in _frames(path, reading, []):
         for track, steady in wanted.get(frame.index, ()):
-            track.chips.append(sink(steady_crop(frame.image, steady, cropping)))
+            track.crops.append(sink(steady_crop(frame.image, steady, cropping)))
     return seen, tracks
 
 
@@ -337,10 +337,10 @@ def _steady(tracks, points, reading):
     """List for each frame the tracks it shows with their steadied points; empty the tracks."""
     wanted: dict[int, list] = {}
     for track in tracks:
-        own = np.array([points[row] for row in track.chips])
+        own = np.array([points[row] for row in track.crops])
         for part in in_a_row(track.frames, reading.every, reading.burst):
             own[part] = smooth_points(own[part], reading.smoothing)
-        track.chips = []
+        track.crops = []
         for frame, steady in zip(track.frames, own, strict=True):
             wanted.setdefault(frame, []).append((track, steady))
     return wanted

@@ -287,7 +287,7 @@ class VideoScorer(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             followed = [list(clip.tracks) for clip in clips]
             if self.cache is None:  # the crops' files are about to go
                 for track in (track for tracks in followed for track in tracks):
-                    track.chips = [np.array(chip) for chip in track.chips]
+                    track.crops = [np.array(crop) for crop in track.crops]
         return followed
 
     def predict_proba(self, X: Iterable) -> NDArray[np.float64]:

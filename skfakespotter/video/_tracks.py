@@ -40,7 +40,7 @@ class Track:
         Their times in seconds.
     faces : list of Face
         Where it is in each: box, landmarks, the face detector's confidence.
-    chips : list of ndarray of shape (h, w, 3), uint8
+    crops : list of ndarray of shape (h, w, 3), uint8
         The aligned face in each, RGB.
     """
 
@@ -48,7 +48,7 @@ class Track:
     frames: list = field(default_factory=list)
     times: list = field(default_factory=list)
     faces: list = field(default_factory=list, repr=False)
-    chips: list = field(default_factory=list, repr=False)
+    crops: list = field(default_factory=list, repr=False)
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -102,7 +102,7 @@ def follow_faces(
     Where the frame's colors change suddenly there may be a cut, and the face in the same
     place another person's: a track then goes on only if the face and what is about it look
     as before. So a flash, a logo or a picture in the picture that changes ends no track of a
-    person beside it. Eight frames are held at a time; of them only the chips (67 kB each at 150
+    person beside it. Eight frames are held at a time; of them only the crops (67 kB each at 150
     pixels) are kept.
 
     Parameters
@@ -164,7 +164,7 @@ def follow(
     frames, max_gap, min_overlap, cut
         As for :func:`follow_faces`.
     keep : callable
-        From a frame and a face to what ``Track.chips`` gets.
+        From a frame and a face to what ``Track.crops`` gets.
     detector
         See :func:`skfakespotter.faces.find_faces`.
 
@@ -212,11 +212,11 @@ class _Follower:
     look: NDArray | None = None
     doubtful: bool = False
 
-    def extend(self, order, frame, face, look, chip):
+    def extend(self, order, frame, face, look, crop):
         self.track.frames.append(frame.index)
         self.track.times.append(frame.time)
         self.track.faces.append(face)
-        self.track.chips.append(chip)
+        self.track.crops.append(crop)
         self.order, self.look, self.doubtful = order, look, False
 
 

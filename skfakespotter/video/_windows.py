@@ -68,5 +68,5 @@ class Windows:
         """
         parts = self.cut(track)
         if self.length is None:
-            return [track.chips[part.start] for part in parts]
-        return [track.chips[part] for part in parts]
+            return [track.crops[part.start] for part in parts]
+        return [track.crops[part] for part in parts]

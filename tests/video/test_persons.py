@@ -16,10 +16,10 @@ POINTS = ((0.0, 0.0),) * 5
 
 
 def follow(number, width, gray, frames=range(6), score=0.9):
-    """Return a track of square faces whose chips are gray."""
+    """Return a track of square faces whose crops are gray."""
     faces = [Face((0.0, 0.0, width, width), POINTS, score, "centers") for _ in frames]
-    chips = [np.full((2, 2, 3), gray, np.uint8) for _ in frames]
-    return Track(number, [*frames], [frame / 10 for frame in frames], faces, chips)
+    crops = [np.full((2, 2, 3), gray, np.uint8) for _ in frames]
+    return Track(number, [*frames], [frame / 10 for frame in frames], faces, crops)
 
 
 def clip_of(*tracks):
@@ -32,7 +32,7 @@ class Grayness(ClassifierMixin, BaseEstimator):
     classes_ = np.array([0, 1])
 
     def predict_proba(self, X):
-        fake = np.array([chip.mean() / 255 for chip in X])
+        fake = np.array([crop.mean() / 255 for crop in X])
         return np.column_stack([1 - fake, fake])
 
 
@@ -54,14 +54,14 @@ def judge(*tracks, **options):
 def test_a_detector_learns_the_main_person(other, grays):
     clips = [clip_of(other, follow(1, 80.0, 102))]
     items, of = gather_items([clips], Windows(None, 3, 1, 1), 1, "raise")
-    assert {int(chip[0, 0, 0]) for chip in items} == grays
+    assert {int(crop[0, 0, 0]) for crop in items} == grays
     assert of.tolist() == [0] * len(items)
 
 
 def test_who_is_main_goes_by_what_can_be_cut():
     tracks = follow(0, 200.0, 51, range(2)), follow(1, 30.0, 102)
     items, _ = gather_items([[clip_of(*tracks)]], Windows(5, 3, 1, 1), 1, "raise")
-    assert {int(chip[0, 0, 0]) for window in items for chip in window} == {102}
+    assert {int(crop[0, 0, 0]) for window in items for crop in window} == {102}
 
 
 def test_a_small_face_does_not_decide_beside_a_large_one():

@@ -228,7 +228,7 @@ class TestSmoothing:
         with faces_folder(None) as folder:
             (clip,) = read_clips([clips["steady"]], Reading(every=1, smoothing=smoothing), folder)
             (track,) = clip.tracks
-            faces = np.array(track.chips, int)
+            faces = np.array(track.crops, int)
         assert faces.shape == (9, 150, 150, 3)
         low, high = change
         assert low <= np.abs(np.diff(faces, axis=0)).mean() <= high
@@ -319,7 +319,7 @@ class TestCache:
         assert nothing == []
         (expected,) = follow_faces(iter_frames(clips["steady"], every=4))
         assert track.frames == expected.frames
-        np.testing.assert_array_equal(track.chips, expected.chips)
+        np.testing.assert_array_equal(track.crops, expected.crops)
         assert track.records("a.mp4") == expected.records("a.mp4")
 
     def test_follows_the_content_and_not_the_name(self, clips, tmp_path):
@@ -330,7 +330,7 @@ class TestCache:
             (bright,) = read_clips([str(path)], reading, folder)
             path.write_bytes(Path(clips["darker"]).read_bytes())
             (dark,) = read_clips([str(path)], reading, folder)
-        assert np.mean(dark.tracks[0].chips) < 0.9 * np.mean(bright.tracks[0].chips)
+        assert np.mean(dark.tracks[0].crops) < 0.9 * np.mean(bright.tracks[0].crops)
 
     @pytest.mark.parametrize(
         "damage", ["table", "crops", "lost", "a bit of the table", "a bit of the crops"]
@@ -338,9 +338,9 @@ class TestCache:
     def test_damage_is_made_good(self, clips, tmp_path, damage):
         with faces_folder(tmp_path) as folder:
             (before,) = read_clips([clips["steady"]], Reading(every=4), folder)
-            crops = np.array(before.tracks[0].chips)
+            crops = np.array(before.tracks[0].crops)
             del before
-            (table,), (file,) = folder.glob("*.json"), folder.glob("*.chips")
+            (table,), (file,) = folder.glob("*.json"), folder.glob("*.crops")
             if damage == "table":
                 table.write_text(table.read_text()[:40])
             elif damage == "crops":
@@ -353,7 +353,7 @@ class TestCache:
                 data[len(data) // 2] ^= 1
                 damaged.write_bytes(data)
             (after,) = read_clips([clips["steady"]], Reading(every=4), folder)
-        assert np.array_equal(crops, np.array(after.tracks[0].chips))
+        assert np.array_equal(crops, np.array(after.tracks[0].crops))
 
     def test_leaves_nothing_behind_without_a_cache(self, clips, tmp_path, monkeypatch):
         monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
@@ -364,7 +364,7 @@ class TestCache:
     def test_crops_are_mapped_and_not_held(self, clips, tmp_path):
         with faces_folder(tmp_path) as folder:
             (clip,) = read_clips([clips["steady"]], Reading(every=1), folder)
-            base = clip.tracks[0].chips[0]
+            base = clip.tracks[0].crops[0]
             while base.base is not None and not isinstance(base, np.memmap):
                 base = base.base
             assert isinstance(base, np.memmap)
@@ -386,7 +386,7 @@ class TestCache:
             tracemalloc.stop()
             assert len(clip.tracks[0]) == 600
         assert (tmp_path / "faces").is_dir()
-        assert sum(file.stat().st_size for file in (tmp_path / "faces").glob("*.chips")) == (
+        assert sum(file.stat().st_size for file in (tmp_path / "faces").glob("*.crops")) == (
             600 * 150 * 150 * 3
         )
         assert peak < 4e6

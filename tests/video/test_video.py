@@ -89,7 +89,7 @@ def overwrite(path, packet, share):
 
 
 def mean_colors(X):
-    return np.stack([chip.mean(axis=(0, 1)) / 255 for chip in X])
+    return np.stack([crop.mean(axis=(0, 1)) / 255 for crop in X])
 
 
 def face_detector():
@@ -97,16 +97,16 @@ def face_detector():
 
 
 @pytest.fixture(scope="module")
-def chips():
+def crops():
     face = FaceAligner().transform([person()])[0]
     shades = [(face * scale).astype(np.uint8) for scale in (0.8, 0.9, 1.0)]
     return np.array(shades + [tinted(shade) for shade in shades]), np.repeat([0, 1], 3)
 
 
 @pytest.fixture(scope="module")
-def frozen(chips):
+def frozen(crops):
     """A detector that was fitted on pictures and stays as it is."""
-    return FrozenEstimator(face_detector().fit(*chips))
+    return FrozenEstimator(face_detector().fit(*crops))
 
 
 @pytest.fixture(scope="module")
@@ -324,10 +324,10 @@ class TestFollowFaces:
     @pytest.mark.parametrize(
         "options", [{"size": 64, "padding": 0.4}, {"template": "sphereface"}], ids=str
     )
-    def test_chips_are_those_of_the_aligner(self, options):
+    def test_crops_are_those_of_the_aligner(self, options):
         aligner = FaceAligner(**options)
         (track,) = follow_faces(as_frames([person()]), aligner)
-        assert np.array_equal(track.chips[0], aligner.transform([person()])[0])
+        assert np.array_equal(track.crops[0], aligner.transform([person()])[0])
 
     @pytest.mark.parametrize(("missed", "lengths"), [(2, [4]), (3, [2, 2])])
     def test_bridges_gaps_up_to_a_length(self, missed, lengths):
@@ -531,7 +531,7 @@ class TestVideoScorer:
         scores = cross_val_score(scorer, X, y, scoring="roc_auc", **options)
         assert scores.tolist() == [1.0, 1.0]
 
-    def test_takes_the_aligner_out_of_a_pipeline(self, clips, chips):
+    def test_takes_the_aligner_out_of_a_pipeline(self, clips, crops):
         shapes = []
 
         def colors(X):
@@ -590,7 +590,7 @@ class TestVideoScorer:
         with pytest.raises(ValueError, match=message):
             VideoScorer(frozen, **options).score_clips(["a.mp4"])
 
-    def test_refuses_other_input(self, chips, frozen):
+    def test_refuses_other_input(self, crops, frozen):
         scorer = VideoScorer(frozen)
         with pytest.raises(TypeError, match=r"X is a single str: pass \[X\], a list of"):
             scorer.score_clips("a.mp4")
