@@ -107,8 +107,10 @@ class NeuronCoverageTransformer(TransformerMixin, BaseEstimator):
     single_pass : "auto" or bool, default="auto"
         Take one forward pass in ``fit_transform`` instead of two: keep the outputs near the
         threshold in up to 1 GB of memory and count from them, so that each picture is also read
-        only once. "auto" does so on a single CPU. On a GPU two passes are faster, because nothing
-        waits for the device. With a ``cache`` one pass is enough in any case.
+        only once. "auto" does so on a single CPU, in one task, for thresholds that are means and
+        outputs in float32. On a GPU two passes are faster, because nothing waits for the device;
+        True takes one there too, of several devices on the first. With a ``cache`` one pass is
+        enough in any case.
     prefetch : int, default=None
         Processes that decode pictures, and on a CPU find faces, ahead of the network: for dlib's
         face detector, which holds the interpreter lock, and beside a fast GPU; None: threads of
@@ -540,9 +542,11 @@ class NeuronCoverageTransformer(TransformerMixin, BaseEstimator):
     def _takes_single_pass(self, X: Any, direct: DirectStatistics) -> bool:
         """Tell whether ``fit_transform`` counts from what ``fit`` kept of the outputs."""
         possible = isinstance(self.threshold, str) and not isinstance(X, torch.Tensor)
-        if not possible or direct.compiled or self.single_pass != "auto":
-            return possible and not direct.compiled and self.single_pass is True
-        return [replica.network.device.type for replica in direct.replicas] == ["cpu"]
+        possible = possible and not direct.compiled
+        if not possible or self.single_pass != "auto":
+            return possible and bool(self.single_pass)
+        on_one_cpu = [replica.network.device.type for replica in direct.replicas] == ["cpu"]
+        return on_one_cpu and not direct.layout.doubles
 
     def _options(self, layout: Layout) -> dict[str, Any]:
         """Return what the thresholds depend on, apart from network and pictures."""
@@ -567,14 +571,18 @@ class NeuronCoverageTransformer(TransformerMixin, BaseEstimator):
                 "sums: call fit."
             )
         sums, computed = ExactSums(layout.width(self._per)), isinstance(self.threshold, str)
-        if not computed:  # a few pictures tell whether the network's output is finite
-            X, n_pictures = X[: statistics.direct.n_at_once], len(X)
-        for part in track(statistics.sums(X), len(X), "thresholds", self.verbose):
-            sums.add(part.values)
+        # of a threshold that is given, one batch tells whether the network's output is finite
+        step = len(X) if computed else statistics.direct.n_at_once
+        for start in range(0, len(X), step):
+            few = X if computed else X[start : start + step]
+            for part in track(statistics.sums(few), len(few), "thresholds", self.verbose):
+                sums.add(part.values)
+            if sums.n_pictures:
+                break
         if not sums.n_pictures:
             raise ValueError(f"X: none of the {len(X)} pictures shows a face.")
         n_before = 0 if before is None else before.n_samples_seen_
-        n_here = sums.n_pictures if computed else n_pictures
+        n_here = sums.n_pictures if computed else len(X)
         sums = sums if before is None else before._sums.merged(sums)
         self._set_layout(layout)
         self.backbone_fingerprint_ = statistics.direct.backbone.fingerprint

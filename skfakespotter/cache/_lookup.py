@@ -141,7 +141,7 @@ class Lookup:
         """Begin with small batches while the window is wide, because few sums are known."""
         if self.sums is None:
             return self.direct.n_at_once
-        return min(self.direct.n_at_once, 2 * self.sums.n_pictures)
+        return min(self.direct.n_at_once, max(1, 2 * self.sums.n_pictures))
 
     def _order(self, unseen: list[int]) -> NDArray[np.int64]:
         """Mix the pictures, so that the sums seen so far stand for all of them."""

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from skfakespotter._array_api import holds_numbers
 from skfakespotter._device import resolve_devices
 from skfakespotter._prefetch import iter_batches
 from skfakespotter._typing import LayerChoice
@@ -248,7 +249,7 @@ class DirectStatistics:
             What :meth:`observe` takes.
         """
         whole, chosen = positions is None, np.arange(len(X)) if positions is None else positions
-        numbers = len(self.shape) != 3 or isinstance(X, torch.Tensor)
+        numbers = len(self.shape) != 3 or isinstance(X, torch.Tensor) or holds_numbers(X)
         ready = numbers or getattr(X, "shape", ())[1:3] == self.shape[1:]
         if isinstance(X, (np.ndarray, torch.Tensor)) and ready:
             for start in range(0, len(chosen), self.n_at_once):

@@ -116,7 +116,7 @@ class ExactSums:
 
     A float64 is a whole multiple of 2**-1074, so a sum kept as a whole number is exact:
     shards merged in any order give the same sums, bit for bit. The squares, which only say
-    how wide a window a cache keeps, are plain floats.
+    how wide a window is kept around a threshold, are plain floats.
 
     Parameters
     ----------

@@ -41,6 +41,8 @@ class Layout:
     channels_last : frozenset of (str, int)
         Layers, and the number of dimensions of those of their outputs whose last one counts
         channels.
+    doubles : frozenset of str
+        Layers whose output is float64.
     """
 
     names: tuple[str, ...]
@@ -50,6 +52,7 @@ class Layout:
     skipped: tuple[str, ...] = ()
     tokens_first: frozenset[str] = frozenset()
     channels_last: frozenset[tuple[str, int]] = frozenset()
+    doubles: frozenset[str] = frozenset()
 
     def width(self, granularity: str) -> int:
         """Return the number of layers, or of channels in all."""

@@ -240,7 +240,7 @@ class NeuronMonitor:
         found, _ = self._collect(x, see)
         parts = found.split(np.repeat(layout.n_channels, 2).tolist(), 1)  # sums, counts in turn
         sums, above = torch.cat(parts[::2], 1), torch.cat(parts[1::2], 1)
-        sums = sums.double() if len(low) > len(layout.names) else layout.by_layer(sums)
+        sums = sums.cpu().double() if len(low) > len(layout.names) else layout.by_layer(sums)
         return Observations.of_window(
             (low, high), sums.cpu().numpy(), above.cpu().numpy(), _joined(listed, layout), layout
         )

@@ -37,7 +37,7 @@ def in_tasks(statistics: Statistics, X: Any, n_jobs: int | None) -> Statistics:
     Returns
     -------
     Statistics
-        The same, or a :class:`ParallelStatistics` of it.
+        The same, or what runs it in tasks.
     """
     parallel = ParallelStatistics(statistics, n_jobs)
     return statistics if parallel.n_tasks(X) == 1 else parallel

@@ -27,7 +27,7 @@ class Run:
         Runs that had ended when it began; those from there on lie within it.
     shape : tuple of int or None
         Of the tensor; None where there is none.
-    is_complex : bool
+    dtype : torch.dtype or None
         Whether it holds complex numbers.
     passed_on : bool
         Whether it is the very tensor that the run before gave.
@@ -38,7 +38,7 @@ class Run:
     name: str
     began: int
     shape: tuple[int, ...] | None
-    is_complex: bool
+    dtype: torch.dtype | None
     passed_on: bool
     shape_of_two: tuple[int, ...] | None = None
 
@@ -99,9 +99,9 @@ def record_runs(module: nn.Module, x: torch.Tensor) -> list[Run]:
             nonlocal last
             tensor = first_tensor(output)
             shape = None if tensor is None else tuple(tensor.shape)
-            is_complex = tensor is not None and tensor.is_complex()
+            dtype = None if tensor is None else tensor.dtype
             passed_on = tensor is not None and tensor is last
-            runs.append(Run(name, began[name], shape, is_complex, passed_on))
+            runs.append(Run(name, began[name], shape, dtype, passed_on))
             last = tensor
 
         return hook

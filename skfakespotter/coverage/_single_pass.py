@@ -24,7 +24,7 @@ KEPT_BYTES = 2**30  # of observations; what comes after them passes twice
 
 @dataclass
 class SinglePassStatistics:
-    """The statistics of :class:`DirectStatistics`, with :meth:`counts` from what :meth:`sums` saw.
+    """The statistics of :class:`DirectStatistics`, with counts from what the sums saw.
 
     While the sums are taken, the thresholds become known ever better. So the outputs near them
     are kept, from which the counts follow exactly. The first pictures, and those whose outputs

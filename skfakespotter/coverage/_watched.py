@@ -109,6 +109,7 @@ class WatchedNetwork:
             raise refused[0]
         if not forms or any(name in must_run for name in missing):
             raise ValueError(f"layers {missing} did not run in the forward pass: leave them out.")
+        doubles = {run.name for run in runs if run.dtype == torch.float64}
         return Layout(
             names=tuple(forms),
             n_neurons=np.array([form.n_neurons for form in forms.values()], dtype=np.int64),
@@ -119,6 +120,7 @@ class WatchedNetwork:
             channels_last=frozenset(
                 (name, ndim) for name, form in forms.items() for ndim in form.channels_last
             ),
+            doubles=frozenset(name for name in forms if watched[name] in doubles),
         )
 
     def _forms(
@@ -245,7 +247,7 @@ def _check_run(name: str, run: Run) -> None:
     if run.picture_axis is None:
         grows = run.shape is not None and run.shape[:1] == (1,)
         raise no_rows(name, run.shape_of_two, 2) if grows else no_rows(name, run.shape, 1)
-    if run.is_complex:
+    if run.dtype is not None and run.dtype.is_complex:
         raise ValueError(
             f"layer {name!r} gives complex numbers, which exceed no threshold: leave it out."
         )

@@ -63,8 +63,10 @@ def window_for(seen: ExactSums, n_neurons: NDArray, n_expected: int) -> Window:
     Returns
     -------
     (ndarray, ndarray), each of shape (T,), float32
-        ``low`` and ``high``.
+        ``low`` and ``high``; :func:`no_window` where no picture was seen.
     """
+    if not seen.n_pictures:
+        return no_window(len(seen.totals))
     center, deviation = threshold(seen, n_neurons), seen.std() / n_neurons
     return window_around(center, deviation, seen.n_pictures, n_expected)
 

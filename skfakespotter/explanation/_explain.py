@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -168,7 +168,7 @@ def _parts(detector: Any) -> tuple[DetectorParts, Mapping[str, NDArray[np.float3
 def _counts(coverage: NeuronCoverageTransformer, crops: NDArray[np.uint8]) -> Any:
     """Count the active neurons of each channel of one face."""
     X, direct = coverage.direct_statistics(crops)
-    (part,) = direct.counts(X, coverage.thresholds_, "channel")
+    (part,) = replace(direct, keep_on_device=False).counts(X, coverage.thresholds_, "channel")
     return part.values[0]
 
 

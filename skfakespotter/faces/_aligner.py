@@ -283,7 +283,7 @@ class FaceAligner(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None): 
         """
         detector, pictures = os.fspath(self.detector), check_images(X)
         sample = [pictures[i] for i in even_sample(len(pictures))]
-        notes = self.__dict__.pop("_notes", None) or [FaceNote(measured=True) for _ in sample]
+        notes = self._notes_of(sample)
         for picture, note in zip(sample, notes, strict=True):
             if not note.is_known:  # as where the crops come from a cache
                 note.take(recall_file(picture, detector) or note)
@@ -391,7 +391,7 @@ class FaceAligner(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None): 
         index = getattr(X, "index", None) if hasattr(X, "iloc") else None
         X = X if on_device else check_images(X)
         lazy = self.lazy and not on_device
-        notes = self._new_notes(len(X), lazy) if noting else [None] * len(X)
+        notes = self._new_notes(X, lazy) if noting else [None] * len(X)
         if on_device:
             return _crop_tensor(X, cropping, notes)
         faces = [LazyFace(one, cropping, note=note) for one, note in zip(X, notes, strict=True)]
@@ -404,12 +404,23 @@ class FaceAligner(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None): 
             filled += len(crops)
         return aligned
 
-    def _new_notes(self, n, lazy):
+    def _new_notes(self, X, lazy):
         """Make a note for each face that may be cropped again, and keep those of the sample."""
-        sample = set(even_sample(n).tolist())
-        notes = [FaceNote(i in sample) if lazy or i in sample else None for i in range(n)]
-        self._notes = [notes[i] for i in sorted(sample)]
+        sample = even_sample(len(X)).tolist()
+        chosen = set(sample)
+        notes = [FaceNote(i in chosen) if lazy or i in chosen else None for i in range(len(X))]
+        self._notes = [(path_of(X[i]), notes[i]) for i in sample]
         return notes
+
+    def _notes_of(self, sample):
+        """Return the notes of a sample of pictures: those of the last fit, if it was of these."""
+        kept = self.__dict__.pop("_notes", [])
+        if len(kept) != len(sample):
+            kept = [(None, FaceNote(measured=True)) for _ in sample]
+        return [
+            note if path_of(picture) == path and (path or _is_of(note, picture)) else FaceNote(True)
+            for picture, (path, note) in zip(sample, kept, strict=True)
+        ]
 
     def _crop_batches(self, faces, size):
         """Crop faces chunk by chunk; CenterFace finds those of one while others are decoded."""
@@ -462,6 +473,14 @@ def _align_chunk(faces, start, device):
         if isinstance(one, ImageError):
             raise one.at(index, path_of(face.picture))
     return with_notes(faces, made)
+
+
+def _is_of(note, picture):
+    """Tell whether a note that knows something is of this picture."""
+    try:
+        return note.is_known and note.recall(load_image(picture)) is not None
+    except ImageError:
+        return False
 
 
 def _note_chunk(pictures, start, device, detector):

@@ -5,9 +5,12 @@ from collections import Counter
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from skfakespotter import FaceAligner, NeuronCoverageTransformer, load_backbone, make_pictures
+from skfakespotter.cache import CoverageCache
+from skfakespotter.cache._contents import stable_draw
 from skfakespotter.coverage import DirectStatistics, ExactSums, SinglePassStatistics, threshold
 from skfakespotter.coverage._kernels import _count_places
 
@@ -157,3 +160,67 @@ def test_a_row_of_nan_for_a_picture_without_a_face(pictures):
         rows = one.fit_transform(X)
     assert np.isnan(rows).all(1).tolist() == [False, True, False, False, False]
     assert one.n_samples_seen_ == 4
+
+
+@pytest.fixture
+def faces_drawn_late():
+    """Lazy faces, of which the pilot of a cache takes those that show none."""
+    from skimage.data import astronaut
+
+    photo = astronaut()
+    blank = [np.full((96 + i, 96, 3), i, np.uint8) for i in range(12)]
+    photos = [np.ascontiguousarray(photo[:, i : 400 + i]) for i in range(0, 100, 20)]
+    photos = sorted(photos, key=lambda picture: stable_draw(picture, 0))[-2:]
+    blank = [b for b in blank if stable_draw(b, 0) < stable_draw(photos[0], 0)][:4]
+    assert len(blank) == 4
+    return FaceAligner(on_missing="nan", lazy=True, device="cpu").transform([*blank, *photos])
+
+
+@pytest.mark.filterwarnings("ignore:4 pictures show no face")
+@pytest.mark.parametrize("options", [{}, {"cache": "memory"}, {"single_pass": False}])
+def test_a_pilot_without_a_face(faces_drawn_late, options):
+    if options.get("cache"):
+        options = {"cache": CoverageCache()}
+    coverage = NeuronCoverageTransformer("toy_image", **options)
+    rows = coverage.fit_transform(faces_drawn_late)
+    assert np.isnan(rows).all(1).tolist() == [True] * 4 + [False] * 2
+    assert coverage.n_samples_seen_ == 2
+    with pytest.raises(ValueError, match="none of the 4 pictures shows a face"):
+        coverage.fit(faces_drawn_late[:4])
+
+
+@pytest.mark.filterwarnings("ignore:4 pictures show no face")
+def test_a_given_threshold_and_a_first_batch_without_a_face(faces_drawn_late):
+    coverage = NeuronCoverageTransformer("toy_image", threshold=0.1, batch_size=2)
+    assert np.isfinite(coverage.fit_transform(faces_drawn_late)).sum() == 2 * 3
+    with pytest.raises(ValueError, match="none of the 4 pictures shows a face"):
+        coverage.fit(faces_drawn_late[:4])
+
+
+class Doubling(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv, self.last = torch.nn.Conv2d(3, 4, 3), torch.nn.Identity()
+
+    def forward(self, x):
+        return self.last(self.conv(x).double().mean((2, 3)))
+
+
+def test_outputs_in_float64_take_two_passes(pictures):
+    coverage = NeuronCoverageTransformer(Doubling(), layers=["conv", "last"])
+    expected = coverage.fit(pictures[:6]).transform(pictures[:6])
+    np.testing.assert_array_equal(coverage.fit_transform(pictures[:6]), expected)
+    with pytest.raises(ValueError, match=r"'last' gives torch.float64: a cache .* single pass"):
+        coverage.set_params(single_pass=True).fit_transform(pictures[:6])
+
+
+def test_maps_of_numbers_go_to_the_network_as_they_are():
+    X = np.random.default_rng(0).standard_normal((6, 3, 20, 20)).astype(np.float32)
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.Flatten())
+    coverage = NeuronCoverageTransformer(network)
+    rows = coverage.fit_transform(X)
+    with torch.no_grad():
+        outputs = network[0](torch.from_numpy(X)).numpy()
+    expected = (outputs > outputs.mean()).sum((1, 2, 3))
+    assert np.abs(rows[:, 0] - expected).max() <= 1
+    np.testing.assert_array_equal(coverage.fit(X).transform(X), rows)

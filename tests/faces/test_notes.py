@@ -223,6 +223,16 @@ def test_no_picture_is_kept(arrays):
     assert not any(picture() is not None for picture in kept)
 
 
+@pytest.mark.parametrize("kind", ["paths", "arrays"])
+def test_a_sample_of_other_pictures_is_looked_at(kind, request):
+    X = request.getfixturevalue(kind)
+    aligner, fresh = FaceAligner(device="cpu"), FaceAligner(device="cpu")
+    for others in (X[2:4], X[2:5]):
+        aligner.fit_transform(X[:2])
+        _notes._FILES.clear()
+        assert aligner.sample_faces(others) == fresh.sample_faces(others)
+
+
 def test_an_unreadable_file_is_no_face_of_the_sample(paths, tmp_path):
     aligner = FaceAligner(lazy=True)
     faces = aligner.sample_faces([paths[0], tmp_path / "gone.png", paths[1]])
