@@ -20,12 +20,12 @@ from skfakespotter.coverage import (
     Window,
     hull,
     no_window,
+    pilot_size,
     window_for,
 )
 from skfakespotter.images import ImageError
 
-PILOT = 0.06  # share of the training pictures that passes twice, to place the window
-PILOT_RANGE = (4, 2048)  # pictures
+MOST_PILOT = 2048  # pictures that pass twice, to place the window
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class CachedStatistics:
             Of the pilot's pictures.
         """
         X = _on_host(X)
-        n_pilot = min(max(int(np.ceil(PILOT * len(X))), PILOT_RANGE[0]), PILOT_RANGE[1], len(X))
+        n_pilot = min(pilot_size(len(X)), MOST_PILOT)
         chosen = np.sort(np.argsort([stable_draw(X[i], i) for i in range(len(X))])[:n_pilot])
         few = X[chosen] if isinstance(X, np.ndarray) else [X[i] for i in chosen]
         width = len(self.direct.neurons_per_threshold)

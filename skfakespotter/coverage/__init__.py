@@ -17,6 +17,7 @@ from skfakespotter.coverage._windows import (
     holds_nothing,
     hull,
     no_window,
+    pilot_size,
     window_for,
 )
 
@@ -40,6 +41,7 @@ __all__ = [
     "hull",
     "in_tasks",
     "no_window",
+    "pilot_size",
     "select_layers",
     "softly_exceeds",
     "threshold",

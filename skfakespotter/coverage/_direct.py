@@ -183,11 +183,6 @@ class DirectStatistics:
         return self.replicas[0].monitor
 
     @property
-    def device_type(self) -> str:
-        """Kind of the devices: ``"cpu"``, ``"cuda"``, ..."""
-        return self.replicas[0].network.device.type
-
-    @property
     def form(self) -> tuple:
         """In which form, that is size, the network takes a picture."""
         return self.shape, self.backbone.crop

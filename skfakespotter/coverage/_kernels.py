@@ -203,8 +203,7 @@ def observe(
         Of each output inside, in memory order.
     """
     if values.device.type != "cpu":
-        above = count_above(values, high) if values.is_cuda else Counter().above(values, high)
-        return above, *_between(values, low, high)
+        return Counter().above(values, high), *_between(values, low, high)
     n, n_channels, n_units = values.shape
     starts = range(0, n, max(1, BLOCK // max(1, n_channels * n_units)))
     parts = in_threads(

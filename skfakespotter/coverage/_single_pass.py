@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,10 +13,8 @@ from skfakespotter.coverage._direct import DirectStatistics
 from skfakespotter.coverage._equations import ExactSums
 from skfakespotter.coverage._observations import Observations
 from skfakespotter.coverage._results import PartialResult
-from skfakespotter.coverage._windows import no_window, window_for
+from skfakespotter.coverage._windows import no_window, pilot_size, window_for
 
-PILOT = 0.06  # share of the pictures that passes twice, to place the first window
-LEAST_PILOT = 4  # pictures
 Batch = tuple[NDArray[np.integer], Any]  # positions, and pixels or numbers
 KEPT_BYTES = 2**30  # of observations; what comes after them passes twice
 
@@ -89,8 +86,7 @@ class SinglePassStatistics:
     def _batches(self, X: Any, seen: ExactSums) -> Iterator[Batch]:
         """Mix the pictures, so that those seen stand for all; small batches while few are."""
         mixed = np.random.default_rng(0).permutation(len(X))
-        n_pilot = max(LEAST_PILOT, math.ceil(PILOT * len(X)))
-        most = self.direct.n_at_once
+        n_pilot, most = pilot_size(len(X)), self.direct.n_at_once
         return _rebatched(
             self.direct.batches(X, mixed), lambda: min(most, 2 * seen.n_pictures or n_pilot)
         )

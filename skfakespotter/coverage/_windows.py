@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,7 +12,20 @@ from scipy.stats import norm, t
 from skfakespotter.coverage._equations import ExactSums, threshold
 
 TAIL = norm.sf(4.0)  # chance, per layer and side, that a training set's threshold lies outside
+PILOT, LEAST_PILOT = 0.06, 4  # share and number of pictures that pass first
 Window = tuple[NDArray[np.float32], NDArray[np.float32]]
+
+
+def pilot_size(n_pictures: int) -> int:
+    """Return how many of the pictures pass first, so that their sums place a window.
+
+    Examples
+    --------
+    >>> from skfakespotter.coverage._windows import pilot_size
+    >>> pilot_size(3), pilot_size(60), pilot_size(1000)
+    (3, 4, 60)
+    """
+    return min(max(LEAST_PILOT, math.ceil(PILOT * n_pictures)), n_pictures)
 
 
 def no_window(width: int) -> Window:

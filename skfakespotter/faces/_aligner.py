@@ -25,6 +25,7 @@ from skfakespotter.faces._lazy import Cropping, LazyFace
 from skfakespotter.faces._notes import (
     FaceNote,
     even_sample,
+    file_key,
     find_noted,
     recall_file,
     remember_file,
@@ -283,16 +284,17 @@ class FaceAligner(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None): 
         """
         detector, pictures = os.fspath(self.detector), check_images(X)
         sample = [pictures[i] for i in even_sample(len(pictures))]
-        notes = self._notes_of(sample)
-        for picture, note in zip(sample, notes, strict=True):
+        keys = [file_key(picture, detector) for picture in sample]
+        notes = self._notes_of(sample, keys)
+        for key, note in zip(keys, notes, strict=True):
             if not note.is_known:  # as where the crops come from a cache
-                note.take(recall_file(picture, detector) or note)
+                note.take(recall_file(key) or note)
         left = [place for place, note in enumerate(notes) if not note.is_known]
         chunks = self._map(_note_chunk, [sample[place] for place in left], detector) if left else []
         for place, note in zip(left, chain.from_iterable(chunks), strict=True):
             notes[place].take(note)
-        for picture, note in zip(sample, notes, strict=True):
-            remember_file(picture, detector, note)
+        for key, note in zip(keys, notes, strict=True):
+            remember_file(key, note)
         return [note.face for note in notes if note.face is not None]
 
     def locate(self, X: Pictures) -> list[FaceRecord]:
@@ -409,18 +411,20 @@ class FaceAligner(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None): 
         sample = even_sample(len(X)).tolist()
         chosen = set(sample)
         notes = [FaceNote(i in chosen) if lazy or i in chosen else None for i in range(len(X))]
-        self._notes = [(path_of(X[i]), notes[i]) for i in sample]
+        detector = os.fspath(self.detector)
+        self._notes = [(file_key(X[i], detector), notes[i]) for i in sample]
         return notes
 
-    def _notes_of(self, sample):
+    def _notes_of(self, sample, keys):
         """Return the notes of a sample of pictures: those of the last fit, if it was of these."""
         kept = self.__dict__.pop("_notes", [])
-        if len(kept) != len(sample):
-            kept = [(None, FaceNote(measured=True)) for _ in sample]
-        return [
-            note if path_of(picture) == path and (path or _is_of(note, picture)) else FaceNote(True)
-            for picture, (path, note) in zip(sample, kept, strict=True)
-        ]
+        notes = [FaceNote(measured=True) for _ in sample]
+        if len(kept) == len(sample):
+            for place, (key, note) in enumerate(kept):
+                # a file is known by its key, other pictures by their pixels
+                if key == keys[place] and (key or _is_of(note, sample[place])):
+                    notes[place] = note
+        return notes
 
     def _crop_batches(self, faces, size):
         """Crop faces chunk by chunk; CenterFace finds those of one while others are decoded."""

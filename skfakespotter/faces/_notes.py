@@ -147,33 +147,44 @@ def find_noted(
     return [faces or [] for faces in found]
 
 
-def recall_file(picture: Any, detector: str) -> FaceNote | None:
-    """Return the note of a file that :func:`remember_file` was given, unless it has changed."""
-    return _FILES.get(_key_of(picture, detector))
-
-
-def remember_file(picture: Any, detector: str, note: FaceNote) -> None:
-    """Keep the note of a file in this process: the folds of a search share their files.
+def file_key(picture: Any, detector: str) -> tuple | None:
+    """Return what a file, as it is now, is remembered under; None for what is not a file.
 
     Parameters
     ----------
     picture : picture
-        Only a path is remembered.
+        Any.
     detector : str
         Of faces.
+
+    Returns
+    -------
+    tuple or None
+        Another one when the file has changed.
+    """
+    stamp = stamp_of(picture) if is_path(picture) else None
+    return None if stamp is None else (detector, os.fspath(picture), stamp)
+
+
+def recall_file(key: tuple | None) -> FaceNote | None:
+    """Return the note that :func:`remember_file` was given under this :func:`file_key`."""
+    return _FILES.get(key)
+
+
+def remember_file(key: tuple | None, note: FaceNote) -> None:
+    """Keep the note of a file in this process: the folds of a search share their files.
+
+    Parameters
+    ----------
+    key : tuple or None
+        From :func:`file_key`, of before the file was read; None is not remembered.
     note : FaceNote
         One that knows nothing is not kept.
     """
-    key = _key_of(picture, detector)
     if key is not None and note.is_known:
         while len(_FILES) >= MOST_FILES:
             _FILES.pop(next(iter(_FILES)), None)  # None: another thread was faster
         _FILES[key] = note
-
-
-def _key_of(picture: Any, detector: str) -> tuple | None:
-    stamp = stamp_of(picture) if is_path(picture) else None
-    return None if stamp is None else (detector, os.fspath(picture), stamp)
 
 
 def even_sample(n: int) -> NDArray[np.int64]:

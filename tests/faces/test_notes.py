@@ -194,15 +194,15 @@ def test_few_files_are_remembered_and_none_that_changed(paths, tmp_path, monkeyp
     note = FaceNote()
     find_noted([np.zeros((99, 99, 3), np.uint8)], [note], "centerface")
     for path in paths[:3]:
-        _notes.remember_file(path, "centerface", note)
-    known = [_notes.recall_file(path, "centerface") is note for path in paths[:3]]
+        _notes.remember_file(_notes.file_key(path, "centerface"), note)
+    known = [_notes.recall_file(_notes.file_key(path, "centerface")) is note for path in paths[:3]]
     assert known == [False, True, True]
-    assert _notes.recall_file(paths[2], "dlib") is None
+    assert _notes.recall_file(_notes.file_key(paths[2], "dlib")) is None
     path = tmp_path / "face.png"
     path.write_bytes(paths[0].read_bytes())
-    _notes.remember_file(path, "centerface", note)
+    _notes.remember_file(_notes.file_key(path, "centerface"), note)
     path.write_bytes(paths[1].read_bytes())
-    assert _notes.recall_file(path, "centerface") is None
+    assert _notes.recall_file(_notes.file_key(path, "centerface")) is None
 
 
 def test_a_fitted_aligner_keeps_no_notes_in_files(paths):
@@ -231,6 +231,17 @@ def test_a_sample_of_other_pictures_is_looked_at(kind, request):
         aligner.fit_transform(X[:2])
         _notes._FILES.clear()
         assert aligner.sample_faces(others) == fresh.sample_faces(others)
+
+
+def test_a_file_replaced_during_the_fit_is_looked_at_again(paths, tmp_path):
+    path = tmp_path / "face.png"
+    path.write_bytes(paths[0].read_bytes())
+    aligner = FaceAligner(device="cpu")
+    aligner.fit_transform([path])
+    path.write_bytes(paths[9].read_bytes())
+    expected = FaceAligner(device="cpu").sample_faces([paths[9]])
+    for _ in range(2):  # nor is the old face remembered for the new file
+        assert aligner.sample_faces([path]) == expected
 
 
 def test_an_unreadable_file_is_no_face_of_the_sample(paths, tmp_path):
