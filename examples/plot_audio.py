@@ -164,4 +164,4 @@ for granularity, found in by_layer.items():
     color = line[0].get_color()
     axes[2].axhline(aucs[granularity], ls="--", color=color, label=f"all, per {granularity}")
 axes[2].set(xlabel="layer", ylabel="AUC", title="natural or synthetic?")
-axes[2].legend(fontsize=8, loc="center left")
+axes[2].legend(fontsize=8, loc="lower left")
